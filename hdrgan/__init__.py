@@ -1,0 +1,40 @@
+"""One photo in; five exposures and an HDR image out.
+
+Names are loaded when first used, so that ``import hdrgan`` and ``hdrgan --help`` stay quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Pipeline": "hdrgan.pipeline",
+    "Result": "hdrgan.pipeline",
+    "RadianceGenerator": "hdrgan.models.radiance_generator",
+    "BracketGenerator": "hdrgan.models.bracket_generator",
+    "PatchDiscriminator": "hdrgan.models.patch_discriminator",
+    "EIN": "hdrgan.models.ein",
+    "Photo": "hdrgan.image_io",
+    "PhotoError": "hdrgan.image_io",
+    "load_photo": "hdrgan.image_io",
+}
+__all__ = ["__version__", *sorted(_HOME)]
+
+if TYPE_CHECKING:
+    from hdrgan.image_io import Photo, PhotoError, load_photo
+    from hdrgan.models.bracket_generator import BracketGenerator
+    from hdrgan.models.ein import EIN
+    from hdrgan.models.patch_discriminator import PatchDiscriminator
+    from hdrgan.models.radiance_generator import RadianceGenerator
+    from hdrgan.pipeline import Pipeline, Result
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hdrgan' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

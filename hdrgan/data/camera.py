@@ -1,0 +1,145 @@
+"""The virtual camera: linear light in; the photo that some camera would have made of it, and the truth behind it, out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+from PIL import Image
+
+from hdrgan.radiometry import CURVE_SAMPLES
+
+_IRRADIANCE = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 2047)])
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What the camera made of a view, with the truth.
+
+    srgb: (H, W, 3) uint8, encoded by the camera's own response.
+    radiance: (H, W, 3) float32 linear, 1.0 = the level where the photo clips.
+    inverse_response: (256,) float32, linear value of each 8-bit code.
+    """
+
+    srgb: np.ndarray
+    radiance: np.ndarray
+    inverse_response: np.ndarray
+
+
+def _srgb(light: np.ndarray) -> np.ndarray:
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def sigmoid_response(n: float, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    """f(H) = (1 + sigma) H^n / (H^n + sigma), the camera curves of Eilertsen et al. 2017 (HDRCNN), H in [0, 1]."""
+    return lambda light: (1 + sigma) * light**n / (light**n + sigma)
+
+
+class VirtualCamera:
+    """Draws exposure, response, noise, quantisation and JPEG at random.
+
+    Args:
+        responses: an .npz of the EMoR model (Grossberg and Nayar 2004: ``irradiance``, ``f0``, ``h``), or None to
+            draw from the analytic families alone.
+        clean_share: share of shots that are renders: 8 bits, no noise, no JPEG, nearly always sRGB.
+        clip: smallest and largest share of pixels that clip.
+    """
+
+    def __init__(
+        self,
+        responses: str | PathLike | None = None,
+        *,
+        clean_share: float = 0.35,
+        clip: tuple[float, float] = (0.02, 0.18),
+    ):
+        if not 0 <= clip[0] <= clip[1] < 1:
+            raise ValueError(f"clip must be two ascending shares within [0, 1), got {clip}")
+        self.clean_share = clean_share
+        self.clip = clip
+        self.emor = None
+        if responses is not None:
+            with np.load(responses) as model:
+                missing = {"irradiance", "f0", "h"} - set(model.files)
+                if missing:
+                    raise ValueError(f"{responses} is no EMoR model: it lacks {', '.join(sorted(missing))}")
+                self.emor = tuple(model[key].astype(np.float64) for key in ("irradiance", "f0", "h"))
+
+    def shoot(self, view: np.ndarray, rng: np.random.Generator, *, clean: bool | None = None) -> Shot:
+        """Photograph a view.
+
+        Args:
+            view: (H, W, 3) linear light on any scale, not black.
+            rng: the only source of chance.
+            clean: True for a render, False for a camera, None to draw.
+
+        Returns:
+            The photo and the truth; see `Shot`.
+
+        Raises:
+            ValueError: the view holds no light.
+        """
+        clean = bool(rng.random() < self.clean_share) if clean is None else clean
+        brightest = view.max(-1)
+        white = float(np.percentile(brightest, 100 * (1 - rng.uniform(*self.clip))))
+        if not white > 0:
+            raise ValueError("the view is black at the percentile that should become white")
+        radiance = np.minimum(view / white, 6e4).astype(np.float32)
+        response = _srgb if clean and rng.random() < 0.9 else self._draw_response(rng)
+        exposed = radiance.clip(0, 1)
+        if not clean:
+            shot = 10 ** rng.uniform(-4.8, -3.6)
+            read = 10 ** rng.uniform(-6.8, -5.3)
+            noise = rng.standard_normal(exposed.shape, dtype=np.float32) * np.sqrt(exposed * shot + read)
+            # A well that is full stays full: noise does not pull clipped pixels below white.
+            exposed = np.where(exposed >= 1, 1, (exposed + noise).clip(0, 1))
+        codes = np.round(response(exposed).clip(0, 1) * 255).astype(np.uint8)
+        if not clean and rng.random() < 0.95:
+            codes = _through_jpeg(codes, int(rng.integers(80, 100)), int(rng.choice([0, 2, 2])))
+        return Shot(codes, radiance, _invert(response))
+
+    def _draw_response(self, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+        family = rng.random()
+        if family < 0.25:
+            return _srgb
+        if family < 0.70:
+            n = float(np.clip(rng.normal(0.9, 0.1), 0.6, 1.2))
+            sigma = float(np.clip(rng.normal(0.6, 0.1), 0.3, 1.0))
+            return sigmoid_response(n, sigma)
+        if family < 0.88 and self.emor is not None:
+            return self._draw_emor(rng)
+        if family < 0.94:
+            gamma = rng.uniform(1.8, 2.6)
+            return lambda light: light ** (1 / gamma)
+        # sRGB followed by the S-shaped contrast of a picture style.
+        strength = rng.uniform(0.1, 0.7)
+
+        def styled(light: np.ndarray) -> np.ndarray:
+            encoded = _srgb(light)
+            return (1 - strength) * encoded + strength * encoded * encoded * (3 - 2 * encoded)
+
+        return styled
+
+    def _draw_emor(self, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+        irradiance, mean, components = self.emor
+        while True:
+            weights = rng.normal(0, (1.5, 0.8, 0.4, 0.25, 0.15))
+            curve = mean + weights @ components[:5]
+            if (np.diff(curve) > 0).all() and curve[0] > -0.02 and curve[-1] < 1.02:
+                curve = curve.clip(0, 1)
+                return lambda light: np.interp(light, irradiance, curve)
+
+
+def _invert(response: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    encoded = np.maximum.accumulate(response(_IRRADIANCE).clip(0, 1))
+    inverse = np.interp(np.linspace(0, 1, CURVE_SAMPLES), encoded, _IRRADIANCE)
+    inverse[0], inverse[-1] = 0.0, 1.0
+    return inverse.astype(np.float32)
+
+
+def _through_jpeg(codes: np.ndarray, quality: int, subsampling: int) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(codes).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+    return np.asarray(Image.open(buffer).convert("RGB"))

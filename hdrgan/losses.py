@@ -1,0 +1,110 @@
+"""What the RadianceGenerator and the conditional GAN are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hdrgan.radiometry import decode, encode, luminance
+
+if TYPE_CHECKING:
+    from hdrgan.models.radiance_generator import RadianceOutput
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Half the sum of the two binary cross-entropies: real brackets are real, generated ones are not."""
+    real = F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
+    fake = F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
+    return (real + fake) / 2
+
+
+def generator_adversarial_loss(fake_logits: Tensor) -> Tensor:
+    """Binary cross-entropy of generated brackets against 'real' (non-saturating)."""
+    return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
+
+
+def bracket_from_radiance(radiance: Tensor, inverse_response: Tensor, evs: Sequence[float]) -> Tensor:
+    """Render radiance (B, 3, H, W) at each EV with its curve: (B, len(evs), 3, H, W) encoded, differentiable.
+
+    The curve is resampled once on an even grid of sqrt(radiance), where every response is smooth, so that each pixel is
+    a table look-up rather than a search; the difference to `expose` stays below half an 8-bit step.
+    """
+    grid = torch.linspace(0, 1, 2048, device=radiance.device).expand(inverse_response.shape[0], -1)
+    response = encode(grid.square(), inverse_response)  # (B, 2048)
+    return torch.stack([decode((radiance * 2.0**ev).clamp(1e-8, 1).sqrt(), response) for ev in evs], 1)
+
+
+def _rms(error: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Root mean square per picture, then the mean: every photo counts the same, bright or dark."""
+    if weight is None:
+        return (error.square().flatten(1).mean(1) + 1e-6).sqrt().mean()
+    weighted = (error.square() * weight).flatten(1).sum(1) / weight.expand_as(error).flatten(1).sum(1).clamp(min=1)
+    return (weighted + 1e-6).sqrt().mean()
+
+
+def perceptual_code(relative: Tensor) -> Tensor:
+    """A smooth stand-in for PU21 on [0, 1] of a 1000 cd/m2 peak: log-like in lights, linear in darks, about 0 to 1."""
+    return torch.log1p(500 * relative.clamp(0, 1)) / 6.2166
+
+
+def radiance_loss(
+    output: RadianceOutput,
+    radiance: Tensor,
+    inverse_response: Tensor,
+    srgb: Tensor,
+    *,
+    evs: Sequence[float] = (-4.0, -2.0, 2.0, 4.0),
+    log_weight: float = 1.0,
+    highlight_weight: float = 1.0,
+    perceptual_weight: float = 4.0,
+    bracket_weight: float = 4.0,
+    response_weight: float = 4.0,
+) -> dict[str, Tensor]:
+    """Compare predicted light with the truth in the ways it will be looked at.
+
+    Args:
+        output: what the generator made of ``srgb``.
+        radiance: (B, 3, H, W) truth, 1.0 = the photo's white.
+        inverse_response: (B, 256) the curve that the photo was made with.
+        srgb: (B, 3, H, W) the photo; says which pixels clipped.
+        evs: exposures at which brackets are compared.
+        log_weight: of the mean absolute difference in log2 radiance.
+        highlight_weight: of the Huber difference in log2 luminance over clipped pixels alone.
+        perceptual_weight: of the RMS difference in a perceptual code at a 1000 cd/m2 peak, all pixels and clipped ones.
+        bracket_weight: of the RMS difference of exposures, each drawn with its own curve.
+        response_weight: of the mean absolute difference between the curves.
+
+    Returns:
+        Each term, weighted, by name; ``loss`` is their sum.
+    """
+    # A bare bulb or the sun is thousands of times white: past the brightest thousandth nobody can see a difference.
+    peak = torch.quantile(radiance.amax(1).flatten(1)[:, ::4], 0.999, dim=1).clamp(min=1.0).view(-1, 1, 1, 1)
+    truth = torch.minimum(radiance, 4 * peak)
+    predicted = torch.minimum(output.radiance, 8 * peak)
+    clipped = (srgb.amax(1, keepdim=True) >= 0.98).float()  # (B, 1, H, W)
+
+    floor = 2**-9
+    log_error = torch.log2(predicted + floor) - torch.log2(truth + floor)
+    bright_error = torch.log2(luminance(predicted) + floor) - torch.log2(luminance(truth).clamp(max=1e9) + floor)
+    huber = F.huber_loss(bright_error, torch.zeros_like(bright_error), reduction="none", delta=2.0)
+    share = clipped.flatten(1).sum(1)
+    highlight = ((huber * clipped).flatten(1).sum(1) / share.clamp(min=1)).mean()
+    code_error = perceptual_code(predicted / peak) - perceptual_code(truth / peak)
+    # A quarter of the pixels, of a new phase each time, tells the bracket's error as well as all of them.
+    row, column = torch.randint(0, 2, (2,)).tolist()
+    some = (..., slice(row, None, 2), slice(column, None, 2))
+    drawn = bracket_from_radiance(output.radiance[some], output.inverse_response, evs)
+    real = bracket_from_radiance(radiance[some], inverse_response, evs)
+    exposures = torch.stack([_rms(drawn[:, k] - real[:, k]) for k in range(len(evs))]).mean()
+    terms = {
+        "log": log_weight * log_error.abs().mean(),
+        "highlight": highlight_weight * highlight,
+        "perceptual": perceptual_weight * (_rms(code_error) + 0.5 * _rms(code_error, clipped)),
+        "bracket": bracket_weight * exposures,
+        "response": response_weight * (output.inverse_response - inverse_response).abs().mean(),
+    }
+    return {"loss": torch.stack(list(terms.values())).sum(), **terms}

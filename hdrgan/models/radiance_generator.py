@@ -1,0 +1,243 @@
+"""RadianceGenerator: one photo to scene light, by a network that knows what a camera does.
+
+A camera exposes, clips, bends the light with its response curve, adds noise and rounds. The network therefore predicts
+only what those steps lost: the inverse response, how far clipped channels lie above white, and a small correction of
+noise and JPEG blocks. Everything else is arithmetic, so pixels that were measured stay measured.
+
+Input: srgb (B, 3, H, W) in [0, 1]. Output: radiance (B, 3, H, W) >= 0, 1.0 = the photo's white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hdrgan.pretrained import PretrainedModel
+from hdrgan.radiometry import CURVE_SAMPLES, LUMA_WEIGHTS, decode, srgb_curve
+
+
+class LightFields(NamedTuple):
+    """What the deep part says about a photo; see `RadianceGenerator.fields`.
+
+    inverse_response: (B, 256) linear value of each code, ascending from 0 to 1.
+    gain: (B, 3, H, W) stops above white that a clipped channel is given, >= 0; not yet masked.
+    residual: (B, 3, H, W) correction of the encoded photo, bounded.
+    """
+
+    inverse_response: Tensor
+    gain: Tensor
+    residual: Tensor
+
+
+class RadianceOutput(NamedTuple):
+    """Radiance (B, 3, H, W), 1.0 = the photo's white, with the fields that it was made from."""
+
+    radiance: Tensor
+    inverse_response: Tensor
+    log_gain: Tensor
+    residual: Tensor
+
+
+def clip_mask(srgb: Tensor, start: float, end: float) -> Tensor:
+    """How surely each channel has clipped: 0 up to ``start``, 1 from ``end``, a smooth step between. Same shape."""
+    t = ((srgb - start) / (end - start)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def photo_statistics(srgb: Tensor, bins: int) -> Tensor:
+    """Evidence of the response curve: per intensity bin, how common it is, how it is textured and how noisy it is.
+
+    Noise is told by a second-difference filter blind to edges and ramps (Immerkaer 1996): sensor noise has a known
+    relation to linear light, so how it grows with the code value betrays the curve between them.
+
+    Args:
+        srgb: (B, 3, H, W) encoded.
+        bins: intensity bins over [0, 1].
+
+    Returns:
+        (B, 6 * bins): histograms of red, green, blue; then per luma bin the log of mean filter response, mean
+        gradient, and the share of pixels whose filter response is below half an 8-bit step.
+    """
+    batch = srgb.shape[0]
+    luma = (srgb * srgb.new_tensor(LUMA_WEIGHTS).view(3, 1, 1)).sum(1, keepdim=True)  # (B, 1, H, W)
+    kernel = srgb.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]).view(1, 1, 3, 3)
+    padded = F.pad(luma, (1, 1, 1, 1), mode="replicate")
+    second = F.conv2d(padded, kernel).abs() / 6  # (B, 1, H, W)
+    slope = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]).abs() + (
+        padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    ).abs()
+    still = (second < 0.5 / 255).to(srgb.dtype)
+
+    def binned(values: Tensor, position: Tensor) -> Tensor:
+        index = (position * bins).long().clamp(0, bins - 1).reshape(batch, -1)
+        return torch.zeros(batch, bins, dtype=srgb.dtype, device=srgb.device).scatter_add_(
+            1, index, values.expand_as(position).reshape(batch, -1)
+        )
+
+    one = srgb.new_ones(1, 1, 1, 1)
+    pixels = float(srgb.shape[2] * srgb.shape[3])
+    histograms = [binned(one, srgb[:, c : c + 1]) / pixels for c in range(3)]
+    count = binned(one, luma)
+    # An empty bin says nothing: it reads as the prior of one pixel.
+    means = [
+        (binned(value, luma) + prior) / (count + 1) for value, prior in ((second, 0.01), (slope, 0.05), (still, 0.3))
+    ]
+    return torch.cat(
+        [
+            *(h.clamp(min=1e-4).log() / 4 + 1 for h in histograms),
+            *((m + 1e-3).log() / 3 + 1 for m in means[:2]),
+            means[2],
+        ],
+        dim=1,
+    )
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, width: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu_(self.conv2(F.relu_(self.conv1(x))))
+
+
+class RadianceGenerator(
+    nn.Module,
+    PretrainedModel,
+    library_name="hdrgan",
+    tags=["hdr", "inverse-tone-mapping", "exposure-bracket", "single-image-hdr", "image-to-image"],
+    license="mit",
+    pipeline_tag="image-to-image",
+):
+    """U-Net on the pixel-unshuffled photo with a global branch for the response curve.
+
+    Args:
+        widths: channels at 1/patch, 1/(2 patch), 1/(4 patch) … of the working size.
+        patch: side of the pixel blocks that the first layer sees as one.
+        context: width of the global vector.
+        knots: degrees of freedom of the response curve around sRGB.
+        statistics_bins: intensity bins of `photo_statistics`.
+        max_stops: most stops that a clipped channel can be raised.
+        max_residual: largest correction of an encoded value.
+        clip_start, clip_end: encoded values between which a channel passes from measured to clipped.
+        evs: exposures that the network was trained to render, dark to bright, in stops.
+
+    Raises:
+        ValueError: a number that no network can be built from, or an input of the wrong shape.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (48, 96, 128, 192),
+        patch: int = 4,
+        context: int = 256,
+        knots: int = 32,
+        statistics_bins: int = 32,
+        max_stops: float = 10.0,
+        max_residual: float = 0.05,
+        clip_start: float = 0.94,
+        clip_end: float = 0.995,
+        evs: Sequence[float] = (-4, -2, 0, 2, 4),
+    ):
+        super().__init__()
+        widths = tuple(int(w) for w in widths)
+        if len(widths) < 2 or min(widths) < 1:
+            raise ValueError(f"widths must hold at least two positive numbers, got {widths}")
+        if not 0 < clip_start < clip_end <= 1:
+            raise ValueError(f"clip_start and clip_end must ascend within (0, 1], got {clip_start} and {clip_end}")
+        if knots < 2 or statistics_bins < 2:
+            raise ValueError(f"knots and statistics_bins must be at least 2, got {knots} and {statistics_bins}")
+        self.evs = tuple(float(ev) for ev in evs)
+        self.widths = widths
+        self.statistics_bins = statistics_bins
+        self.max_stops = float(max_stops)
+        self.max_residual = float(max_residual)
+        self.clip_start, self.clip_end = float(clip_start), float(clip_end)
+
+        self.patch = int(patch)
+        self.stem = nn.Conv2d(6 * self.patch**2, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList([_Block(widths[0], widths[0])])
+        self.encoder.extend(_Block(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.global_in = nn.Sequential(
+            nn.Linear(2 * widths[-1] + 6 * statistics_bins, context),
+            nn.LeakyReLU(0.1),
+            nn.Linear(context, context),
+            nn.LeakyReLU(0.1),
+        )
+        self.global_out = nn.Linear(context, widths[-1])
+        self.response = nn.Linear(context, knots)
+        self.decoder = nn.ModuleList(_Block(a + b, a) for a, b in zip(widths, widths[1:], strict=False))
+        self.head = nn.Conv2d(widths[0], 6 * self.patch**2, 3, padding=1)
+        with torch.no_grad():
+            # The untrained network is the identity baseline: sRGB, no correction, and little gain.
+            for layer in (self.response, self.head):
+                layer.weight.mul_(0.1)
+                layer.bias.zero_()
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width of the input of `fields` must be multiples of."""
+        return self.patch * 2 ** (len(self.widths) - 1)
+
+    def inverse_response(self, logits: Tensor) -> Tensor:
+        """Curves around sRGB: (B, knots) log-slopes relative to sRGB's to (B, 256), ascending from 0 to 1."""
+        base = srgb_curve(logits.device).diff()  # (255,)
+        bend = F.interpolate(logits[:, None], size=CURVE_SAMPLES - 1, mode="linear", align_corners=True)[:, 0]
+        steps = base * torch.exp(3 * torch.tanh(bend / 3))
+        curve = torch.cumsum(steps / steps.sum(1, keepdim=True), 1)
+        # The rounding of a cumulative sum must not leave white at 0.9999.
+        return torch.cat([torch.zeros_like(curve[:, :1]), curve[:, :-1], torch.ones_like(curve[:, :1])], 1).clamp(0, 1)
+
+    def fields(self, srgb: Tensor) -> LightFields:
+        """Run the deep part at the size of its input.
+
+        Args:
+            srgb: (B, 3, H, W) encoded in [0, 1]; H and W multiples of `size_multiple`.
+
+        Returns:
+            Response, gain in stops and residual at (H, W).
+        """
+        if (
+            srgb.dim() != 4
+            or srgb.shape[1] != 3
+            or srgb.shape[2] % self.size_multiple
+            or srgb.shape[3] % self.size_multiple
+        ):
+            raise ValueError(
+                f"srgb must be (B, 3, H, W) with H and W multiples of {self.size_multiple}, got {tuple(srgb.shape)}"
+            )
+        statistics = photo_statistics(srgb.detach().float(), self.statistics_bins)
+        clipped = clip_mask(srgb, self.clip_start, self.clip_end)
+        x = self.stem(F.pixel_unshuffle(torch.cat([srgb - 0.5, clipped], 1), self.patch))  # (B, C, H/p, W/p)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(F.avg_pool2d(x, 2) if level else x)
+            skips.append(x)
+        context = self.global_in(torch.cat([x.mean((2, 3)), x.amax((2, 3)), statistics.to(x.dtype)], 1))
+        x = skips[-1] + self.global_out(context)[:, :, None, None]
+        for level in reversed(range(len(self.decoder))):
+            x = self.decoder[level](torch.cat([skips[level], F.interpolate(x, scale_factor=2.0, mode="nearest")], 1))
+        gain, residual = F.pixel_shuffle(self.head(x), self.patch).float().split(3, 1)  # each (B, 3, H, W)
+        return LightFields(
+            self.inverse_response(self.response(context).float()),
+            self.max_stops * torch.sigmoid(gain - 2),
+            self.max_residual * torch.tanh(residual),
+        )
+
+    def apply_fields(self, srgb: Tensor, fields: LightFields) -> RadianceOutput:
+        """Turn a photo into light: correct, linearise, raise what clipped. Fields must have the photo's size."""
+        mask = clip_mask(srgb, self.clip_start, self.clip_end)
+        log_gain = mask * fields.gain
+        # A channel that clipped has nothing to denoise.
+        corrected = (srgb + (1 - mask) * fields.residual).clamp(0, 1)
+        radiance = decode(corrected, fields.inverse_response) * torch.exp2(log_gain)
+        return RadianceOutput(radiance, fields.inverse_response, log_gain, fields.residual)
+
+    def forward(self, srgb: Tensor) -> RadianceOutput:
+        """srgb (B, 3, H, W) in [0, 1] to radiance (B, 3, H, W), 1.0 = white; see `RadianceOutput`."""
+        return self.apply_fields(srgb, self.fields(srgb))

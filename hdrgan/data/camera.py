@@ -1,4 +1,4 @@
-"""The virtual camera: linear light in; the photo that some camera would have made of it, and the truth behind it, out."""
+"""The virtual camera: linear light in; a photo that some camera would have made of it, and the truth, out."""
 
 from __future__ import annotations
 

@@ -206,9 +206,18 @@ class PretrainedModel(PyTorchModelHubMixin):
     training_summary: Mapping[str, Any] = MappingProxyType({})
     """How the weights were trained, as `save_pretrained` was told; kept in the weights file."""
 
+    _lost_arguments: tuple[str, ...] = ()
+
     def __init_subclass__(cls, *, tags: list[str] | None = None, **metadata: Any) -> None:
         # The mixin appends to the list that it is given; a copy keeps one class's tags out of another's.
         super().__init_subclass__(tags=list(tags or ()), **metadata)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        network = super().__new__(cls, *args, **kwargs)
+        # The mixin drops what JSON cannot hold and would write the default instead.
+        given = dict(zip(list(cls._hub_mixin_init_parameters)[1:], args, strict=False)) | kwargs
+        network._lost_arguments = tuple(key for key, value in given.items() if not cls._is_jsonable(value))
+        return network
 
     @classmethod
     def from_pretrained(
@@ -348,7 +357,7 @@ class PretrainedModel(PyTorchModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path, *, dtype: torch.dtype | None = None) -> None:
         arguments = dict(self._hub_mixin_config or {})  # type: ignore[call-overload]
-        if missing := sorted(self._constructor_arguments() - arguments.keys()):
+        if missing := sorted((self._constructor_arguments() - arguments.keys()).union(self._lost_arguments)):
             raise ValueError(f"{_listed(missing)} of {type(self).__name__} cannot be written as JSON")
         config = {"_class_name": type(self).__name__, "_hdrgan_version": __version__, **arguments}
         metadata = {

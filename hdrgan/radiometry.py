@@ -20,8 +20,8 @@ LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, encoded light
 def srgb_to_linear(srgb: Tensor) -> Tensor:
     """Decode sRGB (IEC 61966-2-1): encoded [0, 1] of any shape to linear [0, 1]; values outside are clamped.
 
-    >>> srgb_to_linear(torch.tensor([0.0, 0.5, 1.0])).tolist()
-    [0.0, 0.21404114365577698, 1.0]
+    >>> srgb_to_linear(torch.tensor([0.0, 0.5, 1.0]))
+    tensor([0.0000, 0.2140, 1.0000])
     """
     srgb = srgb.clamp(0, 1)
     # The clamp before the power keeps the gradient of the branch not taken finite.
@@ -97,8 +97,8 @@ def expose(radiance: Tensor, ev: float | Tensor, inverse_response: Tensor | None
     Returns:
         Encoded exposure in [0, 1], shaped like ``radiance``.
 
-    >>> float(expose(torch.full((1, 3, 1, 1), 0.25), 2.0).mean())
-    1.0
+    >>> round(float(expose(torch.full((3, 1, 1), 0.25), 1.0).mean()), 3)
+    0.735
     """
     gained = (radiance * 2.0**ev).clamp(0, 1)
     return linear_to_srgb(gained) if inverse_response is None else encode(gained, inverse_response)
@@ -157,3 +157,11 @@ def match_exposure(predicted: Tensor, reference: Tensor, mask: Tensor) -> Tensor
         ratio = torch.log(r[trusted]) - torch.log(p[trusted])
         scales.append(ratio.median().exp() if ratio.numel() else p.new_tensor(1.0))
     return torch.stack(scales).view(-1, 1, 1, 1)
+
+
+def trust_ramps(frame: Tensor) -> tuple[Tensor, Tensor]:
+    """How far encoded values can be trusted towards black and towards white: two ramps in [0, 1], shaped like it.
+
+    Both reach 0 within a few 8-bit steps of the end and 1 at 5 % (black) and 85 % (white) of the range.
+    """
+    return ((frame - 0.008) / 0.042).clamp(0, 1), ((0.985 - frame) / 0.135).clamp(0, 1)

@@ -1,0 +1,136 @@
+"""The default network: what it may change, what it must leave alone, and what it is made of."""
+
+import numpy as np
+import pytest
+import torch
+
+from hdrgan.data.camera import VirtualCamera, sigmoid_response
+from hdrgan.losses import bracket_from_radiance, radiance_loss
+from hdrgan.models.radiance_generator import RadianceGenerator, photo_statistics
+from hdrgan.radiometry import expose, srgb_curve, srgb_to_linear
+
+
+@pytest.fixture
+def network() -> RadianceGenerator:
+    torch.manual_seed(0)
+    return RadianceGenerator(widths=(8, 8), context=8, knots=4, statistics_bins=4)
+
+
+def photo(value=None, size=32):
+    generator = torch.Generator().manual_seed(3)
+    return torch.rand(2, 3, size, size, generator=generator) if value is None else torch.full((1, 3, size, size), value)
+
+
+def test_unclipped_pixels_get_no_gain_and_clipped_ones_only_more_light(network):
+    srgb = photo()
+    out = network(srgb)
+    assert (out.log_gain[srgb <= 0.94] == 0).all()
+    assert (out.log_gain >= 0).all()
+    base = RadianceGenerator.apply_fields(network, srgb, network.fields(srgb)._replace(gain=torch.zeros_like(srgb)))
+    assert (out.radiance >= base.radiance - 1e-6).all()
+
+
+def test_the_response_ascends_from_black_to_white_whatever_the_network_says(network):
+    curves = network.inverse_response(torch.randn(64, 4) * 100)
+    assert curves.shape == (64, 256)
+    assert (curves.diff(dim=1) >= 0).all()
+    assert (curves[:, 0] == 0).all()
+    assert (curves[:, -1] == 1).all()
+    torch.testing.assert_close(network.inverse_response(torch.zeros(1, 4))[0], srgb_curve(), atol=1e-5, rtol=0)
+
+
+def test_the_residual_is_bounded(network):
+    with torch.no_grad():
+        network.head.weight.mul_(1e4)
+    assert network.fields(photo()).residual.abs().max() <= network.max_residual
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_flat_photos_give_finite_light(network, value):
+    out = network(photo(value))
+    assert out.radiance.isfinite().all()
+    assert (out.radiance >= 0).all()
+
+
+def test_every_parameter_gets_a_gradient(network):
+    srgb = photo()
+    srgb[:, :, :8] = 1.0
+    radiance = srgb_to_linear(srgb) * torch.where(srgb >= 1, 4.0, 1.0)
+    terms = radiance_loss(network(srgb), radiance, srgb_curve().expand(2, -1) ** 0.9, srgb)
+    terms["loss"].backward()
+    assert terms["loss"].isfinite()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not without
+
+
+def test_the_loss_of_the_truth_is_nearly_nothing_and_grows_with_error():
+    network = RadianceGenerator(widths=(8, 8))
+    srgb = photo(size=16)
+    out = network(srgb)
+    curve = srgb_curve().expand(2, -1)
+    truth = out._replace(radiance=srgb_to_linear(srgb), inverse_response=curve)
+    right = radiance_loss(truth, srgb_to_linear(srgb), curve, srgb)["loss"]
+    wrong = radiance_loss(truth._replace(radiance=truth.radiance * 1.5), srgb_to_linear(srgb), curve, srgb)["loss"]
+    assert right < 0.03
+    assert wrong > 10 * right
+
+
+def test_drawing_by_table_agrees_with_expose():
+    radiance = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(4)) ** 4 * 3
+    drawn = bracket_from_radiance(radiance, srgb_curve()[None], (-4, 0, 4))
+    for k, ev in enumerate((-4, 0, 4)):
+        assert (drawn[:, k] - expose(radiance, ev, srgb_curve())).abs().max() < 0.5 / 255
+
+
+def test_wrong_shapes_and_numbers_are_refused(network):
+    with pytest.raises(ValueError, match="multiples of 8"):
+        network(torch.zeros(1, 3, 30, 32))
+    for bad in ({"widths": (8,)}, {"clip_start": 0.9, "clip_end": 0.8}, {"knots": 1}):
+        with pytest.raises(ValueError, match="must"):
+            RadianceGenerator(**bad)
+
+
+def test_saved_and_loaded_it_says_the_same_to_the_last_bit(network, tmp_path):
+    network.eval().save_pretrained(tmp_path)
+    again = RadianceGenerator.from_pretrained(tmp_path)
+    with torch.inference_mode():
+        assert torch.equal(network(photo()).radiance, again(photo()).radiance)
+
+
+def test_the_statistics_tell_noise_from_none():
+    ramp = torch.linspace(0, 1, 64).view(1, 1, 1, 64).expand(1, 3, 64, 64)
+    noisy = (ramp + torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(5)) * 0.02).clamp(0, 1)
+    quiet, loud = photo_statistics(ramp, 8), photo_statistics(noisy, 8)
+    assert quiet.shape == (1, 48)
+    assert (loud[0, 24:32] > quiet[0, 24:32] + 0.1).all(), "the filter response must grow in every bin"
+    assert (loud[0, 40:48] < quiet[0, 40:48]).all(), "fewer pixels are still"
+
+
+def test_the_virtual_camera_tells_the_truth_about_itself():
+    rng = np.random.default_rng(0)
+    view = np.exp(rng.normal(0, 1.5, (64, 64, 1))).astype(np.float32) * np.ones(3, np.float32)
+    for clean in (True, False):
+        shot = VirtualCamera(clip=(0.05, 0.10)).shoot(view, rng, clean=clean)
+        clipped = (shot.radiance.max(-1) >= 1).mean()
+        assert 0.04 < clipped < 0.11
+        assert shot.inverse_response[0] == 0
+        assert shot.inverse_response[-1] == 1
+        linear = shot.inverse_response[shot.srgb]
+        unclipped = (shot.srgb.max(-1) < 240) & (shot.srgb.min(-1) > 40)
+        error = np.abs(np.log2(linear[unclipped]) - np.log2(shot.radiance[unclipped]))
+        assert np.median(error) < (0.02 if clean else 0.3)
+
+
+def test_the_same_seed_gives_the_same_shot():
+    view = np.random.default_rng(1).random((32, 32, 3), np.float32)
+    first, second = (VirtualCamera().shoot(view, np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(first.srgb, second.srgb)
+
+
+def test_sigmoid_responses_reach_white():
+    assert sigmoid_response(0.9, 0.6)(np.float64(1.0)) == pytest.approx(1.0)
+
+
+def test_a_black_view_is_refused():
+    with pytest.raises(ValueError, match="black"):
+        VirtualCamera().shoot(np.zeros((8, 8, 3), np.float32), np.random.default_rng(0))

@@ -103,7 +103,7 @@ class Result:
             if format == "png":
                 image_io.save_png(path, pixels, exif=exif)
             elif format == "jpg":
-                image_io.save_jpeg(path, image_io.to_8bit(pixels), exif=exif)
+                image_io.save_jpeg(path, pixels, exif=exif)
             else:
                 image_io.save_tiff(path, pixels, exif=exif)
             written.append(path)

@@ -1,0 +1,91 @@
+"""The command line, from outside."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hdrgan.hdr_io import load_radiance
+from PIL import Image
+
+from hdrgan.image_io import load_photo
+
+
+def hdrgan(*arguments, **options):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "hdrgan", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **options)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    ramp = np.linspace(5, 240, 96).astype(np.uint8)
+    pixels = np.stack([np.tile(ramp, (64, 1))] * 3, -1)
+    pixels[10:30, 40:70] = 255
+    path = tmp_path / "lamp.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_help_names_every_command_and_teaches_by_example():
+    assert "generate" in hdrgan("--help").stdout
+    text = hdrgan("generate", "--help").stdout
+    assert "Example" in text
+    assert "--hdr" in text
+
+
+def test_help_is_quick():
+    start = time.perf_counter()
+    hdrgan("--help")
+    plain = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import typer, rich.console"], check=True)
+    bare = time.perf_counter() - plain
+    assert plain - start < 3 * bare + 0.5, "something heavy is imported before it is needed"
+
+
+def test_generate_writes_the_bracket_and_the_light(photo, tmp_path):
+    done = hdrgan("generate", photo, "-o", tmp_path / "out", "--hdr", "exr,hdr")
+    assert done.returncode == 0, done.stderr
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    evs = ("+0", "+2", "+4", "-2", "-4")
+    assert names == sorted([*(f"lamp_ev{ev}.png" for ev in evs), "lamp.exr", "lamp.hdr"])
+    assert sorted(line.split("/")[-1] for line in done.stdout.split()) == names
+    assert np.array_equal(load_photo(tmp_path / "out/lamp_ev+0.png").pixels, load_photo(photo).pixels)
+    exr, hdr = load_radiance(tmp_path / "out/lamp.exr"), load_radiance(tmp_path / "out/lamp.hdr")
+    assert exr.shape == (64, 96, 3)
+    assert exr[15:25, 45:65].min() >= 1.0, "a clipped window is at least white"
+    np.testing.assert_allclose(hdr, exr, rtol=0.02, atol=0.01)
+
+
+def test_reconstruct_writes_only_the_light(photo, tmp_path):
+    done = hdrgan("reconstruct", photo, "-o", tmp_path / "out", "--hdr", "hdr")
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["lamp.hdr"]
+
+
+def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path):
+    (photo.parent / "broken.jpg").write_text("this is a letter")
+    done = hdrgan("generate", photo.parent, "-o", tmp_path / "out", "--evs=-1,0,1")
+    assert done.returncode == 1
+    assert "broken.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["lamp_ev+0.png", "lamp_ev+1.png", "lamp_ev-1.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["generate", "{photo}", "--evs", "0,zero"], "evs"),
+        (["generate", "{photo}", "--evs", "2,1"], "evs must be ascending"),
+        (["generate", "nowhere.jpg"], "nowhere.jpg does not exist"),
+        (["generate", "{photo}", "--hdr", "gif"], "hdr must be one of"),
+        (["generate", "{photo}", "--model", "nonsense"], "nonsense"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(arguments, says, photo, tmp_path):
+    done = hdrgan(*(a.format(photo=photo) for a in arguments), cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,175 @@
+"""From a photo to a result: any size, any bits, nothing changed that was measured."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
+from hdrgan.pipeline import check_evs, render
+from hdrgan.pretrained import PretrainedError
+from hdrgan.radiometry import srgb_curve, srgb_to_linear
+
+
+@pytest.fixture(scope="module")
+def radiance() -> Pipeline:
+    torch.manual_seed(0)
+    return Pipeline(RadianceGenerator(widths=(8, 8), context=8), device="cpu", working_size=64)
+
+
+@pytest.fixture(scope="module")
+def bracket() -> Pipeline:
+    torch.manual_seed(0)
+    return Pipeline(BracketGenerator(width=4), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def ein() -> Pipeline:
+    torch.manual_seed(0)
+    return Pipeline(EIN(width=8), device="cpu")
+
+
+def picture(height=40, width=56, dtype=np.uint8):
+    """A ramp with a clipped window in it."""
+    peak = np.iinfo(dtype).max
+    ramp = np.linspace(0.02, 0.9, width) * np.ones((height, 1))
+    pixels = np.stack([ramp, ramp**1.2, ramp**0.8], -1)
+    pixels[height // 4 : height // 2, width // 4 : width // 2] = 1.0
+    return np.round(pixels * peak).astype(dtype)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 37), (3, 200), (64, 64), (65, 63), (130, 97), (300, 41)])
+@pytest.mark.parametrize("kind", ["radiance", "bracket", "ein"])
+def test_any_size_gives_a_result_of_that_size(kind, size, request):
+    result = request.getfixturevalue(kind)(picture(*size))
+    assert result.radiance.shape == (*size, 3)
+    assert result.invented.shape == size
+    assert np.isfinite(result.radiance).all()
+    assert (result.radiance >= 0).all()
+    assert ((result.invented >= 0) & (result.invented <= 1)).all()
+    assert [frame.shape for frame in result.exposures] == [(*size, 3)] * 5
+    assert result.evs == (-4.0, -2.0, 0.0, 2.0, 4.0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["radiance", "ein"])
+def test_ev_0_is_the_photo_itself(kind, dtype, request):
+    pixels = picture(dtype=dtype)
+    result = request.getfixturevalue(kind)(pixels)
+    assert result.exposures[2].dtype == dtype
+    assert np.array_equal(result.exposures[2], pixels)
+
+
+def test_measured_pixels_keep_their_light_and_only_clipped_ones_are_invented(radiance):
+    pixels = picture(160, 120)  # larger than the working size: no residual
+    result = radiance(pixels, response="srgb")
+    measured = pixels.max(-1) <= 0.94 * 255
+    linear = srgb_to_linear(torch.from_numpy(pixels).double() / 255).numpy()
+    np.testing.assert_allclose(result.radiance[measured], linear[measured], atol=1e-6)
+    assert (result.invented[measured] == 0).all()
+    assert (result.radiance[~measured] >= linear[~measured] - 1e-6).all()
+    assert (result.invented[pixels.min(-1) == 255] > 0).all()
+
+
+def test_frames_agree_with_one_another_and_grow_with_the_ev(radiance):
+    result = radiance(picture(), (-3, -1, 0, 1, 3))
+    means = [frame.mean() for frame in result.exposures]
+    assert means == sorted(means)
+    assert means[0] < means[-1] / 3
+
+
+def test_srgb_asked_for_is_srgb_given(radiance):
+    result = radiance(picture(), response="srgb")
+    np.testing.assert_allclose(result.response, srgb_curve().numpy(), atol=1e-6)
+
+
+def test_rendering_matches_the_formula_to_half_a_code():
+    light = np.random.default_rng(0).random((50, 60, 3), np.float32) ** 4 * 4
+    for bits, dtype in ((8, np.uint8), (16, np.uint16)):
+        photo = Photo(np.zeros(light.shape, dtype))
+        peak = 2**bits - 1
+        (frame,) = render(photo, light, (1.0,), srgb_curve().numpy())
+        x = np.clip(light.astype(np.float64) * 2, 0, 1)
+        exact = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055) * peak
+        assert np.abs(frame - exact).max() <= (0.55 if bits == 8 else 60)
+
+
+def test_a_large_photo_worked_on_in_strips_equals_the_whole(radiance, monkeypatch):
+    pixels = picture(700, 90)
+    whole = radiance(pixels)
+    monkeypatch.setattr("hdrgan.pipeline._STRIP", 37)
+    strips = radiance(pixels)
+    for a, b in zip(whole.exposures, strips.exposures, strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1
+    np.testing.assert_allclose(whole.radiance, strips.radiance, rtol=1e-4, atol=1e-5)
+
+
+def test_the_published_bracket_is_given_as_the_network_drew_it(bracket):
+    result = bracket(picture(40, 56))
+    srgb = torch.from_numpy(picture(40, 56)).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        drawn = bracket.model(srgb)[0, 4].permute(1, 2, 0).numpy()
+    assert np.abs(result.exposures[4] / 255 - drawn).max() <= 0.51 / 255
+    other = bracket(picture(40, 56), (-1, 0, 1))
+    assert len(other.exposures) == 3
+    assert np.array_equal(other.exposures[1], result.exposures[2])
+
+
+@pytest.mark.parametrize("evs", [(), (0, 0), (2, 0), (float("nan"),), (0, 99)])
+def test_senseless_evs_are_refused(evs):
+    with pytest.raises(ValueError, match="evs must be ascending"):
+        check_evs(evs)
+
+
+def test_captions_name_the_ev_and_the_light(radiance):
+    assert radiance(picture()).captions == (
+        "EV −4 · 16× less light",
+        "EV −2 · 4× less light",
+        "EV 0 · the photo",
+        "EV +2 · 4× more light",
+        "EV +4 · 16× more light",
+    )
+
+
+def test_saving_writes_what_is_promised_and_the_photo_comes_back(radiance, tmp_path):
+    from hdrgan.image_io import load_photo
+
+    result = radiance(Photo(picture(), name="window"))
+    files = result.save(tmp_path, hdr=("exr", "hdr"))
+    evs = ("-4", "-2", "+0", "+2", "+4")
+    assert [f.name for f in files] == [*(f"window_ev{ev}.png" for ev in evs), "window.exr", "window.hdr"]
+    assert np.array_equal(load_photo(tmp_path / "window_ev+0.png").pixels, picture())
+    packed = result.save(tmp_path / "zipped", format="jpg", hdr=(), zip=True)
+    assert [f.name for f in packed] == ["window_bracket.zip"]
+    assert len(zipfile.ZipFile(packed[0]).namelist()) == 5
+    assert sorted(f.name for f in (tmp_path / "zipped").iterdir()) == ["window_bracket.zip"]
+
+
+def test_unknown_formats_and_models_are_refused_before_any_work(radiance, tmp_path):
+    with pytest.raises(ValueError, match="hdr must be one of exr, hdr"):
+        radiance(picture()).save(tmp_path, hdr=("jxl",))
+    with pytest.raises(ValueError, match="format must be one of"):
+        radiance(picture()).save(tmp_path, format="bmp")
+    with pytest.raises(PretrainedError):
+        Pipeline.from_pretrained(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="model must be one of"):
+        Pipeline(torch.nn.Identity())
+
+
+def test_a_saved_network_of_each_kind_makes_the_same_pipeline(radiance, bracket, ein, tmp_path):
+    for pipe in (radiance, bracket, ein):
+        folder = tmp_path / type(pipe.model).__name__
+        pipe.model.save_pretrained(folder)
+        again = Pipeline.from_pretrained(folder, device="cpu")
+        again.working_size = pipe.working_size
+        assert np.array_equal(again(picture()).radiance, pipe(picture()).radiance)
+
+
+@pytest.mark.parametrize("name", ["radiance", "bracket"])
+def test_the_bundled_networks_load_and_know_their_evs(name):
+    pipe = Pipeline.from_pretrained(name, device="cpu")
+    result = pipe(picture(96, 96))
+    assert np.isfinite(result.radiance).all()
+    means = [frame.mean() for frame in result.exposures]
+    assert means == sorted(means)

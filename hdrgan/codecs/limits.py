@@ -13,6 +13,10 @@ class PhotoError(ValueError):
     """A photo that cannot be taken; the message is one plain sentence: what is wrong and what to do."""
 
 
+class RadianceFileError(ValueError):
+    """A radiance file that cannot be taken; the message is one plain sentence: which file and what is wrong."""
+
+
 @dataclass(frozen=True)
 class PhotoLimits:
     """Ceilings that are checked before a decoder allocates anything.

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Self, cast
 
 import torch
+from httpx2 import HTTPError
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -443,7 +444,7 @@ def _download(repo_id: str, filename: str, revision: str | None, options: dict[s
     except HfHubHTTPError as error:
         code = error.response.status_code
         raise PretrainedError(f"The Hub answered {code} when asked for {filename} of {at}.") from error
-    except OSError as error:
+    except (OSError, HTTPError) as error:
         raise PretrainedError(f"{filename} of {at} cannot be downloaded: {_first_line(error)}.") from error
 
 

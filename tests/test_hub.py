@@ -1,0 +1,398 @@
+"""Publishing and loading over HTTP, with the real client in processes of its own and a local Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from local_hub import Blob, LocalHub, readme_errors
+from PIL import Image
+from safetensors.torch import load_file
+
+from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator, hub, pretrained, report
+from hdrgan.pretrained import PretrainedError
+
+NETWORKS = {
+    "radiance": (RadianceGenerator, {"widths": (8, 8, 8, 8), "context": 8}),
+    "bracket": (BracketGenerator, {"width": 8}),
+    "ein": (EIN, {"width": 8}),
+}
+
+
+def client(code: str, hub: LocalHub, home: Path, root: Path, *arguments: object, **options: bool) -> dict:
+    """Run code in a process of its own; it prints JSON as its last line."""
+    header = "import json, sys\nfrom pathlib import Path\nimport torch\ntorch.set_num_threads(1)\n"
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", header + code, *map(str, arguments)],
+        env=hub.environment(home, **options) | {"PYTHONPATH": str(root)},
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def outputs(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    srgb = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        answer = network(srgb)
+    return {"out": (answer if isinstance(answer, torch.Tensor) else answer.radiance).contiguous()}
+
+
+FIGURES = {"views": 3, "pu21": 31.2345, "pu21_hi": 22.5, "mu": 38.0, "hi_stops": 0.51, "keep_stops": 0.02}
+EXPOSURES = {
+    "bracket_psnr": {"-4": 28.25, "+0": 100.0, "+4": 40.5},
+    "bracket_ssim": {"-4": 0.91, "+0": 1.0, "+4": 0.97},
+}
+
+
+def evaluation_of(folder: Path) -> dict:
+    """A report in which the folder's weights were measured."""
+    worse = {**FIGURES, "pu21": 30.0, **EXPOSURES}
+    return report.new_report(
+        {"name": "Test views", "kind": "yardstick", "split": "test"},
+        [-4, 0, 4],
+        [
+            {
+                "name": "identity",
+                "class_name": None,
+                "parameters": None,
+                "sha256": None,
+                "conditions": {"clean": worse},
+            },
+            {
+                "name": "ours",
+                "class_name": "RadianceGenerator",
+                "parameters": pretrained.count_parameters(folder),
+                "sha256": pretrained.sha256_of(folder / "model.safetensors"),
+                "conditions": {"clean": FIGURES | EXPOSURES},
+            },
+        ],
+        ["clean"],
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One folder for each network, random but trained as far as the files tell."""
+    torch.set_num_threads(1)
+    home = tmp_path_factory.mktemp("models")
+    torch.manual_seed(1)
+    for name, (cls, arguments) in NETWORKS.items():
+        training = {"steps": 5, "seconds": 7200, "hardware": "2 CPU cores"}
+        training["data"] = [{"name": "Poly Haven", "count": 3, "licence": "CC0-1.0"}]
+        cls(**arguments).save_pretrained(home / name, dtype=torch.float16, training=training)
+    report.write_report(evaluation_of(home / "radiance"), home / "radiance" / "evaluation.json")
+    return {name: home / name for name in NETWORKS}
+
+
+PUSH = """
+from hdrgan import hub
+folders, sample = Path(sys.argv[1]), Path(sys.argv[2])
+done = {}
+for name in ("radiance", "bracket", "ein"):
+    samples = [(sample, "Five exposures")] if name == "radiance" else ()
+    published = hub.push(folders / name, f"tester/{name}", private=name == "ein", samples=samples)
+    done[name] = [published.model_url, published.commit, published.space_url]
+print(json.dumps(done))
+"""
+
+
+@pytest.fixture(scope="module")
+def published(folders, root, tmp_path_factory):
+    """A Hub to which the three networks were pushed, and what the pushing process said."""
+    home = tmp_path_factory.mktemp("pusher")
+    exposures = [np.full((40, 60, 3), level, np.uint8) for level in (20, 90, 200)]
+    hub.sample_sheet(exposures, (-4, 0, 4)).save(home / "Five exposures.jpg")
+    with LocalHub() as local:
+        done = client(
+            PUSH, local, home / "home", root, folders["radiance"].parent, home / "Five exposures.jpg", token=True
+        )
+        yield local, done
+
+
+def test_a_push_is_one_commit_with_everything(published, folders):
+    local, done = published
+    repo = local.repos["model", "tester/radiance"]
+    assert done["radiance"] == [f"{local.url}/tester/radiance", repo.head.oid, None]
+    assert [commit.title for commit in repo.commits.values()] == ["initial commit", "Publish RadianceGenerator"]
+    assert set(repo.head.files) == {
+        ".gitattributes",
+        "README.md",
+        "SHA256SUMS",
+        "config.json",
+        "evaluation.json",
+        "model.safetensors",
+        "samples/five-exposures.jpg",
+    }
+    for name in ("config.json", "model.safetensors", "evaluation.json"):
+        assert repo.head.files[name].content == (folders["radiance"] / name).read_bytes()
+    assert repo.head.files["model.safetensors"].lfs
+    assert not repo.private
+    assert local.repos["model", "tester/ein"].private
+
+
+def test_the_pushed_card_tells_what_was_measured(published, folders):
+    local, _ = published
+    text = local.repos["model", "tester/radiance"].head.files["README.md"].content.decode()
+    assert readme_errors(text, "model") == []
+    card = ModelCard(text)
+    measured = evaluation_of(folders["radiance"])["systems"][1]["conditions"]["clean"]
+    on_card = {result.metric_name: result.metric_value for result in card.data.eval_results}
+    assert on_card == {
+        "PU21-PSNR (dB)": measured["pu21"],
+        "PU21-PSNR, highlights only (dB)": measured["pu21_hi"],
+        "mu-law PSNR (dB)": measured["mu"],
+        "RMSE of log2 luminance, highlights (stops)": measured["hi_stops"],
+        "RMSE of log2 luminance, well exposed (stops)": measured["keep_stops"],
+        **{f"PSNR EV {ev} (dB)": value for ev, value in measured["bracket_psnr"].items()},
+        **{f"SSIM EV {ev}": value for ev, value in measured["bracket_ssim"].items()},
+    }
+    data = card.data.to_dict()
+    assert data["library_name"] == "hdrgan"
+    assert data["license"] == "mit"
+    assert data["pipeline_tag"] == "image-to-image"
+    assert data["datasets"] == ["poly-haven"]
+    assert "| identity | 30.00 | 22.50 |" in text
+    assert "| **ours** | 31.23 | 22.50 |" in text
+    assert 'Pipeline.from_pretrained("tester/radiance")' in text
+    assert "| Poly Haven | 3 | CC0-1.0 |" in text
+    assert "took 2.00 hours on 2 CPU cores" in text
+    assert "(samples/five-exposures.jpg)" in text
+    assert "10.1145/3763240" in text
+    assert "not been evaluated" not in text
+    assert "not been evaluated" in local.repos["model", "tester/bracket"].head.files["README.md"].content.decode()
+
+
+LOAD = """
+import hdrgan
+from safetensors.torch import save_file
+out, token = Path(sys.argv[1]), sys.argv[2]
+def outputs(network):
+    srgb = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        answer = network(srgb)
+    return {"out": (answer if isinstance(answer, torch.Tensor) else answer.radiance).contiguous()}
+def refusal(cls, *arguments, **options):
+    try:
+        cls.from_pretrained(*arguments, **options)
+    except OSError as error:
+        return [type(error).__name__, str(error)]
+    return ["nothing", ""]
+classes = {"radiance": hdrgan.RadianceGenerator, "bracket": hdrgan.BracketGenerator, "ein": hdrgan.EIN}
+for name, cls in classes.items():
+    network = cls.from_pretrained(f"tester/{name}", token=token if name == "ein" else None)
+    save_file(outputs(network), out / f"{name}.safetensors")
+"""
+REFUSALS = """
+Bracket = hdrgan.BracketGenerator
+pinned = Bracket.from_pretrained("tester/two", revision="v1").decoder[2].bias[0].item()
+latest = Bracket.from_pretrained("tester/two").decoder[2].bias[0].item()
+from huggingface_hub import snapshot_download
+snapshot = snapshot_download("tester/bracket")
+same = Bracket.from_pretrained(snapshot)
+print(json.dumps({
+    "pinned": pinned, "latest": latest, "snapshot": sorted(p.name for p in Path(snapshot).iterdir()),
+    "wrong repo": refusal(Bracket, "tester/nothing"),
+    "private": refusal(hdrgan.EIN, "tester/ein", revision="main", cache_dir=out / "empty"),
+    "wrong revision": refusal(Bracket, "tester/bracket", revision="v9"),
+    "missing config": refusal(Bracket, "tester/no-config"),
+    "missing weights": refusal(Bracket, "tester/pickle"),
+    "wrong class": refusal(hdrgan.EIN, "tester/bracket"),
+    "corrupt file": refusal(Bracket, "tester/corrupt"),
+    "wrong name": refusal(Bracket, "tester/a/b"),
+    "wrong token": refusal(hdrgan.EIN, "tester/ein", token="hf_wrong", cache_dir=out / "empty"),
+}))
+"""
+AGAIN = """
+stopped = refusal(hdrgan.BracketGenerator, "tester/other", local_files_only=True)
+print(json.dumps({"not cached": stopped}))
+"""
+
+
+def bias_of(folder: Path, value: float) -> bytes:
+    network = BracketGenerator.from_pretrained(folder)
+    with torch.no_grad():
+        network.decoder[2].bias[0] = value
+    network.save_pretrained(folder)
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_loading_over_http(published, folders, root, tmp_path):
+    local, _ = published
+    bracket = {path.name: path.read_bytes() for path in folders["bracket"].iterdir()}
+    local.add("tester/no-config", {"README.md": b"empty"})
+    ran = tmp_path / "ran"
+    bomb = pickle.dumps(type("Bomb", (), {"__reduce__": lambda self: (os.mkdir, (str(ran),))})(), protocol=2)
+    local.add("tester/pickle", {"config.json": bracket["config.json"], "pytorch_model.bin": bomb})
+    local.add("tester/corrupt", bracket)
+    local.faults.add("damage model tester/corrupt")
+    BracketGenerator(width=8).save_pretrained(tmp_path / "two")
+    two = local.add("tester/two", {"config.json": (tmp_path / "two" / "config.json").read_bytes()})
+    for tag, value in (("v1", 1.0), ("v2", 2.0)):
+        weights = Blob(bias_of(tmp_path / "two", value), lfs=True)
+        two.refs[tag] = two.commit(tag, {**two.head.files, "model.safetensors": weights}).oid
+
+    home, out = tmp_path / "home", tmp_path / "first"
+    out.mkdir()
+    seen = client(LOAD + REFUSALS, local, home, root, out, local.token)
+    for name, (cls, _) in NETWORKS.items():
+        expected = outputs(cls.from_pretrained(folders[name]))["out"]
+        assert torch.equal(load_file(out / f"{name}.safetensors")["out"], expected), name
+
+    assert (seen["pinned"], seen["latest"]) == (1.0, 2.0)
+    assert seen["snapshot"] == [".gitattributes", "README.md", "SHA256SUMS", "config.json", "model.safetensors"]
+    expected = {
+        "wrong repo": "The Hub has no model tester/nothing, or it is private",
+        "private": "The Hub has no model tester/ein, or it is private",
+        "wrong revision": "tester/bracket has no revision 'v9'",
+        "missing config": "tester/no-config has no config.json",
+        "missing weights": "has no model.safetensors",
+        "wrong class": "holds a BracketGenerator, not a EIN",
+        "corrupt file": "The cached model.safetensors is damaged",
+        "wrong name": "a model on the Hub is written user/name",
+        "wrong token": "tester/ein",
+    }
+    for case, words in expected.items():
+        kind, message = seen[case]
+        assert kind == "PretrainedError", (case, message)
+        assert words in message
+        assert "\n" not in message
+        assert message.endswith(".")
+    assert not ran.exists()
+
+    # A second time from the cache alone: first with a Hub that answers nobody, then in offline mode.
+    second, third = tmp_path / "second", tmp_path / "third"
+    second.mkdir()
+    third.mkdir()
+    with LocalHub() as gone:
+        gone.stop()
+        seen = client(LOAD + AGAIN, gone, home, root, second, local.token)
+        assert seen["not cached"][1] == (
+            "config.json of tester/other is not in the cache, and downloads are switched off."
+        )
+        client(LOAD + AGAIN, gone, home, root, third, local.token, offline=True)
+    for name in NETWORKS:
+        first = (out / f"{name}.safetensors").read_bytes()
+        assert (second / f"{name}.safetensors").read_bytes() == first
+        assert (third / f"{name}.safetensors").read_bytes() == first
+
+
+FAIL = """
+from hdrgan import hub
+folders, url = Path(sys.argv[1]), sys.argv[2]
+def attempt(*arguments, **options):
+    try:
+        hub.push(*arguments, **options)
+    except (OSError, ValueError) as error:
+        return [type(error).__name__, str(error)]
+    return ["nothing", ""]
+bracket = folders / "bracket"
+print(json.dumps({
+    "lfs fails": attempt(bracket, "tester/new-lfs"),
+    "commit fails": attempt(bracket, "tester/new-commit"),
+    "commit to an old one fails": attempt(bracket, "tester/old"),
+    "wrong token": attempt(bracket, "tester/x", token="hf_wrong"),
+    "not mine": attempt(bracket, "somebody/x"),
+    "public already": attempt(bracket, "tester/old", private=True),
+    "bad name": attempt(bracket, "tester/a/b"),
+    "other weights": attempt(bracket, "tester/x", evaluation=folders / "radiance" / "evaluation.json"),
+    "no evaluation": attempt(bracket, "tester/x", evaluation=folders / "bracket" / "config.json"),
+    "no picture": attempt(bracket, "tester/x", samples=[folders / "bracket" / "config.json"]),
+    "no model": attempt(folders, "tester/x"),
+}))
+"""
+
+
+def test_a_push_that_fails_leaves_things_as_they_were(folders, root, tmp_path):
+    with LocalHub() as local:
+        old = local.add("tester/old", {"README.md": b"mine"})
+        local.faults |= {"lfs model tester/new-lfs", "commit model tester/new-commit", "commit model tester/old"}
+        seen = client(FAIL, local, tmp_path / "home", root, folders["radiance"].parent, local.url, token=True)
+        assert set(local.repos) == {("model", "tester/old")}
+        assert list(old.head.files) == ["README.md"]
+        assert local.repos["model", "tester/old"] is old
+    expected = {
+        "lfs fails": ("HubError", "The model tester/new-lfs was not published: the Hub answered 507."),
+        "commit fails": ("HubError", "The model tester/new-commit was not published: the Hub answered 507."),
+        "commit to an old one fails": ("HubError", "The model tester/old was not published: the Hub answered 507."),
+        "wrong token": ("HubError", "the token is wrong"),
+        "not mine": ("HubError", "the token may not write there"),
+        "public already": ("HubError", "it is there already, and public"),
+        "bad name": ("HubError", "its name must be written user/name"),
+        "other weights": ("ValueError", "is not of these weights"),
+        "no evaluation": ("ValueError", "is not an evaluation"),
+        "no picture": ("ValueError", "is no JPEG or PNG"),
+        "no model": ("PretrainedError", "has no config.json"),
+    }
+    for case, (kind, words) in expected.items():
+        assert seen[case][0] == kind, (case, seen[case])
+        assert words in seen[case][1], case
+        assert "\n" not in seen[case][1], case
+
+
+def test_a_card_without_an_evaluation_says_so(folders):
+    text = hub.render_card(folders["ein"], repo_id="user/ein")
+    assert "have not been evaluated" in text
+    assert ModelCard(text).data.eval_results is None
+    assert "relative scene light out" in text
+
+
+def test_a_card_of_a_network_in_memory():
+    text = hub.render_card(PatchDiscriminator(width=8))
+    assert "it makes no pictures" in text
+    assert "The weights file says nothing about its training." in text
+
+
+def test_a_card_counts_peers_and_marks_its_own_row(folders):
+    evaluation = evaluation_of(folders["radiance"])
+    peer = {"system": "A peer", "condition": "clean", "figures": {"pu21": 23.6}}
+    evaluation["peers"] = {"source": "peers.tsv", "rows": [peer]}
+    text = hub.render_card(folders["radiance"], evaluation)
+    assert "| A peer | 23.60 | – | – | – | – |" in text
+    assert "(peers.tsv)" in text
+    assert "{{" not in text
+    assert "{%" not in text
+
+
+def test_foreign_networks_are_not_published(tmp_path):
+    PatchDiscriminator(width=8).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": "Pipeline"}))
+    pretrained.write_checksums(tmp_path)
+    with pytest.raises(PretrainedError, match="holds Pipeline, which is none of hdrgan's"):
+        hub.render_card(tmp_path)
+
+
+def test_the_sample_sheet_is_small_and_shows_every_exposure():
+    deep = [np.full((30, 40, 3), level, np.uint16) for level in (0, 30_000, 65_535)]
+    sheet = hub.sample_sheet(deep, (-2, 0, 2))
+    assert sheet.size == (3 * 320 + 2 * 6, 240 + 24)
+    assert [sheet.getpixel((x, 150))[0] for x in (100, 430, 760)] == [0, 30_000 >> 8, 255]
+    assert isinstance(sheet, Image.Image)
+
+
+# The wheel
+
+
+def test_every_package_and_top_level_file_is_in_the_wheel(root):
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {".".join(path.parent.relative_to(root).parts) for path in (root / "hdrgan").rglob("__init__.py")}
+    assert set(settings["packages"]) == found | {"hdrgan.scripts"}
+    assert settings["package-dir"]["hdrgan.scripts"] == "."
+    shipped = settings["package-data"]["hdrgan.scripts"]
+    assert set(shipped) >= {"model_card.md", "requirements.txt", "examples/*"}
+    assert pretrained.project_file("model_card.md") == root / "model_card.md"
+    with pytest.raises(FileNotFoundError, match=r"nothing\.md is missing"):
+        pretrained.project_file("nothing.md")

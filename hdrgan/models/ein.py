@@ -1,0 +1,295 @@
+"""EIN, the exposure-induced network: one photo to relative linear radiance.
+
+Liu et al., "EIN: Exposure-Induced Network for Single-Image HDR Reconstruction", ACM TOMM 21(10), 2025, doi
+10.1145/3763240. The photo, its bright parts and its dark parts go through one encoder; soft clip masks travel with
+the features; at each level what was found in the parts is merged with the whole.
+
+Layer names are those of the published state dict, so that its checkpoints load as they are.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hdrgan.pretrained import PretrainedModel
+from hdrgan.radiometry import soft_clip_masks
+
+Gates = dict[nn.Module, Tensor]
+"""Channel gates already decided, by attention module. A module that is not in it decides its own and adds it."""
+
+
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2, inplace=True)
+
+
+def _reflect(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Convolve with reflected borders."""
+    reach = conv.dilation[0] * (conv.kernel_size[0] // 2)
+    return conv(F.pad(x, (reach, reach, reach, reach), mode="reflect"))
+
+
+class _Numbered(nn.Module):
+    """Children under the numbers that they have in the published state dict, which counts layers without weights."""
+
+    def __init__(self, children: dict[int, nn.Module]) -> None:
+        super().__init__()
+        for number, child in children.items():
+            self.add_module(str(number), child)
+
+    def __getitem__(self, number: int) -> nn.Module:
+        return self._modules[str(number)]
+
+
+class _ChannelAttention(nn.Module):
+    """CA: each channel times a gate in (0, 1) that depends on the means of all channels."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.conv_du = nn.Sequential(
+            nn.Conv2d(channels, channels // reduction, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels // reduction, channels, 1, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
+        if gates is None:
+            return x * self.conv_du(x.mean((2, 3), keepdim=True))
+        if self not in gates:
+            gates[self] = self.conv_du(x.mean((2, 3), keepdim=True))
+        return x * gates[self]
+
+
+class _SpatialAttention(nn.Module):
+    """SA: a mask in (0, 1) from the largest and the mean channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spatial = _Numbered({1: nn.Conv2d(2, 1, 5)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)  # (B, 2, H, W)
+        return torch.sigmoid(_reflect(pooled, self.spatial[1]))
+
+
+class _Attention(nn.Module):
+    """CSA: channel, then spatial attention, added to what came in."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.SA = _SpatialAttention()
+        self.CA = _ChannelAttention(channels)
+
+    def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
+        attended = self.CA(x, gates)
+        return torch.addcmul(x, attended, self.SA(attended))
+
+
+class _Down(_Numbered):
+    """Two convolutions and attention; the first convolution is larger, or halves the size."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 2) -> None:
+        super().__init__(
+            {
+                1: nn.Conv2d(channels_in, channels_out, kernel, stride),
+                4: nn.Conv2d(channels_out, channels_out, 3),
+                6: _Attention(channels_out),
+            }
+        )
+
+    def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
+        return self[6](_activate(_reflect(_activate(_reflect(x, self[1])), self[4])), gates)
+
+
+class _Up(_Numbered):
+    """Attention, two convolutions, attention; the size stays, the name is the paper's."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(
+            {
+                0: _Attention(channels_in),
+                2: nn.Conv2d(channels_in, channels_out, 3),
+                5: nn.Conv2d(channels_out, channels_out, 3),
+                7: _Attention(channels_out),
+            }
+        )
+
+    def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
+        x = _activate(_reflect(self[0](x, gates), self[2]))
+        return self[7](_activate(_reflect(x, self[5])), gates)
+
+
+class _DenseLayer(nn.Module):
+    """A dilated convolution whose result is appended to its input."""
+
+    def __init__(self, channels: int, growth: int, dilation: int) -> None:
+        super().__init__()
+        self.conv = _Numbered({1: nn.Conv2d(channels, growth, 3, dilation=dilation)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, _activate(_reflect(x, self.conv[1]))], 1)
+
+
+class _DenseBlock(nn.Module):
+    """RDDB: four dense layers, dilation 1, 2, 4, 8; back to the width; channel and spatial attention; residual."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.residual_dense_layers = nn.Sequential(
+            *(_DenseLayer(channels + k * growth, growth, 2**k) for k in range(4))
+        )
+        self.conv_1x1 = nn.Conv2d(channels + 4 * growth, channels, 1)
+        self.ca = _ChannelAttention(channels)
+        self.sa = _SpatialAttention()
+
+    def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
+        attended = self.ca(self.conv_1x1(self.residual_dense_layers(x)), gates)
+        return torch.addcmul(x, attended, self.sa(attended))
+
+
+class _ExposureMask(nn.Module):
+    """ECM: features (B, C, H, W) to a mask (B, 1, H / 2, W / 2) in (0, 1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down_sample = _Numbered({1: nn.Conv2d(3, 1, 7, 2)})
+        self.convd3 = _Numbered({1: nn.Conv2d(channels, 1, 3)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = torch.cat([_reflect(x, self.convd3[1]), x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
+        return torch.sigmoid(_reflect(seen, self.down_sample[1]))
+
+
+class _Fusion(nn.Module):
+    """JGL: what was found in the bright and dark parts, merged with the whole."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = _Up(2 * channels, channels)
+        self.conv_global = _Numbered({1: nn.Conv2d(channels, channels, 3)})
+        self.conv_out1 = _Numbered({1: nn.Conv2d(channels, channels, 7)})
+        self.conv_out2 = _Numbered({1: nn.Conv2d(channels, channels, 3)})
+
+    def forward(self, parts: Tensor, whole: Tensor, gates: Gates | None) -> Tensor:
+        local = self.conv(torch.cat([parts, whole], 1), gates)
+        joint = _activate(_reflect(whole, self.conv_global[1])) + local
+        return _activate(_reflect(_activate(_reflect(joint, self.conv_out1[1])), self.conv_out2[1]))
+
+
+class EIN(
+    nn.Module,
+    PretrainedModel,
+    library_name="hdrgan",
+    license="mit",
+    pipeline_tag="image-to-image",
+    paper_url="https://doi.org/10.1145/3763240",
+    tags=["hdr", "inverse-tone-mapping", "hdr-reconstruction", "image-to-image"],
+):
+    """The exposure-induced network of Liu et al. 2025: 13,272,822 parameters at width 32, 835,086 at 8.
+
+    Args:
+        width: channels of the first level, a multiple of 8.
+
+    Input: srgb (B, 3, H, W) encoded, [0, 1]; H and W multiples of `size_multiple`, at least `minimum_size`.
+    Output: relative linear radiance (B, 3, H, W) in [0, 1]; its scale means nothing until it is anchored to the photo.
+
+    >>> EIN(width=8)(torch.rand(1, 3, 72, 80)).shape
+    torch.Size([1, 3, 72, 80])
+    """
+
+    size_multiple = 8
+    minimum_size = 72
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.width = w = operator.index(width)
+        if w < 8 or w % 8:
+            raise ValueError(f"width must be a positive multiple of 8, got {width}")
+        self.dconv_down1_w = _Down(3, w, kernel=7, stride=1)
+        self.dconv_down2_w = _Down(w, 2 * w)
+        self.dconv_down3_w = _Down(2 * w, 4 * w)
+        self.dconv_down4_w = _Down(4 * w, 8 * w)
+        self.resblock = nn.ModuleList(_DenseBlock(8 * w, 2 * w) for _ in range(3))
+        self.mask_down_2, self.mask_up_2 = _ExposureMask(w), _ExposureMask(w)
+        self.mask_down_3, self.mask_up_3 = _ExposureMask(2 * w), _ExposureMask(2 * w)
+        self.mask_down_4, self.mask_up_4 = _ExposureMask(4 * w), _ExposureMask(4 * w)
+        self.featurefusion4, self.featurefusion3 = _Fusion(8 * w), _Fusion(4 * w)
+        self.featurefusion2, self.featurefusion1 = _Fusion(2 * w), _Fusion(w)
+        self.dconv_up4, self.upsample3 = _Up(8 * w, 4 * w), _Numbered({1: nn.Conv2d(4 * w, 2 * w, 1)})
+        self.dconv_up3, self.upsample2 = _Up(6 * w, 3 * w), _Numbered({1: nn.Conv2d(3 * w, 2 * w, 1)})
+        self.dconv_up2, self.upsample1 = _Up(4 * w, 2 * w), _Numbered({1: nn.Conv2d(2 * w, w, 1)})
+        self.dconv_up1 = _Up(2 * w, w)
+        self.conv_last1 = _Numbered({1: nn.Conv2d(w, w, 3), 4: nn.Conv2d(w, 3, 7)})
+
+    def forward(self, srgb: Tensor) -> Tensor:
+        """Reconstruct relative radiance: srgb (B, 3, H, W) to (B, 3, H, W), both in [0, 1].
+
+        Raises:
+            ValueError: the shape is not (B, 3, H, W) with H and W multiples of 8 and at least 72.
+        """
+        return self.reconstruct(srgb, *soft_clip_masks(srgb.float()))
+
+    def reconstruct(self, srgb: Tensor, under: Tensor, over: Tensor, gates: Gates | None = None) -> Tensor:
+        """`forward` with masks from elsewhere.
+
+        Args:
+            srgb: (B, 3, H, W) encoded, [0, 1].
+            under: (B, 1, H, W) in [0, 1], 1 where the photo is black (``mask_down`` of the published code).
+            over: (B, 1, H, W) in [0, 1], 1 where the photo is white (``mask_up``).
+            gates: channel gates to use; those that are missing are decided from this photo and added.
+
+        Raises:
+            ValueError: a shape is not as above, or H and W are not multiples of 8 and at least 72.
+        """
+        if srgb.dim() != 4 or srgb.shape[1] != 3:
+            raise ValueError(f"srgb must be (B, 3, H, W), got {tuple(srgb.shape)}")
+        batch, _, height, width = srgb.shape
+        if height % self.size_multiple or width % self.size_multiple or min(height, width) < self.minimum_size:
+            raise ValueError(
+                f"height and width must be multiples of {self.size_multiple} and at least {self.minimum_size}, "
+                f"got {height}x{width}"
+            )
+        for mask in (under, over):
+            if mask.shape != (batch, 1, height, width):
+                raise ValueError(f"masks must be {(batch, 1, height, width)}, got {tuple(mask.shape)}")
+        dtype = self.conv_last1[1].weight.dtype
+        x, masks = srgb.to(dtype), torch.cat([under, over]).to(dtype)  # masks (2B, 1, H, W): under, over
+        # The encoder's weights are shared, so whole, under and over are one batch.
+        x = torch.cat([x, x * masks[:batch], x * masks[batch:]]).contiguous(memory_format=torch.channels_last)
+
+        levels = []  # (parts, whole), finest first
+        stages = (
+            (self.dconv_down1_w, (self.mask_down_2, self.mask_up_2)),
+            (self.dconv_down2_w, (self.mask_down_3, self.mask_up_3)),
+            (self.dconv_down3_w, (self.mask_down_4, self.mask_up_4)),
+            (self.dconv_down4_w, ()),
+        )
+        for stage, exposure_masks in stages:
+            x = stage(x, gates)  # (3B, C, h, w): whole, under, over
+            if not exposure_masks:
+                for block in self.resblock:
+                    x = block(x, gates)
+            whole, under_part, over_part = x.split(batch)
+            if exposure_masks:
+                seen = torch.cat([ecm(part) for ecm, part in zip(exposure_masks, (under_part, over_part), strict=True)])
+                below = seen * F.avg_pool2d(masks, 2) ** 2  # halving bilinearly is the mean of 2 x 2
+            parts = torch.cat([under_part, over_part]) * masks
+            levels.append((parts[:batch] + parts[batch:], whole))
+            if exposure_masks:
+                x, masks = torch.cat([whole, parts]), below
+
+        y = self.dconv_up4(self.featurefusion4(*levels[3], gates), gates)  # (B, 4w, H / 8, W / 8)
+        for upsample, fusion, decode, level in (
+            (self.upsample3, self.featurefusion3, self.dconv_up3, levels[2]),
+            (self.upsample2, self.featurefusion2, self.dconv_up2, levels[1]),
+            (self.upsample1, self.featurefusion1, self.dconv_up1, levels[0]),
+        ):
+            # A 1 x 1 convolution and nearest upsampling commute; this order is a quarter of the work.
+            y = F.interpolate(upsample[1](y), scale_factor=2, mode="nearest")
+            y = decode(torch.cat([y, fusion(*level, gates)], 1), gates)
+        y = _reflect(_activate(_reflect(y, self.conv_last1[1])), self.conv_last1[4])  # (B, 3, H, W)
+        return torch.sigmoid(y).to(srgb.dtype)

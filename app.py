@@ -1,0 +1,554 @@
+"""The page: one photo in; five exposures and an HDR image out.
+
+    python app.py
+
+Layout and wiring only: the light is the pipeline's business. Every limit is a field of `Settings`, whose environment
+variable and value in force are logged at the start.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from hdrgan import Photo, PhotoError, Pipeline, Result, load_photo
+from hdrgan.image_io import PhotoLimits
+from hdrgan.preview import save_frames, save_view, screen_radiance
+from hdrgan.tonemap import tone_map
+
+log = logging.getLogger("hdrgan.app")
+
+HERE = Path(__file__).resolve().parent
+EXAMPLES = {"Sunset": "sunset.jpg", "Backlight": "dandelions.jpg", "Floodlights": "launch_pad.jpg"}
+
+MODELS = {
+    "radiance": "Radiance · keeps your photo, adds the light it lost",
+    "bracket": "Bracket · the classic HDR-GAN, paints all five frames",
+    "ein": "EIN · the exposure-induced network",
+}
+EV_STEPS = [("−2 … +2", 1), ("−4 … +4", 2), ("−6 … +6", 3)]
+RESPONSES = [("Estimate it from the photo", "auto"), ("Assume sRGB", "srgb")]
+EXPORTS = {
+    "zip": ("Bracket", "Five full-size frames with their EV in EXIF, for merge software."),
+    "exr": ("OpenEXR", "Linear light in half floats, with what was invented marked."),
+    "hdr": ("Radiance HDR", "Linear light for 3D and older HDR software."),
+}
+SHOWN_BY_BROWSERS = {"JPEG", "PNG", "WebP", "GIF", "BMP", "AVIF"}
+
+NOTABLE = 0.1
+"""Share of a pixel's light above which the page counts it as invented."""
+
+PROGRESS = gr.Progress()
+WAITING = gr.skip()
+"""What a handler yields between two stages: no news, but a place to stop when the visitor has left."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every limit of the page; each field is read from the environment variable ``HDRGAN_<FIELD>``."""
+
+    models: str = ""  # names, folders or Hub ids, separated by commas; empty: the bundled ones
+    device: str = ""  # "cpu", "cuda", "mps"; empty: the best there is
+    max_megabytes: int = 64  # of one upload
+    max_megapixels: int = 120  # of one photo
+    preview_pixels: int = 2048  # longest side of what the page shows; downloads are full size
+    queue: int = 16  # visitors who may wait; the next one is told that the page is busy
+    threads: int = 16  # of the server
+    keep_minutes: int = 10  # how long uploads and results stay on disk
+    mcp: bool = True  # offer the page's functions to language models as MCP tools
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings; ValueError names the variable that makes no sense."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            variable = f"HDRGAN_{field.name.upper()}"
+            if variable in environ:
+                values[field.name] = _parse(variable, environ[variable].strip(), type(field.default))
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return " ".join(f"HDRGAN_{field.name.upper()}={getattr(self, field.name)!r}" for field in fields(self))
+
+
+def _parse(variable: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in {"0", "1", "false", "true"}:
+            raise ValueError(f"{variable} must be 0 or 1, got {text!r}")
+        return text.lower() in {"1", "true"}
+    if kind is int:
+        if not text.isdecimal() or int(text) < 1:
+            raise ValueError(f"{variable} must be a whole number above 0, got {text!r}")
+        return int(text)
+    return text
+
+
+HEADER = """
+<div class="brand"><span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>HDR-GAN</div>
+<h1>One photo in. Five exposures and an HDR image out.</h1>
+<p>The network works out the light behind a photo: what its shadows hold, what its blown highlights may have been.</p>
+"""
+EMPTY = """
+<span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>
+<p>Choose a photo, and its five exposures appear here, dark to bright.</p>
+"""
+LIGHT = "<h2>The light</h2><p>Drag the line: the photo to its left, all of the light to its right.</p>"
+FILES = "<h2>The files</h2><p>In full size, made when you ask for them.</p>"
+FOOTER = """
+<p><strong>Blown highlights are invented.</strong> They are a plausible guess, not a record of what was there: not for
+measurement, not for evidence. Photos and results are deleted after about {minutes} minutes and go nowhere else.</p>
+"""
+TROUBLE = '<div class="trouble" role="alert"><strong>This photo can’t be used.</strong> {}</div>'
+
+COPY = "(value) => value"
+DOWNLOAD = """(file) => {
+    const link = document.createElement("a");
+    link.href = file.url;
+    link.download = file.orig_name || "";
+    link.click();
+}"""
+REVEAL = """() => {
+    const results = document.getElementById("results");
+    if (results && results.getBoundingClientRect().top > window.innerHeight * 0.8) {
+        const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+        results.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+    }
+}"""
+CSS = """
+.gradio-container { --edge: 1px solid var(--border-color-primary); }
+.gradio-container .html-container { padding: 0; }
+.gradio-container main.fillable { max-width: 1240px; }
+.mark { display: inline-flex; border-radius: 3px; overflow: hidden; border: var(--edge); }
+.mark i { width: 1.1em; height: 1.1em; background: #0b0d12; }
+.mark i:nth-child(2) { background: #3a4254; }
+.mark i:nth-child(3) { background: #8b8f94; }
+.mark i:nth-child(4) { background: #e8c987; }
+.mark i:nth-child(5) { background: #fff7e0; }
+
+#head { padding: 12px 0 4px; }
+#head .brand { display: flex; align-items: center; gap: .6em; font-weight: 600; letter-spacing: .04em; }
+#head h1 { font-size: clamp(1.45rem, 1.1rem + 1.6vw, 2.1rem); line-height: 1.2; margin: .6em 0 .25em; }
+#head p, #results h2 + p { color: var(--body-text-color-subdued); margin: 0; }
+#results h2 { font-size: 1.2rem; margin: 0 0 .2em; }
+#note { min-height: 1.5em; color: var(--body-text-color-subdued); font-size: var(--text-sm); }
+.trouble { background: var(--error-background-fill); color: var(--error-text-color); border: 1px solid
+    var(--error-border-color); border-radius: var(--radius-lg); padding: .7em 1em; font-size: var(--text-md); }
+
+#try { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
+#examples { gap: 10px; }
+#examples button { flex-direction: column; gap: 6px; padding: 6px 6px 8px; font-weight: 400; }
+#examples img { width: 100%; height: auto; aspect-ratio: 3 / 2; object-fit: cover; border-radius: 6px; margin: 0; }
+#model .wrap { flex-direction: column; }
+#empty { border: 1px dashed var(--border-color-primary); border-radius: var(--radius-lg); padding: 44px 20px;
+    text-align: center; color: var(--body-text-color-subdued); }
+#empty p { margin: 1em 0 0; }
+#empty > .wrap:not(.hide) ~ .html-container { visibility: hidden; }
+
+#exposures, #exposures .grid-wrap { height: auto; min-height: 0; max-height: none; overflow: visible; }
+#exposures .grid-wrap { padding: 0; }
+#exposures { border: 0; background: none; overflow: visible !important; }
+#exposures .icon-button-wrapper.top-panel { top: -46px; }
+#exposures .grid-container { grid-template-rows: none; grid-auto-rows: auto; gap: 12px; align-items: start; }
+#exposures .thumbnail-lg { aspect-ratio: auto; height: auto; display: flex; flex-direction: column; }
+#exposures .thumbnail-lg > img { height: auto; max-height: 70vh; object-fit: contain; }
+#exposures .caption-label { position: static; max-width: none; width: 100%; border: 0; border-radius: 0; white-space:
+    normal; padding: .55em .7em; font-size: var(--text-sm); color: var(--body-text-color); opacity: 1; }
+
+.export { align-items: center; gap: 16px; padding: 12px 0; border-top: var(--edge); }
+.export p { margin: 0; color: var(--body-text-color-subdued); font-size: var(--text-sm); }
+.export h3 { margin: 0; font-size: 1rem; }
+.export button { flex: 0 0 112px; min-width: 112px; }
+#foot { border-top: var(--edge); margin-top: 12px; padding: 16px 0 0; font-size: var(--text-sm);
+    color: var(--body-text-color-subdued); }
+
+@media (max-width: 640px) {
+    #photo { height: 320px !important; }
+    #exposures .grid-container { grid-template-columns: 1fr 1fr; }
+    #exposures .gallery-item:nth-child(3) { grid-column: span 2; }
+}
+"""
+
+
+def theme() -> gr.themes.Base:
+    """A calm grey that leaves the colours to the photos; fonts of the visitor's own system, so that none is fetched."""
+    return gr.themes.Base(
+        primary_hue="amber",
+        secondary_hue="zinc",
+        neutral_hue="zinc",
+        radius_size="lg",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_color_dark="*neutral_800",
+        border_color_primary_dark="*neutral_800",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*neutral_900",
+        button_primary_background_fill_hover="*neutral_700",
+        button_primary_text_color="white",
+        button_primary_background_fill_dark="*primary_400",
+        button_primary_background_fill_hover_dark="*primary_300",
+        button_primary_text_color_dark="*neutral_950",
+        checkbox_border_color="*neutral_400",
+        checkbox_border_color_dark="*neutral_500",
+        checkbox_background_color_selected="*primary_600",
+        checkbox_background_color_selected_dark="*primary_500",
+        checkbox_border_color_selected="*primary_600",
+        checkbox_label_background_fill="*neutral_100",
+        checkbox_label_background_fill_dark="*neutral_800",
+        error_background_fill="#fef2f2",
+        error_background_fill_dark="#2a1215",
+        error_border_color="#b91c1c",
+        error_border_color_dark="#f87171",
+        error_text_color="#991b1b",
+        error_text_color_dark="#fecaca",
+    )
+
+
+@contextmanager
+def plain_words() -> Iterator[None]:
+    """Turn whatever goes wrong into one sentence for the visitor; the traceback goes to the log alone."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except PhotoError as problem:
+        raise gr.Error(str(problem), title="This photo can't be used", print_exception=False) from None
+    except Exception:
+        log.exception("a request failed")
+        raise gr.Error(
+            "Something broke on our side. Please try again, or try a smaller photo.",
+            title="That did not work",
+            print_exception=False,
+        ) from None
+
+
+class Desk:
+    """What the page can do; each public method is one event.
+
+    The long ones are generators, because the server stops a generator at its next ``yield`` when its visitor has left.
+    """
+
+    def __init__(self, pipelines: Mapping[str, Pipeline], settings: Settings, cache: Path) -> None:
+        self.pipelines = dict(pipelines)
+        self.settings = settings
+        self.cache = cache  # the server's folder of temporary files: what is written there is not copied again
+
+    def look(self, upload: str | None):
+        """Judge a photo as soon as it is chosen; show a stand-in where browsers don't know its format."""
+        if upload is None:
+            return gr.skip(), gr.skip(), ""
+        try:
+            photo = self._load(upload)
+        except PhotoError as problem:
+            return None, None, TROUBLE.format(html.escape(str(problem)))
+        bits = " · 16 bits" if photo.bits == 16 else ""
+        facts = f"{html.escape(Path(upload).name)} · {photo.width} × {photo.height} pixels{bits}"
+        if photo.format in SHOWN_BY_BROWSERS:
+            return gr.skip(), gr.skip(), facts
+        with self._job() as folder:
+            stand_in = save_view(folder / "photo.jpg", photo.pixels, self.settings.preview_pixels)
+        return str(stand_in), gr.skip(), facts
+
+    def develop(self, upload: str | None, model: str, ev_step: float, response: str, progress: gr.Progress = PROGRESS):
+        """Make the five exposures and everything else that the page shows of them."""
+        with plain_words():
+            result = yield from self._result(upload, model, ev_step, response, progress)
+            with self._job() as folder:
+                progress(0.7, desc="Drawing the previews")
+                side = self.settings.preview_pixels
+                paths = save_frames(folder, result.photo.name, result.exposures, result.evs, side)
+                yield WAITING
+                before = save_view(folder / "photo.jpg", result.photo.pixels, side)
+                after = save_view(folder / "tone_mapped.jpg", tone_map(screen_radiance(result.radiance, side)), side)
+                yield (
+                    summary_of(result, side),
+                    [(str(path), caption) for path, caption in zip(paths, result.captions, strict=True)],
+                    (str(before), str(after)),
+                    (upload, model, ev_step, response),
+                    gr.Column(visible=True),
+                    gr.HTML(visible=False),
+                    gr.File(value=None, visible=False),
+                )
+
+    def generate(
+        self,
+        photo: str | None,
+        model: str,
+        ev_step: float,
+        response: str,
+        progress: gr.Progress = PROGRESS,
+    ):
+        """Turn one photo into five exposures of the same scene, dark to bright, as full-size PNG files.
+
+        Args:
+            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF).
+            model: the network: "radiance" keeps the photo and adds the light that it lost; "bracket" paints all five.
+            ev_step: stops between two exposures: 1, 2 or 3; with 2 the exposures are EV -4, -2, 0, +2 and +4.
+            response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
+
+        Returns:
+            Five PNG files, darkest first; the EV of each is in its file name.
+        """
+        with plain_words():
+            result = yield from self._result(photo, model, ev_step, response, progress)
+            progress(0.7, desc="Writing five files")
+            with self._job() as folder:
+                yield tuple(str(path) for path in result.save(folder, format="png", hdr=()))
+
+    def export(
+        self,
+        photo: str | None,
+        model: str,
+        ev_step: float,
+        response: str,
+        kind: str,
+        progress: gr.Progress = PROGRESS,
+    ):
+        """Turn one photo into one file of its light at full size.
+
+        Args:
+            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF).
+            model: the network, as for generate.
+            ev_step: stops between two exposures of the bracket: 1, 2 or 3.
+            response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
+            kind: "exr" or "hdr" is the linear radiance, where 1.0 is the photo's white; "zip" is the five exposures.
+
+        Returns:
+            The file.
+        """
+        with plain_words():
+            result = yield from self._result(photo, model, ev_step, response, progress)
+            progress(0.7, desc="Writing the file")
+            with self._job() as folder:
+                yield str(write_export(result, folder, kind))
+
+    def export_shown(self, kind: str, shown: tuple | None, progress: gr.Progress = PROGRESS):
+        """Write one file of the result that is on the page."""
+        if not shown:
+            raise gr.Error("Make five exposures first.", title="Nothing to save yet", print_exception=False)
+        if not Path(shown[0]).exists():
+            raise gr.Error("Your photo was deleted meanwhile. Please choose it again.", print_exception=False)
+        for path in self.export(*shown, kind, progress):
+            yield path if path is WAITING else gr.File(value=path, visible=True)
+
+    def _load(self, upload: str) -> Photo:
+        return load_photo(upload, limits=PhotoLimits(megapixels=self.settings.max_megapixels))
+
+    def _result(self, upload: str | None, model: str, ev_step: float, response: str, progress: gr.Progress):
+        if not upload:
+            raise gr.Error("Choose a photo first.", title="No photo yet", print_exception=False)
+        progress(0.1, desc="Reading the photo")
+        yield WAITING
+        photo = self._load(upload)
+        progress(0.3, desc="Recovering the light")
+        yield WAITING
+        evs = tuple(ev_step * i for i in range(-2, 3))
+        result = self.pipelines[model](photo, evs=evs, response=response)
+        yield WAITING
+        return result
+
+    @contextmanager
+    def _job(self) -> Iterator[Path]:
+        """A folder of its own for the files of one answer, removed at once if the answer is never finished."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="answer-", dir=self.cache))
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def write_export(result: Result, folder: Path, kind: str) -> Path:
+    """Write one file of a result: the bracket as a zip, or the radiance."""
+    files = result.save(folder, format="png", hdr=(), zip=True) if kind == "zip" else result.save_hdr(folder, (kind,))
+    return files[0]
+
+
+def summary_of(result: Result, preview_pixels: int) -> str:
+    """Say in one line what came out: HTML."""
+    height, width = result.radiance.shape[:2]
+    parts = [f"{width} × {height} pixels"]
+    if max(height, width) > preview_pixels:
+        parts.append(f"shown at {preview_pixels}, saved in full size")
+    share = float((result.invented > NOTABLE).mean())
+    percent = "no part" if share == 0 else "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+    parts.append(f"light invented in {percent} of the picture")
+    return f"<h2>Five exposures</h2><p role='status'>{' · '.join(parts)}</p>"
+
+
+def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = None) -> gr.Blocks:
+    """Lay out the page and wire it; nothing is served yet.
+
+    Args:
+        pipelines: model name to pipeline, in the order in which they are offered; the first one is preselected.
+        settings: the limits; None is the defaults.
+    """
+    if not pipelines:
+        raise ValueError("pipelines must hold at least one model, got none")
+    settings = settings or Settings()
+    choices = [(MODELS.get(name, name), name) for name in pipelines]
+    keep_s = settings.keep_minutes * 60
+
+    with gr.Blocks(title="HDR-GAN", analytics_enabled=False, delete_cache=(60, keep_s)) as demo:
+        desk = Desk(pipelines, settings, Path(demo.GRADIO_CACHE))
+        gr.HTML(HEADER, elem_id="head", padding=False)
+        shown = gr.State()  # what the results on the page were made from, so that the downloads fit them
+        # The upload itself, as it came. The image field is only its picture: Gradio would open it with Pillow, which
+        # loses 16 bits and colour profiles, and fails without a word where the file is no picture.
+        upload = gr.File(label="Photo", type="filepath", visible="hidden")
+
+        with gr.Row(elem_id="bench"):
+            with gr.Column(scale=3, min_width=320):
+                photo = gr.Image(
+                    label="Your photo",
+                    type="filepath",
+                    sources=["upload", "clipboard", "webcam"],
+                    buttons=["fullscreen"],
+                    height=430,
+                    placeholder="# Drop a photo here\n\nor click to choose one",
+                    elem_id="photo",
+                )
+                note = gr.HTML(elem_id="note", padding=False)
+            with gr.Column(scale=2, min_width=320, elem_id="settings"):
+                model = gr.Radio(choices, value=choices[0][1], label="Network", elem_id="model")
+                ev_step = gr.Radio(EV_STEPS, value=2, label="Exposures, in EV", elem_id="ev-step")
+                with gr.Accordion("Advanced", open=False):
+                    response = gr.Radio(
+                        RESPONSES,
+                        value="auto",
+                        label="Tone curve of the camera",
+                        info="The estimate suits photos from cameras; screenshots and renders are plain sRGB.",
+                    )
+                develop = gr.Button("Make five exposures", variant="primary", size="lg", elem_id="develop")
+                gr.HTML("<p>No photo at hand? Try one of these.</p>", elem_id="try", padding=False)
+                with gr.Row(elem_id="examples"):
+                    examples = {
+                        path: gr.Button(name, icon=str(path), size="sm", min_width=80)
+                        for name, path in ((name, HERE / "examples" / file) for name, file in EXAMPLES.items())
+                    }
+
+        empty = gr.HTML(EMPTY, elem_id="empty", padding=False)
+        with gr.Column(visible=False, elem_id="results") as results:
+            summary = gr.HTML(padding=False)
+            gallery = gr.Gallery(
+                label="Five exposures, dark to bright",
+                show_label=False,
+                columns=5,
+                object_fit="contain",
+                format="png",
+                buttons=["download", "download_all", "fullscreen"],
+                interactive=False,
+                elem_id="exposures",
+            )
+            with gr.Row():
+                with gr.Column(scale=3, min_width=320):
+                    gr.HTML(LIGHT, padding=False)
+                    light = gr.ImageSlider(
+                        label="Photo and tone-mapped HDR",
+                        show_label=False,
+                        type="filepath",
+                        format="png",
+                        interactive=False,
+                        buttons=["fullscreen"],
+                        max_height=640,
+                        elem_id="light",
+                    )
+                with gr.Column(scale=2, min_width=320):
+                    gr.HTML(FILES, padding=False)
+                    savers = {}
+                    for kind, (name, purpose) in EXPORTS.items():
+                        with gr.Row(elem_classes="export"):
+                            gr.HTML(f"<h3>{name}</h3><p>{purpose}</p>", padding=False)
+                            savers[kind] = gr.Button(f"Save .{kind}", size="md", scale=0, elem_id=f"save-{kind}")
+                    ready = gr.File(label="Ready", visible=False, interactive=False, elem_id="ready")
+
+        gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
+
+        # What the page does. Heavy events share one place, so that the machine works on one photo at a time.
+        quiet = {"api_visibility": "private"}
+        heavy = {"concurrency_id": "light", "concurrency_limit": 1}
+        seen = [photo, upload, note]
+        choice = [upload, model, ev_step, response]
+        outcome = [summary, gallery, light, shown, results, empty, ready]
+        photo.upload(None, [photo], [upload], js=COPY, **quiet).then(desk.look, [upload], seen, **quiet)
+        photo.clear(lambda: (None, ""), None, [upload, note], queue=False, **quiet)
+        develop.click(desk.develop, choice, outcome, **heavy, **quiet).success(None, js=REVEAL, **quiet)
+        for path, example in examples.items():
+            example.click(lambda path=str(path): (path, path), None, [photo, upload], queue=False, **quiet).then(
+                desk.look, [upload], seen, **quiet
+            ).then(desk.develop, choice, outcome, **heavy, **quiet).success(None, js=REVEAL, **quiet)
+        for kind, saver in savers.items():
+            saver.click(partial(desk.export_shown, kind), [shown], [ready], **heavy, **quiet).success(
+                None, [ready], None, js=DOWNLOAD, **quiet
+            )
+
+        # What programs and language models may call; fields that no visitor sees describe the answers.
+        kind = gr.Radio(list(EXPORTS), value="exr", label="Kind of file", visible=False)
+        frames = [gr.Image(label=f"Exposure {i} of 5, dark to bright", visible=False) for i in range(1, 6)]
+        file = gr.File(label="File", visible=False)
+        door = gr.Button(visible=False)
+        door.click(desk.generate, choice, frames, api_name="generate", **heavy)
+        door.click(desk.export, [*choice, kind], [file], api_name="export", **heavy)
+    return demo.queue(max_size=settings.queue, default_concurrency_limit=2, api_open=False)
+
+
+def offered_models(settings: Settings, weights: Path = HERE / "hdrgan" / "weights") -> list[str]:
+    """Names of the networks that the page offers: those of the settings, or all that are in the box."""
+    asked = [name.strip() for name in settings.models.split(",") if name.strip()]
+    return asked or [name for name in MODELS if (weights / name / "config.json").is_file()]
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """What `gr.Blocks.launch` is given, by `main` and by the tests alike."""
+    return {
+        "theme": theme(),
+        "css": CSS,
+        "max_file_size": settings.max_megabytes * 2**20,
+        "max_threads": settings.threads,
+        "mcp_server": settings.mcp,
+        "show_error": False,
+        "strict_cors": True,
+        "share": False,
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": ["api", "settings"],
+        "quiet": True,
+    }
+
+
+def main() -> None:
+    """Serve the page until interrupted, on the first free port from GRADIO_SERVER_PORT, or 7860 if that is not set."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("hdrgan").setLevel(logging.INFO)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    settings = Settings.from_env()
+    log.info("%s", settings)
+    device = settings.device or None
+    pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
+    demo = build_demo(pipelines, settings)
+    _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
+    log.info("The page is at %s", url)
+    demo.block_thread()
+
+
+if __name__ == "__main__":
+    main()

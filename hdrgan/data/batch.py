@@ -1,0 +1,73 @@
+"""A batch as the losses want it, whatever the data set could give: what is missing is derived from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from hdrgan.bracket import merge
+from hdrgan.radiometry import expose, srgb_curve
+
+
+def _unit(pictures: Tensor) -> Tensor:
+    """(..., H, W, 3) of a data set to (..., 3, H, W) float32; 8-bit codes become [0, 1]."""
+    channels_first = pictures.movedim(-1, -3)
+    return channels_first.float().div(255) if pictures.dtype == torch.uint8 else channels_first.float()
+
+
+def merge_brackets(brackets: Tensor, evs: Sequence[float]) -> Tensor:
+    """Radiance (B, 3, H, W), 1.0 = white at EV 0, of brackets (B, N, 3, H, W) whose curve is taken for sRGB."""
+    return torch.stack([merge(frames, evs) for frames in brackets])
+
+
+class Batch:
+    """Photos with their truth, on one device.
+
+    Args:
+        items: ``bracket`` (B, N, H, W, 3) uint8, or ``srgb`` (B, H, W, 3) uint8 with ``radiance`` (B, H, W, 3) and, if
+            it is known, ``inverse_response`` (B, 256).
+        evs: stops of the bracket, ascending, with 0 among them.
+        device: where the tensors go.
+    """
+
+    def __init__(self, items: Mapping[str, Tensor], evs: Sequence[float], device: torch.device):
+        # Pictures cross over as 8-bit codes and become floats there.
+        self._items = {name: tensor.to(device, non_blocking=True) for name, tensor in items.items()}
+        self.evs = tuple(evs)
+        self._photo = self.evs.index(0.0)
+
+    @cached_property
+    def srgb(self) -> Tensor:
+        """The photos: (B, 3, H, W) encoded, [0, 1]."""
+        return self.bracket[:, self._photo] if "bracket" in self._items else _unit(self._items["srgb"])
+
+    @cached_property
+    def bracket(self) -> Tensor:
+        """The exposures: (B, N, 3, H, W) encoded, [0, 1]; the one at EV 0 is the photo."""
+        if "bracket" in self._items:
+            return _unit(self._items["bracket"])
+        return torch.stack(
+            [self.srgb if ev == 0 else expose(self.radiance, ev, self.inverse_response) for ev in self.evs], 1
+        )
+
+    @property
+    def radiance_is_known(self) -> bool:
+        """Whether the data set holds radiance, rather than exposures that it is merged from."""
+        return "radiance" in self._items
+
+    @cached_property
+    def radiance(self) -> Tensor:
+        """The light: (B, 3, H, W) linear, 1.0 = the photo's white."""
+        if self.radiance_is_known:
+            return _unit(self._items["radiance"])
+        return merge_brackets(self.bracket, self.evs)
+
+    @cached_property
+    def inverse_response(self) -> Tensor:
+        """The curve of each photo: (B, 256); sRGB where nothing is known of it."""
+        if "inverse_response" in self._items:
+            return self._items["inverse_response"]
+        return srgb_curve(self.srgb.device).expand(len(self.srgb), -1)

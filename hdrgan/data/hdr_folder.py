@@ -1,0 +1,192 @@
+"""Any folder of .hdr and .exr scenes: views of them, photographed by the virtual camera anew in every epoch.
+
+Panoramas (2:1) are looked into with a rectilinear lens, anything else is cropped. A table ``scenes.tsv`` in the folder
+or the one above (columns file, split, site) is heeded: only scenes of the split "train" are used, and scenes of one
+site are never on both sides of the validation.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hdrgan.data.augment import Window, item_rng
+from hdrgan.data.camera import VirtualCamera
+from hdrgan.data.layout import Fault, radiance_files, reason
+from hdrgan.data.panorama import random_views
+from hdrgan.data.scene_cache import SceneCache, scene_key
+from hdrgan.hdr_io import RadianceFileError, load_radiance
+
+SCENE_TABLE = "scenes.tsv"
+_VALIDATION_EPOCH = 2**31  # no training epoch is ever this late
+_DIMMEST_PERCENTILE = 80  # must hold light: the virtual camera makes one above it white
+_BRIGHTEST = 6e4  # half precision ends at 65504
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One HDR file: its name relative to the root, where it is, and the site that it shows."""
+
+    name: str
+    path: Path
+    site: str
+
+
+def _scene_table(root: Path) -> Path | None:
+    return next((f / SCENE_TABLE for f in (root, root.parent) if (f / SCENE_TABLE).is_file()), None)
+
+
+def scan(root: Path, split: str = "train") -> tuple[list[Scene], list[Fault], int]:
+    """List the scenes of a folder.
+
+    Args:
+        root: the folder.
+        split: which rows of ``scenes.tsv`` to use, where there is one; files that it does not name are used.
+
+    Returns:
+        Scenes, faults, and how many files the table keeps out.
+    """
+    table = _scene_table(root)
+    rows: dict[Path, dict[str, str]] = {}
+    faults: list[Fault] = []
+    if table is not None:
+        with table.open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines, delimiter="\t")
+            if reader.fieldnames is None or not {"file", "split"} <= set(reader.fieldnames):
+                return [], [Fault(table.name, "missing column file or split")], 0
+            rows = {(table.parent / row["file"]).resolve(): row for row in reader}
+        inside = [(path, row) for path, row in rows.items() if path.is_relative_to(root.resolve())]
+        faults = [
+            Fault(row["file"], f"named in {table.name}, but missing")
+            for path, row in inside
+            if row["split"] == split and not path.is_file()
+        ]
+    scenes, kept_out = [], 0
+    for path in radiance_files(root):
+        row = rows.get(path.resolve(), {})
+        if row and row["split"] != split:
+            kept_out += 1
+            continue
+        name = str(path.relative_to(root))
+        scenes.append(Scene(name, path, row.get("site") or str(Path(name).with_suffix(""))))
+    return scenes, faults, kept_out
+
+
+def render_views(scene: Scene, count: int, size: int) -> np.ndarray:
+    """Look round a scene.
+
+    Returns:
+        (V, size, size, 3) float16, V <= count: views without light are left out; each on a scale of its own.
+
+    Raises:
+        RadianceFileError: the file cannot be used.
+    """
+    # The views of a scene depend on nothing but its name, so that runs with other seeds share them.
+    rng = np.random.default_rng((zlib.crc32(scene.name.encode()), count, size))
+    views = []
+    for view in random_views(load_radiance(scene.path), count, size, rng):
+        reference = float(np.percentile(view.max(-1), 90))
+        if reference > 0:
+            half = np.minimum(view / reference, _BRIGHTEST).astype(np.float16)
+            if np.percentile(half.max(-1), _DIMMEST_PERCENTILE) > 0:
+                views.append(half)
+    return np.stack(views) if views else np.empty((0, size, size, 3), np.float16)
+
+
+def _key(scene: Scene, views: int, size: int) -> str:
+    return scene_key([scene.path], "views", scene.name, views, size)
+
+
+def examine(scene: Scene, views: int, size: int, cache: SceneCache) -> list[Fault]:
+    """Read a scene, keep its views in the cache, and list what is wrong with it."""
+    key = _key(scene, views, size)
+    if cache.is_checked(key):
+        return []
+    try:
+        rendered = render_views(scene, views, size)
+    except (RadianceFileError, OSError) as error:
+        return [Fault(scene.name, reason(error, scene.path))]
+    if len(rendered) == 0:
+        return [Fault(scene.name, "holds no light")]
+    cache.store(key, rendered)
+    cache.mark_checked(key)
+    return []
+
+
+class HdrFolder(Dataset):
+    """Photographs of views; index with (epoch, index).
+
+    Items are ``{"srgb": (size, size, 3) uint8, "radiance": (size, size, 3) float32, "inverse_response": (256,)}``. The
+    whole view is photographed, then cropped, so that a crop clips as much or as little as part of a photo would.
+
+    Args:
+        scenes: entries that passed `examine`.
+        views: views of each scene.
+        view_size: side of a view in pixels.
+        crop_size: side of the crops, at most ``view_size``; equal sides train on whole views.
+        seed: of camera, crops, flips and turns.
+        cache: where rendered views may lie.
+        responses: camera responses for `VirtualCamera`, or None.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        *,
+        views: int,
+        view_size: int,
+        crop_size: int,
+        seed: int,
+        cache: SceneCache,
+        responses: Path | None = None,
+    ):
+        self.scenes, self.views, self.view_size, self.crop_size = list(scenes), views, view_size, crop_size
+        self.seed, self.cache, self.camera = seed, cache, VirtualCamera(responses)
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.scenes) * self.views
+
+    def _view(self, index: int) -> np.ndarray:
+        number, view = divmod(index, self.views)
+        scene = self.scenes[number]
+        views = self.cache.load(_key(scene, self.views, self.view_size))
+        if views is None:
+            if self._last is None or self._last[0] != number:
+                self._last = number, render_views(scene, self.views, self.view_size)
+            views = self._last[1]
+        return views[view % len(views)].astype(np.float32)
+
+    def _shoot(self, view: np.ndarray, rng: np.random.Generator, window: Window | None) -> dict[str, Tensor]:
+        shot = self.camera.shoot(view, rng)
+        srgb, radiance = shot.srgb, shot.radiance
+        if window is not None:
+            srgb, radiance = window.cut(srgb), window.cut(radiance)
+        return {
+            "srgb": torch.from_numpy(np.array(srgb)),
+            "radiance": torch.from_numpy(np.array(radiance)),
+            "inverse_response": torch.from_numpy(shot.inverse_response),
+        }
+
+    def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = place
+        rng = item_rng(self.seed, epoch, index)
+        window = Window.draw(rng, self.view_size, self.view_size, self.crop_size)
+        return self._shoot(self._view(index), rng, window)
+
+    def whole(self, index: int) -> dict[str, Tensor]:
+        """A whole view in the same photograph every time, for validation."""
+        return self._shoot(self._view(index), item_rng(0, _VALIDATION_EPOCH, index), None)
+
+    def title(self, index: int) -> str:
+        """What to call an item."""
+        number, view = divmod(index, self.views)
+        return f"{Path(self.scenes[number].name).stem}/{view}"

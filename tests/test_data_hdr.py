@@ -1,0 +1,142 @@
+"""Folders of HDR scenes: views, the virtual camera's photos of them, scenes.tsv, and what can be wrong."""
+
+import numpy as np
+import OpenEXR
+import pytest
+import torch
+from small_sets import light, make_scenes
+
+from hdrgan.data import hdr_folder
+from hdrgan.data.batch import Batch
+from hdrgan.data.layout import DatasetError, recognise_layout
+from hdrgan.data.scene_cache import SceneCache
+from hdrgan.data.survey import ReadSettings, survey
+from hdrgan.hdr_io import save_exr, save_hdr
+from hdrgan.radiometry import encode
+
+SETTINGS = ReadSettings(crop_size=32, views=3, view_size=48, validation_share=0.3)
+
+
+def look(root, cache=None, **options):
+    return survey(root, SETTINGS, cache or SceneCache(None), **options)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return make_scenes(tmp_path_factory.mktemp("scenes") / "data")
+
+
+def test_every_scene_gives_its_views(scenes):
+    assert recognise_layout(scenes) == "hdr"
+    found = look(scenes)
+    data = found.open(validation=False, settings=SETTINGS, seed=0, cache=SceneCache(None))
+    assert len(found.training) == 2
+    assert len(found.validation) == 1
+    assert len(data) == 6
+
+
+def test_an_item_is_a_photo_of_its_radiance(scenes):
+    data = look(scenes).open(validation=False, settings=SETTINGS, seed=0, cache=SceneCache(None))
+    item = data[0, 1]
+    assert item["srgb"].shape == item["radiance"].shape == (32, 32, 3)
+    assert item["inverse_response"].shape == (256,)
+    batch = Batch(torch.utils.data.default_collate([item]), (-4, -2, 0, 2, 4), torch.device("cpu"))
+    shown = encode(batch.radiance, batch.inverse_response)
+    assert (shown - batch.srgb).abs().mean() < 0.03  # noise, rounding and JPEG are all that lies between
+    assert batch.radiance.max() > 1.5
+
+
+def test_each_epoch_is_another_photo_and_each_seed_another_camera(scenes):
+    found = look(scenes)
+    one = found.open(validation=False, settings=SETTINGS, seed=0, cache=SceneCache(None))
+    two = found.open(validation=False, settings=SETTINGS, seed=1, cache=SceneCache(None))
+    assert torch.equal(one[0, 0]["srgb"], one[0, 0]["srgb"])
+    assert not torch.equal(one[0, 0]["srgb"], one[1, 0]["srgb"])
+    assert not torch.equal(one[0, 0]["srgb"], two[0, 0]["srgb"])
+    assert torch.equal(one.whole(0)["srgb"], two.whole(0)["srgb"])  # validation is the same for all
+
+
+def test_whole_views_can_be_trained_on(scenes):
+    settings = ReadSettings(crop_size=48, views=2, view_size=48)
+    data = look(scenes).open(validation=False, settings=settings, seed=0, cache=SceneCache(None))
+    assert data[0, 0]["srgb"].shape == (48, 48, 3)
+
+
+def test_kept_views_are_the_rendered_ones(scenes, tmp_path):
+    found = look(scenes, SceneCache(tmp_path / "cache", budget=10**8))
+    kept = found.open(validation=False, settings=SETTINGS, seed=0, cache=SceneCache(tmp_path / "cache"))
+    fresh = found.open(validation=False, settings=SETTINGS, seed=0, cache=SceneCache(None))
+    for name, tensor in kept[4, 3].items():
+        assert torch.equal(tensor, fresh[4, 3][name])
+
+
+def test_views_keep_the_ratios_of_light(scenes):
+    views = hdr_folder.render_views(hdr_folder.scan(scenes)[0][1], 2, 48).astype(np.float32)
+    assert views.shape == (2, 48, 48, 3)
+    assert np.isfinite(views).all()
+    assert views.max() / np.median(views) > 10
+
+
+def test_scenes_tsv_keeps_test_scenes_out_and_sites_together(tmp_path):
+    root = make_scenes(tmp_path / "data" / "hdr", count=5)
+    rows = ["file\tsplit\tsite"]
+    rows += [f"hdr/scene_{k}.exr\t{'test' if k == 2 else 'train'}\t{'pier' if k in (0, 1) else k}" for k in range(5)]
+    (tmp_path / "data" / "scenes.tsv").write_text("\n".join(rows) + "\n")
+    for folder in (root, root.parent):
+        found = look(folder)
+        names = {scene.path.name for scene in found.training + found.validation}
+        assert names == {"scene_0.exr", "scene_1.exr", "scene_3.exr", "scene_4.exr"}
+        assert found.kept_out == 1
+        pier = [
+            {s.path.name for s in side} & {"scene_0.exr", "scene_1.exr"} for side in (found.training, found.validation)
+        ]
+        assert sorted(map(len, pier)) == [0, 2]
+
+
+def test_a_scene_that_the_table_names_but_is_not_there_is_a_fault(tmp_path):
+    root = make_scenes(tmp_path / "data", count=2)
+    (root / "scenes.tsv").write_text("file\tsplit\tsite\nscene_0.exr\ttrain\ta\ngone.exr\ttrain\tb\n")
+    with pytest.raises(DatasetError, match=r"gone\.exr: named in scenes\.tsv, but missing"):
+        look(root)
+
+
+def write_nan(file):
+    bad = light(9)
+    bad[3, 4] = np.nan
+    OpenEXR.File({}, {"RGB": bad}).write(str(file))
+
+
+def write_black(file):
+    save_exr(file, np.zeros((48, 64, 3), np.float32))
+
+
+def write_cut(file):
+    save_exr(file, light(9))
+    file.write_bytes(file.read_bytes()[:-2000])
+
+
+def write_text(file):
+    file.write_text("no picture")
+
+
+@pytest.mark.parametrize("write", [write_nan, write_black, write_cut, write_text])
+def test_every_fault_is_named_and_can_be_skipped(tmp_path, write):
+    root = make_scenes(tmp_path / "data", count=2)
+    (root / "deep").mkdir()
+    write(root / "deep" / "bad.exr")
+    with pytest.raises(DatasetError) as caught:
+        look(root)
+    lines = [str(fault) for fault in caught.value.faults]
+    assert len(lines) == 1
+    assert lines[0].startswith("deep/bad.exr: ")
+    assert str(tmp_path) not in lines[0]
+    assert len(look(root, skip_bad=True).training) == 1
+
+
+def test_a_dark_view_is_left_out_and_not_the_scene(tmp_path):
+    panorama = np.zeros((64, 128, 3), np.float32)
+    panorama[:, 50:78] = light(1, 64, 28)
+    save_hdr(tmp_path / "half_dark.hdr", panorama)
+    scene = hdr_folder.scan(tmp_path)[0][0]
+    views = hdr_folder.render_views(scene, 8, 32)
+    assert 0 < len(views) < 8

@@ -1,0 +1,159 @@
+"""Write either published data layout from a folder of HDR scenes, so that both can be tried on real data."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+import xlwt
+
+from hdrgan.data.bracket_folder import EVS
+from hdrgan.data.camera import Shot, VirtualCamera
+from hdrgan.data.hdr_folder import Scene, scan
+from hdrgan.data.layout import DatasetError, Fault, reason, validation_scenes
+from hdrgan.data.pair_folder import COLUMNS, SPLITS
+from hdrgan.data.panorama import random_views
+from hdrgan.hdr_io import RadianceFileError, load_radiance, save_hdr
+from hdrgan.image_io import save_png
+from hdrgan.radiometry import expose
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` wrote: scenes, views in all, and faults of scenes that it left out."""
+
+    scenes: int
+    views: int
+    faults: tuple[Fault, ...]
+
+
+def _photograph(radiance: np.ndarray, count: int, size: int, camera: VirtualCamera, rng: np.random.Generator):
+    for view in random_views(radiance, count, size, rng):
+        try:
+            yield camera.shoot(view, rng)
+        except ValueError:  # a view into the dark; the caller counts what is left
+            continue
+
+
+def _write_bracket(folder: Path, number: int, shot: Shot, evs: Sequence[float]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    radiance = torch.from_numpy(shot.radiance).permute(2, 0, 1)[None]  # (1, 3, H, W)
+    curve = torch.from_numpy(shot.inverse_response)
+    for position, ev in enumerate(evs):
+        if ev == 0:
+            pixels = shot.srgb
+        else:
+            encoded = expose(radiance, float(ev), curve)[0].permute(1, 2, 0)
+            pixels = (encoded * 255).round().byte().numpy()
+        save_png(folder / f"{number}_{position}.png", np.ascontiguousarray(pixels))
+
+
+def _write_table(file: Path, rows: Sequence[Sequence[str]]) -> None:
+    book = xlwt.Workbook(encoding="utf-8")
+    sheet = book.add_sheet(file.stem)
+    for y, row in enumerate([COLUMNS, *rows]):
+        for x, cell in enumerate(row):
+            sheet.write(y, x, cell)
+    book.save(str(file))
+
+
+def prepare(
+    hdr_folder: str | PathLike,
+    out: str | PathLike,
+    *,
+    layout: str = "bracket",
+    views: int = 6,
+    size: int = 512,
+    seed: int = 0,
+    responses: str | PathLike | None = None,
+    clean: bool | None = None,
+    validation_share: float = 0.1,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Photograph HDR scenes with the virtual camera and write the photos and their truth to disk.
+
+    Args:
+        hdr_folder: .hdr and .exr files, panoramas or pictures; see `hdrgan.data.hdr_folder`.
+        out: a folder that does not exist yet, or is empty.
+        layout: "bracket", ``<Scene>/images/<k>_<0..4>.png`` with ``evs.json``; or "pairs", ``train_SDR/``,
+            ``train_HDR/``, ``valid_SDR/``, ``valid_HDR/`` with ``train.xls`` and ``valid.xls``.
+        views: views of each scene.
+        size: side of a view in pixels.
+        seed: of views and camera.
+        responses: camera responses for `VirtualCamera`, or None.
+        clean: True for renders, False for a camera's photos, None for a mixture.
+        validation_share: share of the scenes that "pairs" puts into its valid half.
+        skip_bad: leave bad scenes out rather than refuse.
+        progress: called with scenes done and scenes in all.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DatasetError: no scene was found, or some are bad; it lists them all, and nothing has been written.
+        ValueError: an argument makes no sense, or ``out`` is in use.
+    """
+    source, target = Path(hdr_folder), Path(out)
+    if layout not in ("bracket", "pairs"):
+        raise ValueError(f'layout must be "bracket" or "pairs", got {layout!r}')
+    if views < 1 or size < 16:
+        raise ValueError(f"views must be at least 1 and size at least 16, got {views} and {size}")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} is in use: choose a folder that is empty or does not exist yet")
+    if not source.is_dir():
+        raise DatasetError(f"{source} is not a folder")
+    camera = VirtualCamera(responses)
+    scenes, found, _ = scan(source)
+    faults = list(found)
+    good: list[Scene] = []
+    for scene in scenes:
+        try:
+            if load_radiance(scene.path).any():
+                good.append(scene)
+            else:
+                faults.append(Fault(scene.name, "holds no light"))
+        except (RadianceFileError, OSError) as error:
+            faults.append(Fault(scene.name, reason(error, scene.path)))
+    if faults and not skip_bad:
+        raise DatasetError(f"{source} has {len(faults)} faults:", faults)
+    if not good:
+        raise DatasetError(f"{source} holds no .hdr or .exr file that can be used", faults)
+
+    held_out = validation_scenes((scene.site for scene in good), validation_share)
+    rows: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
+    written, taken = 0, set()
+    for done, scene in enumerate(good, start=1):
+        name = "_".join(Path(scene.name).with_suffix("").parts)
+        if name in taken:  # a.hdr beside a.exr
+            name = "_".join(Path(scene.name).parts)
+        taken.add(name)
+        rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode())))
+        split = SPLITS[scene.site in held_out]
+        for number, shot in enumerate(_photograph(load_radiance(scene.path), views, size, camera, rng)):
+            if layout == "bracket":
+                _write_bracket(target / name / "images", number, shot, EVS)
+            else:
+                files = {column: target / f"{split}_{column}" / f"{name}_{number}" for column in COLUMNS}
+                for file in files.values():
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                save_hdr(files["HDR"].with_name(f"{name}_{number}.hdr"), shot.radiance)
+                save_png(files["SDR"].with_name(f"{name}_{number}.png"), shot.srgb)
+                rows[split].append((f"{name}_{number}.hdr", f"{name}_{number}.png"))
+            written += 1
+        if progress is not None:
+            progress(done, len(good))
+    if layout == "bracket":
+        (target / "evs.json").write_text(json.dumps(EVS) + "\n", encoding="utf-8")
+    else:
+        for split in SPLITS:
+            for column in COLUMNS:
+                (target / f"{split}_{column}").mkdir(exist_ok=True)
+            _write_table(target / f"{split}.xls", rows[split])
+    return Prepared(len(good), written, tuple(faults))

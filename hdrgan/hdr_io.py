@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hdrgan import __version__
 from hdrgan.codecs import exr, rgbe
 from hdrgan.codecs.atomic import write_atomic
 from hdrgan.codecs.limits import RadianceFileError
@@ -94,7 +94,7 @@ def save_exr(
     attributes: dict[str, Any] = {
         "chromaticities": REC709,
         "whiteLuminance": NOMINAL_WHITE,
-        "software": _software(),
+        "software": f"hdrgan {__version__}",
     } | _with_note(metadata)
     write_atomic(path, exr.encode(channels, attributes))
 
@@ -117,7 +117,7 @@ def save_hdr(
     if float(radiance.max(initial=0)) > 1e38:
         raise ValueError("light above 1e38 does not fit the .hdr format")
     height, width = radiance.shape[:2]
-    lines = ["#?RADIANCE", f"SOFTWARE={_software()}"]
+    lines = ["#?RADIANCE", f"SOFTWARE=hdrgan {__version__}"]
     lines += [f"{_word(name)}={_one_line(value)}" for name, value in _with_note(metadata).items()]
     lines += ["EXPOSURE=1.000000", "PRIMARIES=" + " ".join(f"{c:.4f}" for c in REC709), "FORMAT=32-bit_rle_rgbe"]
     head = "\n".join(lines) + f"\n\n-Y {height} +X {width}\n"
@@ -245,13 +245,6 @@ def _with_note(metadata: Mapping[str, str | float] | None) -> dict[str, str | fl
     own = dict(metadata or {})
     own["comments"] = " ".join(filter(None, (str(own.get("comments", "")).strip(), _SCALE_NOTE)))
     return own
-
-
-def _software() -> str:
-    try:
-        return f"hdrgan {version('hdrgan')}"
-    except PackageNotFoundError:
-        return "hdrgan"
 
 
 def _word(name: str) -> str:

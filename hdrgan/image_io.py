@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -60,7 +60,7 @@ _KEPT_EXIF = (33437, 34850, 34855, 36867, 36868, 36880, 36881, 37385, 37386, 375
 _JPEG_HEAD = 20  # SOI and the JFIF segment, behind which EXIF goes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Photo:
     """A photo, upright and in sRGB.
 
@@ -77,8 +77,8 @@ class Photo:
     pixels: np.ndarray
     name: str = "photo"
     format: str = ""
-    exif: Image.Exif | None = field(default=None, repr=False)
-    jpeg: bytes | None = field(default=None, repr=False)
+    exif: Image.Exif | None = None
+    jpeg: bytes | None = None
 
     @property
     def height(self) -> int:
@@ -103,6 +103,9 @@ class Photo:
         return bool(
             self.exif.get(_MAKE) or self.exif.get(_MODEL) or self.exif.get_ifd(_EXIF_POINTER).get(_EXPOSURE_TIME)
         )
+
+    def __repr__(self) -> str:
+        return f"Photo({self.name!r}, {self.width} x {self.height}, {self.bits} bits, {self.format or 'from memory'})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The photo as a screen shows it: (H, W, 3) uint8."""
@@ -328,7 +331,11 @@ def _from_array(array: np.ndarray, limits: PhotoLimits) -> Decoded:
 def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     limits.check_size(*image.size)
     name = _safe_stem(str(getattr(image, "filename", "") or "photo"))
-    exif = _read_exif(image.getexif().tobytes())
+    try:
+        exif = _read_exif(image.getexif().tobytes())
+    except Exception as error:  # Pillow cannot write back every EXIF block that it reads
+        log.debug("EXIF of a PIL image left out: %s", error)
+        exif = None
     orientation = exif.get(_ORIENTATION) if exif is not None else None
     if exif is not None and _ORIENTATION in exif:
         del exif[_ORIENTATION]
@@ -384,6 +391,17 @@ def _pillow_value(entry: Entry) -> Any:
     return value[0] if len(value) == 1 else value
 
 
+def pack_exif(exif: Image.Exif | None) -> bytes:
+    """What `Photo.exif` holds as one block of bytes, position and all; empty for None."""
+    base, detail, position = _exif_entries(exif)
+    return ifd.write_tiff(base, {_EXIF_POINTER: detail, _GPS_POINTER: position})[0] if base or detail else b""
+
+
+def unpack_exif(block: bytes) -> Image.Exif | None:
+    """Undo `pack_exif`."""
+    return _read_exif(block)
+
+
 def bracket_exif(photo: Photo, ev: float, *, keep_gps: bool = False) -> bytes:
     """EXIF for one exposure of a bracket, as merge software groups frames by it.
 
@@ -403,12 +421,17 @@ def bracket_exif(photo: Photo, ev: float, *, keep_gps: bool = False) -> bytes:
     directory[_ORIENTATION] = Entry(ifd.SHORT, (1,))
     directory[_SOFTWARE] = Entry(ifd.ASCII, "hdrgan")
     fields = {tag: detail[tag] for tag in _KEPT_EXIF if tag in detail}
-    fields[36864] = Entry(ifd.UNDEFINED, b"0232")
-    fields[_COLOUR_SPACE] = Entry(ifd.SHORT, (1,))
+    directory |= {282: Entry(ifd.RATIONAL, ((72, 1),)), 283: Entry(ifd.RATIONAL, ((72, 1),))}
+    directory |= {296: Entry(ifd.SHORT, (2,)), 531: Entry(ifd.SHORT, (1,))}
+    fields |= {36864: Entry(ifd.UNDEFINED, b"0232"), 40960: Entry(ifd.UNDEFINED, b"0100")}
+    fields |= {37121: Entry(ifd.UNDEFINED, b"\1\2\3\0"), _COLOUR_SPACE: Entry(ifd.SHORT, (1,))}
+    fields |= {40962: Entry(ifd.LONG, (photo.width,)), 40963: Entry(ifd.LONG, (photo.height,))}
     fields[_EXPOSURE_BIAS] = Entry(ifd.SRATIONAL, (_ratio(Fraction(ev), 2**31 - 1),))
     seconds = _seconds(photo.exif)
     if seconds is not None:
         fields[_EXPOSURE_TIME] = Entry(ifd.RATIONAL, (_ratio(seconds * Fraction(2.0**ev), 2**32 - 1),))
+    if keep_gps and position:
+        position = {0: Entry(ifd.BYTE, b"\2\3\0\0")} | position
     children = {_EXIF_POINTER: fields} | ({_GPS_POINTER: position} if keep_gps else {})
     return b"Exif\0\0" + ifd.write_tiff(directory, children)[0]
 
@@ -531,7 +554,8 @@ def save_tiff(path: str | os.PathLike[str], pixels: np.ndarray, exif: bytes | Im
         base = ifd.read_directory(block, order, order.first)
         pointer = ifd.integer(base, _EXIF_POINTER)
         detail = ifd.read_directory(block, order, pointer) if pointer is not None else {}
-    tags = {tag: entry for tag, entry in base.items() if tag in (*_KEPT_BASE, _SOFTWARE)}
+        detail = {tag: entry for tag, entry in detail.items() if tag not in (37121, 40962, 40963)}  # JPEG only
+    tags = {tag: entry for tag, entry in base.items() if tag in (*_KEPT_BASE, _SOFTWARE, 282, 283, 296)}
     write_atomic(path, *tiff.encode(np.ascontiguousarray(pixels), tags, detail, colour.srgb_profile()))
 
 

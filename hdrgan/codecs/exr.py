@@ -21,6 +21,9 @@ _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
 _LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 _MOST_ATTRIBUTES, _MOST_PARTS, _MOST_CHANNELS = 2000, 64, 256
 _MOST_BYTES = 6 << 30  # of decoded samples, over all channels of all parts
+_HARMLESS_BYTES = 64 << 20
+_MOST_RATIO = 2000  # beyond what any of the codecs makes of a real scene
+_LONGEST_SIDE = 65_535
 _CUT_OFF = "it is cut off before its end"
 _DAMAGED = "its header is damaged"
 _LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
@@ -97,6 +100,8 @@ def _walk(data: bytes, most_pixels: int) -> tuple[list[_Part], int, int]:
         cost += part.width * part.height * sum(2 if kind == 1 else 4 for kind, _, _ in part.channels.values())
         if cost > _MOST_BYTES:
             raise RadianceFileError(f"it would take {cost / 2**30:.0f} GB to open; keep one RGB layer")
+        if cost > _HARMLESS_BYTES + _MOST_RATIO * len(data):
+            raise RadianceFileError("it promises far more pixels than it can hold")
         parts.append(part)
     raise RadianceFileError("it holds too many parts")
 
@@ -123,7 +128,8 @@ def _read_part(data: bytes, at: int, most_pixels: int) -> tuple[_Part, int]:
         raise RadianceFileError(_DAMAGED)
     left, top, right, bottom = struct.unpack("<4i", window)
     part.width, part.height = right - left + 1, bottom - top + 1
-    if part.width < 1 or part.height < 1 or part.width * part.height > most_pixels:
+    sides = part.width, part.height
+    if min(sides) < 1 or max(sides) > _LONGEST_SIDE or part.width * part.height > most_pixels:
         raise RadianceFileError(f"it says it holds {part.width} x {part.height} pixels, which is empty or too many")
     if part.attributes.get("type", b"").startswith(b"deep"):
         raise RadianceFileError("it holds deep samples; flatten it first")

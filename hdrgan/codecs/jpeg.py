@@ -23,6 +23,7 @@ _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xC
 _HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _ARITHMETIC_FRAMES = {0xC9, 0xCA}
 _MOST_SEGMENTS = 20_000
+_MOST_PAINTED = 4e9  # pixels times passes: 5 seconds of decoding; a camera's 100 megapixels take a dozen passes
 _PICTURE_SEGMENTS = _FRAMES | {_DHT, _DQT, _DRI, 0xCC}
 
 
@@ -91,10 +92,9 @@ def _walk(data: bytes, limits: PhotoLimits) -> _Header:
             _read_frame(data[body[0] : body[1]], marker, header, limits)
         elif marker == _SOS:
             header.scans += 1
-            if header.scans > limits.scans:
-                raise PhotoError(
-                    f"This JPEG paints its picture in more than {limits.scans} passes, as no camera does; save it anew."
-                )
+            most = min(limits.scans, int(_MOST_PAINTED / max(1, header.width * header.height)))
+            if header.scans > most:
+                raise PhotoError(f"This JPEG paints its picture in more than {most} passes; save it anew.")
         keep = marker in _PICTURE_SEGMENTS or _read_application(data, body, marker, header)
         start, at = match.start(), at + length
         if marker == _SOS:

@@ -83,22 +83,27 @@ def encode(pixels: np.ndarray, tags: Mapping[int, Entry], exif: Mapping[int, Ent
     rows = max(1, (1 << 20) // (width * channels * pixels.itemsize))
     strips = [_deflate(pixels[start : start + rows]) for start in range(0, height, rows)]
     bits = 8 * pixels.itemsize
-    directory = dict(tags) | {
-        _WIDTH: Entry(ifd.LONG, (width,)),
-        _HEIGHT: Entry(ifd.LONG, (height,)),
-        _BITS: Entry(ifd.SHORT, (bits,) * channels),
-        _COMPRESSION: Entry(ifd.SHORT, (_UNIX_DEFLATE,)),
-        _PHOTOMETRIC: Entry(ifd.SHORT, (_RGB,)),
-        _STRIPS: Entry(ifd.LONG, (0,) * len(strips)),
-        _ORIENTATION: Entry(ifd.SHORT, (1,)),
-        _SAMPLES: Entry(ifd.SHORT, (channels,)),
-        _ROWS_PER_STRIP: Entry(ifd.LONG, (rows,)),
-        _STRIP_BYTES: Entry(ifd.LONG, tuple(len(strip) for strip in strips)),
-        _PLANAR: Entry(ifd.SHORT, (1,)),
-        _PREDICTOR: Entry(ifd.SHORT, (_PREDICTOR_HORIZONTAL,)),
-        _SAMPLE_FORMAT: Entry(ifd.SHORT, (1,) * channels),
-        _ICC: Entry(ifd.UNDEFINED, icc),
-    }
+    resolution = {tag: Entry(ifd.RATIONAL, ((72, 1),)) for tag in (282, 283)}
+    directory = (
+        resolution
+        | dict(tags)
+        | {
+            _WIDTH: Entry(ifd.LONG, (width,)),
+            _HEIGHT: Entry(ifd.LONG, (height,)),
+            _BITS: Entry(ifd.SHORT, (bits,) * channels),
+            _COMPRESSION: Entry(ifd.SHORT, (_UNIX_DEFLATE,)),
+            _PHOTOMETRIC: Entry(ifd.SHORT, (_RGB,)),
+            _STRIPS: Entry(ifd.LONG, (0,) * len(strips)),
+            _ORIENTATION: Entry(ifd.SHORT, (1,)),
+            _SAMPLES: Entry(ifd.SHORT, (channels,)),
+            _ROWS_PER_STRIP: Entry(ifd.LONG, (rows,)),
+            _STRIP_BYTES: Entry(ifd.LONG, tuple(len(strip) for strip in strips)),
+            _PLANAR: Entry(ifd.SHORT, (1,)),
+            _PREDICTOR: Entry(ifd.SHORT, (_PREDICTOR_HORIZONTAL,)),
+            _SAMPLE_FORMAT: Entry(ifd.SHORT, (1,) * channels),
+            _ICC: Entry(ifd.UNDEFINED, icc),
+        }
+    )
     head, places = ifd.write_tiff(directory, {0x8769: exif})
     offsets = len(head) + np.concatenate([[0], np.cumsum([len(strip) for strip in strips])[:-1]])
     if offsets[-1] + len(strips[-1]) >= 1 << 32:

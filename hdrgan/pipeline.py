@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -65,6 +65,10 @@ class Result:
         """One line per exposure, such as ``EV +2 · 4× more light``."""
         return tuple(caption(ev) for ev in self.evs)
 
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """(EV, exposure) pairs, dark to bright."""
+        return zip(self.evs, self.exposures, strict=True)
+
     def tone_mapped(self) -> np.ndarray:
         """All of the light on one screen: (H, W, 3) uint8; see `hdrgan.tonemap.tone_map`."""
         return tone_map(self.radiance)
@@ -97,7 +101,7 @@ class Result:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = []
-        for pixels, ev in zip(self.exposures, self.evs, strict=True):
+        for ev, pixels in self.frames():
             path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
             exif = image_io.bracket_exif(self.photo, ev)
             if format == "png":
@@ -238,12 +242,7 @@ class Pipeline:
     @torch.inference_mode()
     def _run_ein(self, photo: Photo, evs: tuple[float, ...]) -> Result:
         srgb = to_tensor(photo)
-        relative = run_tiled(
-            lambda tile: self.model(tile.to(self.device)).float().cpu(),
-            srgb,
-            multiple=self.model.size_multiple,
-            minimum=self.model.minimum_size,
-        )
+        relative = self._tiled(srgb)
         linear = srgb_to_linear(srgb)
         trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
         anchored = relative * match_exposure(relative, linear, trusted)
@@ -255,15 +254,16 @@ class Pipeline:
         curve = srgb_curve().numpy()
         return Result(photo, render(photo, light, evs, curve), evs, light, invented, curve)
 
+    def _tiled(self, srgb: Tensor) -> Tensor:
+        network = self.model
+        return run_tiled(
+            network, srgb, multiple=network.size_multiple, minimum=network.minimum_size, device=self.device
+        )
+
     @torch.inference_mode()
     def _run_bracket(self, photo: Photo, evs: tuple[float, ...]) -> Result:
         srgb = to_tensor(photo)
-        frames = run_tiled(
-            lambda tile: self.model(tile.to(self.device)).float().cpu(),
-            srgb,
-            multiple=self.model.size_multiple,
-            minimum=self.model.minimum_size,
-        )[0]  # (N, 3, H, W)
+        frames = self._tiled(srgb)[0]  # (N, 3, H, W)
         own = self.model.evs
         light = np.ascontiguousarray(merge(frames, own).permute(1, 2, 0).numpy())
         curve = srgb_curve().numpy()
@@ -337,7 +337,7 @@ def _flip_averaged(network: RadianceGenerator, srgb: Tensor, size: tuple[int, in
     return LightFields(curve, gain[..., :height, :width], residual[..., :height, :width])
 
 
-def _field_strips(fields: LightFields, height: int, width: int):
+def _field_strips(fields: LightFields, height: int, width: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield (rows, gain, residual) at the photo's size, a strip at a time, interpolated bilinearly."""
     for top in range(0, height, _STRIP):
         rows = slice(top, min(top + _STRIP, height))

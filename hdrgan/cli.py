@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +40,21 @@ class ResponseChoice(StrEnum):
 
     auto = "auto"
     srgb = "srgb"
+
+
+class Layout(StrEnum):
+    """How a training set lies on disk."""
+
+    bracket = "bracket"
+    pairs = "pairs"
+
+
+class Kind(StrEnum):
+    """A published network."""
+
+    bracket = "bracket"
+    discriminator = "discriminator"
+    ein = "ein"
 
 
 Photos = Annotated[
@@ -123,7 +138,124 @@ def reconstruct(
         run(photos, model, device, lambda pipe, photo: pipe(photo, (0.0,), response.value).save_hdr(output, kinds))
 
 
-def run(photos: list[Path], model: str, device: str | None, job) -> None:
+@app.command(no_args_is_help=True)
+def prepare(
+    scenes: Annotated[Path, typer.Argument(help="Folder of .hdr and .exr scenes, panoramas or pictures.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the data set; new or empty.")],
+    layout: Annotated[Layout, typer.Option(help="bracket: five exposures a view. pairs: photo and HDR image.")],
+    views: Annotated[int, typer.Option(min=1, help="Views of each scene.")] = 6,
+    size: Annotated[int, typer.Option(min=16, help="Side of a view in pixels.")] = 512,
+    seed: Annotated[int, typer.Option(help="Of views, exposure, response curves and noise.")] = 0,
+    responses: Annotated[Path | None, typer.Option(help=".npz of the EMoR model of real camera curves.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad scenes out rather than refuse.")] = False,
+) -> None:
+    """Photograph HDR scenes with a virtual camera and write a training set in a published layout.
+
+    Example: hdrgan prepare scenes data --layout bracket
+    """
+    from hdrgan.data import prepare as preparing
+
+    with plain_errors(), progress_bar("Scenes") as progress:
+        done = preparing.prepare(
+            scenes,
+            output,
+            layout=layout.value,
+            views=views,
+            size=size,
+            seed=seed,
+            responses=responses,
+            skip_bad=skip_bad,
+            progress=progress,
+        )
+    for fault in done.faults:
+        typer.secho(f"left out: {fault}", err=True, fg="yellow")
+    typer.echo(f"{done.views} views of {done.scenes} scenes in {output}")
+
+
+@app.command(no_args_is_help=True)
+def evaluate(
+    data: Annotated[
+        Path, typer.Argument(help="A rendered yardstick, a bracket folder, a pair folder, or a folder of HDR scenes.")
+    ],
+    model: Annotated[
+        list[str], typer.Option("--model", "-m", help="Name, folder or user/repo; may be given several times.")
+    ] = ["radiance", "bracket"],  # noqa: B006  # typer reads the default, nobody changes it
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for the report.")] = None,
+    peers: Annotated[Path | None, typer.Option(help="Table (.tsv) of other systems' figures on the same data.")] = None,
+    responses: Annotated[
+        Path | None, typer.Option(help=".npz of the EMoR model, where the data were made with it.")
+    ] = None,
+    response: Response = ResponseChoice.auto,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score only so many inputs.")] = None,
+    device: Device = None,
+) -> None:
+    """Score networks on pictures whose light is known, beside doing nothing at all.
+
+    Example: hdrgan evaluate bench --model radiance --peers bench/peers.tsv -o report.json
+    """
+    from hdrgan import evaluation, report
+    from hdrgan.pipeline import Pipeline
+    from hdrgan.pretrained import locate
+
+    with plain_errors(), progress_bar("Inputs") as progress:
+        systems = []
+        for name in model:
+            pipe = Pipeline.from_pretrained(name, device=device)
+            systems.append(
+                evaluation.System.of_model(
+                    name, lambda photo, evs, pipe=pipe: pipe(photo, evs, response.value), locate(name)
+                )
+            )
+        table = evaluation.evaluate(data, systems, responses=responses, limit=limit, peers=peers, progress=progress)
+        if output is not None:
+            report.write_report(table, output)
+    typer.echo(report.format_report(table))
+
+
+@app.command(no_args_is_help=True)
+def convert(
+    kind: Annotated[Kind, typer.Argument(help="Which published network the checkpoint is of.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The published .pth state dict.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for model.safetensors and config.json.")],
+) -> None:
+    """Convert a published checkpoint to a model folder; nothing inside it is ever executed.
+
+    Example: hdrgan convert ein ein.pth models/ein && hdrgan generate photo.jpg --model models/ein
+    """
+    from hdrgan.convert import convert_checkpoint
+
+    with plain_errors():
+        convert_checkpoint(kind.value, checkpoint, folder)
+    typer.echo(folder)
+
+
+@app.command(no_args_is_help=True)
+def push(
+    model: Annotated[str, typer.Argument(help="Bundled name or model folder.")],
+    repo: Annotated[str, typer.Argument(help="Where to: user/name.")],
+    private: Annotated[bool, typer.Option("--private", help="Nobody else can see it.")] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="Publish the page as a Space of the same name as well.")
+    ] = False,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Report of `hdrgan evaluate`; its figures go onto the card.")
+    ] = None,
+    sample: Annotated[list[Path] | None, typer.Option(help="Picture for the card; may be given several times.")] = None,
+) -> None:
+    """Publish a model on the Hugging Face Hub: weights, configuration, card and pictures in one commit.
+
+    Example: hdrgan push runs/radiance/generator me/my-radiance --evaluation report.json
+    """
+    from hdrgan import hub
+
+    with plain_errors():
+        done = hub.push(model, repo, private=private, space=space, evaluation=evaluation, samples=sample or ())
+    typer.echo(done.model_url)
+    if done.space_url:
+        typer.echo(done.space_url)
+
+
+def run(photos: list[Path], model: str, device: str | None, job: Callable[[Any, Path], list[Path]]) -> None:
     """Do ``job(pipeline, photo)`` for every photo; say what failed, go on, and end with exit code 1 if anything did."""
     files = list(find_photos(photos))
     if not files:
@@ -164,6 +296,18 @@ def find_photos(paths: list[Path]) -> Iterator[Path]:
 def split(names: str) -> list[str]:
     """``"exr, hdr"`` to its parts."""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[..., None]]:
+    """A bar on the terminal and the callback (done, total, …) that moves it; silent where output goes to a file."""
+    with typer.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int, *_: object) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        yield show
 
 
 @contextmanager

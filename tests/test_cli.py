@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from hdrgan.hdr_io import load_radiance
 from PIL import Image
 
+from hdrgan.hdr_io import load_radiance
 from hdrgan.image_io import load_photo
 
 
@@ -30,7 +30,9 @@ def photo(tmp_path):
 
 
 def test_help_names_every_command_and_teaches_by_example():
-    assert "generate" in hdrgan("--help").stdout
+    listed = hdrgan("--help").stdout
+    for command in ("generate", "reconstruct", "prepare", "evaluate", "convert", "push"):
+        assert command in listed
     text = hdrgan("generate", "--help").stdout
     assert "Example" in text
     assert "--hdr" in text

@@ -197,9 +197,8 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
 
 def _safe_stem(path: str) -> str:
     """The stem of a file name, without anything that could lead an output elsewhere or offend a file system."""
-    stem = Path(re.split(r"[/\\]", path)[-1]).stem
+    stem = Path(re.split(r"[/\\]", path)[-1]).stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
     stem = re.sub(r'[\x00-\x1f\x7f<>:"|?*%]', "_", stem).strip(". ")
-    stem = stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
     return stem or "photo"
 
 

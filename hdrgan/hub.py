@@ -365,6 +365,7 @@ class _Part:
     tidied: tuple[str, ...]
     head: str | None = None
     made: bool = False
+    committed: bool = False
 
 
 def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], private: bool, message: str) -> Published:
@@ -389,7 +390,7 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], private: bool, me
                     repo_id, changes, commit_message=message, repo_type=part.kind, parent_commit=part.head
                 )
             )
-            part.made = False  # it holds something now: a later failure must not take it away
+            part.committed = True
     except KeyboardInterrupt:
         _take_back(api, repo_id, parts)
         raise
@@ -423,15 +424,15 @@ def _open_repository(api: HfApi, repo_id: str, part: _Part, private: bool) -> No
 
 
 def _take_back(api: HfApi, repo_id: str, parts: Sequence[_Part]) -> str:
-    """Remove the repositories that this push made and did not fill; say what could not be removed."""
-    left = []
+    """Remove the repositories that this push made; say what could not be undone."""
+    left = [f"the new {part.kind} is there" for part in parts if part.committed and not part.made]
     for part in parts:
         if part.made:
             try:
                 api.delete_repo(repo_id, repo_type=part.kind)
             except (OSError, HTTPError):
-                left.append(part.kind)
-    return f"; an empty {' and '.join(left)} of that name is left" if left else ""
+                left.append(f"an unfinished {part.kind} of that name is left")
+    return "".join(f"; {what}" for what in left)
 
 
 def _reason(error: BaseException) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from local_hub import Blob, LocalHub, readme_errors
+from local_hub import Blob, LocalHub, front_matter, readme_errors
+from packaging.version import Version
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -103,7 +107,8 @@ folders, sample = Path(sys.argv[1]), Path(sys.argv[2])
 done = {}
 for name in ("radiance", "bracket", "ein"):
     samples = [(sample, "Five exposures")] if name == "radiance" else ()
-    published = hub.push(folders / name, f"tester/{name}", private=name == "ein", samples=samples)
+    options = {"private": name == "ein", "space": name == "bracket", "samples": samples}
+    published = hub.push(folders / name, f"tester/{name}", **options)
     done[name] = [published.model_url, published.commit, published.space_url]
 print(json.dumps(done))
 """
@@ -201,6 +206,7 @@ pinned = Bracket.from_pretrained("tester/two", revision="v1").decoder[2].bias[0]
 latest = Bracket.from_pretrained("tester/two").decoder[2].bias[0].item()
 from huggingface_hub import snapshot_download
 snapshot = snapshot_download("tester/bracket")
+snapshot_download("tester/bracket", repo_type="space", local_dir=out / "space")
 same = Bracket.from_pretrained(snapshot)
 print(json.dumps({
     "pinned": pinned, "latest": latest, "snapshot": sorted(p.name for p in Path(snapshot).iterdir()),
@@ -253,6 +259,8 @@ def test_loading_over_http(published, folders, root, tmp_path):
 
     assert (seen["pinned"], seen["latest"]) == (1.0, 2.0)
     assert seen["snapshot"] == [".gitattributes", "README.md", "SHA256SUMS", "config.json", "model.safetensors"]
+    assert "gradio" in serves(out / "space").lower()
+
     expected = {
         "wrong repo": "The Hub has no model tester/nothing, or it is private",
         "private": "The Hub has no model tester/ein, or it is private",
@@ -289,6 +297,74 @@ def test_loading_over_http(published, folders, root, tmp_path):
         assert (third / f"{name}.safetensors").read_bytes() == first
 
 
+def test_the_space_brings_the_page_and_these_weights(published, folders, root):
+    local, done = published
+    assert done["bracket"][2] == f"{local.url}/spaces/tester/bracket"
+    repo = local.repos["space", "tester/bracket"]
+    assert [commit.title for commit in repo.commits.values()] == ["initial commit", "Publish BracketGenerator"]
+    files = {path: blob.content for path, blob in repo.head.files.items()}
+    readme = files["README.md"].decode()
+    assert readme_errors(readme, "space") == []
+    matter = front_matter(readme)
+    assert matter["models"] == ["tester/bracket"]
+    assert Version(matter["sdk_version"]) == hub.gradio_pin()
+    assert (matter["sdk"], matter["app_file"]) == ("gradio", "app.py")
+    for name in ("app.py", "requirements.txt", "hdrgan/pipeline.py", "hdrgan/data/camera.py", "hdrgan/py.typed"):
+        assert files[name] == (root / name).read_bytes()
+    for name in ("config.json", "model.safetensors", "SHA256SUMS"):
+        assert files[f"hdrgan/weights/bracket/{name}"] == (folders["bracket"] / name).read_bytes()
+    assert {f"examples/{path.name}" for path in (root / "examples").iterdir()} <= files.keys()
+    assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/scripts"))]
+
+
+def test_the_front_matter_of_the_project_is_that_of_a_space(root):
+    text = hub.space_readme("user/name")
+    assert readme_errors(text, "space") == []
+    own = front_matter((root / "README.md").read_text())
+    assert Version(own["sdk_version"]) == hub.gradio_pin()
+    assert {**own, "models": ["user/name"]} == front_matter(text)
+
+
+def test_a_space_of_another_gradio_is_refused(tmp_path, monkeypatch):
+    text = pretrained.project_file("README.md").read_text()
+    pin = str(hub.gradio_pin())
+    (tmp_path / "README.md").write_text(text.replace("sdk_version: 6", "sdk_version: 5"))
+    (tmp_path / "requirements.txt").write_text(f"# pins\n-r more.txt\ntorch==2\ngradio>={pin},<7 # the page\n")
+    monkeypatch.setattr(hub, "project_file", lambda name: tmp_path / name)
+    with pytest.raises(ValueError, match=f"README.md names sdk_version 5.*pins gradio {pin}"):
+        hub.space_readme("user/name")
+    (tmp_path / "README.md").write_text("# No front matter\n")
+    with pytest.raises(ValueError, match="no front matter"):
+        hub.space_readme("user/name")
+    (tmp_path / "requirements.txt").write_text("gradio\n")
+    with pytest.raises(ValueError, match="does not pin gradio"):
+        hub.gradio_pin()
+
+
+def serves(folder: Path, seconds: float = 120) -> str:
+    """Start app.py in a folder, on its own, and return the page that it serves."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    keep = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HF_TOKEN")}
+    env = keep | {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
+    log = folder / "server.log"
+    with log.open("w") as output:
+        server = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=env, stdout=output, stderr=output)
+    try:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert server.poll() is None, log.read_text()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                    return answer.read().decode()
+            except OSError:
+                time.sleep(0.3)
+        raise AssertionError(f"no answer in {seconds} s: {log.read_text()}")
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
 FAIL = """
 from hdrgan import hub
 folders, url = Path(sys.argv[1]), sys.argv[2]
@@ -303,6 +379,9 @@ print(json.dumps({
     "lfs fails": attempt(bracket, "tester/new-lfs"),
     "commit fails": attempt(bracket, "tester/new-commit"),
     "commit to an old one fails": attempt(bracket, "tester/old"),
+    "space fails": attempt(bracket, "tester/page", space=True),
+    "space of an old one fails": attempt(bracket, "tester/older", space=True),
+    "no page": attempt(folders / "critic", "tester/x", space=True),
     "wrong token": attempt(bracket, "tester/x", token="hf_wrong"),
     "not mine": attempt(bracket, "somebody/x"),
     "public already": attempt(bracket, "tester/old", private=True),
@@ -318,15 +397,23 @@ print(json.dumps({
 def test_a_push_that_fails_leaves_things_as_they_were(folders, root, tmp_path):
     with LocalHub() as local:
         old = local.add("tester/old", {"README.md": b"mine"})
+        older = local.add("tester/older", {"README.md": b"mine", "samples/gone.png": b"old", "notes.txt": b"kept"})
         local.faults |= {"lfs model tester/new-lfs", "commit model tester/new-commit", "commit model tester/old"}
+        local.faults |= {"commit space tester/page", "commit space tester/older"}
+        PatchDiscriminator(width=8).save_pretrained(folders["radiance"].parent / "critic")
         seen = client(FAIL, local, tmp_path / "home", root, folders["radiance"].parent, local.url, token=True)
-        assert set(local.repos) == {("model", "tester/old")}
+        assert set(local.repos) == {("model", "tester/old"), ("model", "tester/older")}
         assert list(old.head.files) == ["README.md"]
         assert local.repos["model", "tester/old"] is old
+        assert {"model.safetensors", "notes.txt"} < older.head.files.keys()
+        assert "samples/gone.png" not in older.head.files
     expected = {
         "lfs fails": ("HubError", "The model tester/new-lfs was not published: the Hub answered 507."),
         "commit fails": ("HubError", "The model tester/new-commit was not published: the Hub answered 507."),
         "commit to an old one fails": ("HubError", "The model tester/old was not published: the Hub answered 507."),
+        "space fails": ("HubError", "The space tester/page was not published: the Hub answered 507."),
+        "space of an old one fails": ("HubError", "the Hub answered 507; the new model is there."),
+        "no page": ("ValueError", "a Space needs a network that makes pictures, and PatchDiscriminator does not"),
         "wrong token": ("HubError", "the token is wrong"),
         "not mine": ("HubError", "the token may not write there"),
         "public already": ("HubError", "it is there already, and public"),

@@ -211,7 +211,8 @@ class RadianceGenerator(
             raise ValueError(
                 f"srgb must be (B, 3, H, W) with H and W multiples of {self.size_multiple}, got {tuple(srgb.shape)}"
             )
-        statistics = photo_statistics(srgb.detach().float(), self.statistics_bins)
+        with torch.autocast(srgb.device.type, enabled=False):  # half precision would blur what it looks for
+            statistics = photo_statistics(srgb.detach().float(), self.statistics_bins)
         clipped = clip_mask(srgb, self.clip_start, self.clip_end)
         x = self.stem(F.pixel_unshuffle(torch.cat([srgb - 0.5, clipped], 1), self.patch))  # (B, C, H/p, W/p)
         skips = []

@@ -126,6 +126,11 @@ class _Worker:
         self._process.wait()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    @property
     def _pipe_in(self) -> IO[bytes]:
         assert self._process.stdin is not None
         return self._process.stdin
@@ -147,8 +152,11 @@ def _take(memory_mb: int) -> _Worker:
         if _owner != os.getpid():  # after a fork the pipes belong to the parent
             _idle.clear()
             _owner = os.getpid()
-        for worker in _idle:
-            if worker.memory_mb == memory_mb:
+        for worker in list(_idle):
+            if worker.has_ended:  # the system may have ended it while it waited
+                _idle.remove(worker)
+                worker.close()
+            elif worker.memory_mb == memory_mb:
                 _idle.remove(worker)
                 return worker
     return _Worker(memory_mb)

@@ -179,9 +179,10 @@ def heic(pixels: np.ndarray, bits: int = 8) -> bytes:
 
 
 def light(height: int = 24, width: int = 40) -> np.ndarray:
-    """Radiance over twelve stops without symmetry: (H, W, 3) float32."""
+    """Radiance over eleven stops without symmetry: (H, W, 3) float32."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    exponent = np.stack([x / 4 - 6, y / 3 - 5, (x + y) / 8 - 4], -1)
+    x, y = x / width, y / height
+    exponent = np.stack([10 * x - 6, 9 * y - 5, 3 * x + 4 * y - 4], -1)
     return np.exp2(exponent).astype(np.float32)
 
 

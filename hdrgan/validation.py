@@ -1,0 +1,154 @@
+"""How a network in training is looked at: figures beside those of doing nothing, and a sheet of the same photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from hdrgan.data.batch import Batch
+from hdrgan.metrics import psnr_of_error, score_radiance, ssim
+from hdrgan.radiometry import expose, srgb_to_linear
+
+_SSIM_WINDOW = 11
+_TILE = 176  # pixels
+_CAPTION = 22  # pixels
+_CAPTION_WIDTH = 110  # pixels; "EV +2 reference" at the size that captions are drawn in
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network, or the lack of one, makes of photos.
+
+    bracket: (B, N, 3, H, W) encoded, [0, 1].
+    radiance: (B, 3, H, W) linear, 1.0 = the photo's white.
+    """
+
+    bracket: Tensor
+    radiance: Tensor
+
+
+def render(radiance: Tensor, srgb: Tensor, evs: Sequence[float], inverse_response: Tensor | None = None) -> Tensor:
+    """Draw a bracket (B, N, 3, H, W) from radiance; its frame at EV 0 is the photo ``srgb``."""
+    return torch.stack([srgb if ev == 0 else expose(radiance, ev, inverse_response) for ev in evs], 1)
+
+
+def identity(batch: Batch) -> Prediction:
+    """The baseline that every network must beat: the photo taken for sRGB and linearised, nothing invented."""
+    radiance = srgb_to_linear(batch.srgb)
+    return Prediction(render(radiance, batch.srgb, batch.evs), radiance)
+
+
+def score(prediction: Prediction, batch: Batch) -> dict[str, Any]:
+    """Compare one photo's prediction (B = 1) with the truth.
+
+    Returns:
+        ``bracket_l1`` (of encoded values), ``radiance_l1`` (stops), mean squared error and SSIM by EV, and, where the
+        data set knows the radiance, the figures of `hdrgan.metrics.score_radiance`.
+    """
+    squared, similar = {}, {}
+    for k, ev in enumerate(batch.evs):
+        predicted, reference = prediction.bracket[:, k].clamp(0, 1), batch.bracket[:, k]
+        squared[ev] = float((predicted.double() - reference.double()).square().mean())
+        if min(predicted.shape[-2:]) >= _SSIM_WINDOW:
+            similar[ev] = float(ssim(predicted, reference))
+    known = batch.radiance_is_known
+    return {
+        "bracket_l1": float((prediction.bracket - batch.bracket).abs().mean()),
+        "radiance_l1": radiance_l1(prediction.radiance, batch.radiance),
+        "squared": squared,
+        "ssim": similar,
+        "radiance": score_radiance(prediction.radiance[0], batch.radiance[0], batch.srgb[0]) if known else {},
+    }
+
+
+def radiance_l1(predicted: Tensor, reference: Tensor, floor: float = 2**-9, ceiling: float = 2**7) -> float:
+    """Mean absolute difference of radiance in stops; what lies outside [floor, ceiling] times white counts as there."""
+    return float((predicted.clamp(floor, ceiling).log2() - reference.clamp(floor, ceiling).log2()).abs().mean())
+
+
+def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures of all photos from what `score` said of each.
+
+    Returns:
+        Means, and ``bracket_psnr`` (dB, squared errors pooled) and ``bracket_ssim`` by EV as ``-4``, ``+0``, ``+2``:
+        the figures of an evaluation, with the two L1 besides.
+    """
+    figures: dict[str, Any] = {"views": len(scores)}
+    for name in ("bracket_l1", "radiance_l1"):
+        figures[name] = float(np.mean([one[name] for one in scores]))
+    for name in dict.fromkeys(name for one in scores for name in one["radiance"]):
+        figures[name] = float(np.mean([one["radiance"][name] for one in scores if name in one["radiance"]]))
+    for name, source in (("bracket_psnr", "squared"), ("bracket_ssim", "ssim")):
+        by_ev = {
+            ev: float(np.mean([one[source][ev] for one in scores if ev in one[source]])) for ev in scores[0][source]
+        }
+        figures[name] = {f"{ev:+g}": psnr_of_error(v) if source == "squared" else v for ev, v in by_ev.items()}
+    return figures
+
+
+def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `summarise` gave, by system, as aligned text with one system a row."""
+    columns = [
+        (title, [form.format(value) if (value := row.get(name)) is not None else "-" for row in figures.values()])
+        for name, title, form in (
+            ("bracket_l1", "L1", "{:.4f}"),
+            ("radiance_l1", "L1 stops", "{:.3f}"),
+            ("pu21", "PU21-PSNR", "{:.2f}"),
+            ("pu21_hi", "highlights", "{:.2f}"),
+            ("mu", "mu-PSNR", "{:.2f}"),
+        )
+        if any(name in row for row in figures.values())
+    ]
+    for name, title, form in (("bracket_psnr", "PSNR", "{:.2f}"), ("bracket_ssim", "SSIM", "{:.3f}")):
+        for ev in next(iter(figures.values()))[name]:
+            columns.append((f"{title} EV{ev}", [form.format(row[name][ev]) for row in figures.values()]))
+    lines = [["", *(title for title, _ in columns)]]
+    lines += [[system, *(cells[k] for _, cells in columns)] for k, system in enumerate(figures)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    )
+
+
+def _tile(srgb: Tensor) -> Image.Image:
+    pixels = (srgb.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((_TILE, _TILE), Image.Resampling.LANCZOS)
+    return picture
+
+
+def sample_sheet(photos: Sequence[tuple[str, Batch, Prediction]]) -> Image.Image:
+    """Draw a sheet: for each photo a row of its predicted exposures and below it the true ones, with their EV.
+
+    Args:
+        photos: title, batch of one and prediction, for each photo.
+    """
+    evs = photos[0][1].evs
+    rows: list[list[tuple[str, Image.Image | None]]] = []
+    for title, batch, prediction in photos:
+        for first, bracket, kind in (
+            ((title, _tile(batch.srgb[0])), prediction.bracket[0], "predicted"),
+            (("", None), batch.bracket[0], "reference"),
+        ):
+            tiles = [(f"EV {ev:+g} {kind}", _tile(frame)) for ev, frame in zip(evs, bracket, strict=True)]
+            rows.append([first, *tiles])
+    font = ImageFont.load_default(13)
+    cell = max(_CAPTION_WIDTH, max(tile.width for row in rows for _, tile in row if tile is not None)) + 6
+    heights = [_CAPTION + max(tile.height for _, tile in row if tile is not None) + 4 for row in rows]
+    sheet = Image.new("RGB", (cell * (len(evs) + 1), sum(heights)), (24, 24, 26))
+    draw = ImageDraw.Draw(sheet)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for k, (caption, tile) in enumerate(row):
+            draw.text((cell * k + 3, top + 3), caption[:24], fill="white", font=font)
+            if tile is not None:
+                sheet.paste(tile, (cell * k + 3, top + _CAPTION))
+        top += height
+    return sheet

@@ -1,0 +1,977 @@
+"""Train a network of hdrgan on your own pictures.
+
+One process, CPU or GPU:
+    accelerate launch train_accelerate.py --model bracket --dataset dataset --output runs/bracket
+    accelerate launch train_accelerate.py --model radiance --dataset hdr_scenes --output runs/radiance
+    accelerate launch train_accelerate.py --model ein --width 8 --dataset ein_data --output runs/ein
+All GPUs of this machine:
+    accelerate launch --config_file launch/gpus.yaml train_accelerate.py --model bracket ...
+Two machines, on each of them with its own --machine_rank:
+    accelerate launch --config_file launch/machines.yaml --machine_rank 0 --main_process_ip HOST train_accelerate.py ...
+Two CPU processes:
+    accelerate launch --config_file launch/cpus.yaml train_accelerate.py --cpu --model bracket ...
+Go on where a run was stopped:
+    accelerate launch train_accelerate.py --model bracket --dataset dataset --output runs/bracket --resume latest
+
+--batch-size is that of one process: a step learns from batch size x processes x accumulation steps pictures, and this
+product decides the result. (With a discriminator, accumulated passes are close to a large batch but not the same: all
+but the last are judged before the discriminator has learned from this step.) Exit code 2: the data set or an argument
+is at fault, and step 1 was not reached; 1: the run failed; 128 + N: it was stopped by signal N and left a checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object, set_seed
+from PIL import Image
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from hdrgan import __version__
+from hdrgan.checkpoints import (
+    KEPT,
+    CheckpointError,
+    checkpoint_folder,
+    commit_folder,
+    newest_checkpoint,
+    read_progress,
+    remove_older,
+    seal,
+    start_folder,
+    temporary_folder,
+    write_text,
+    writing,
+)
+from hdrgan.data.batch import Batch, merge_brackets
+from hdrgan.data.layout import LAYOUTS, DatasetError
+from hdrgan.data.scene_cache import SceneCache
+from hdrgan.data.stream import SampleStream
+from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
+from hdrgan.hub import EVALUATION_NAME, HubError, push, render_card
+from hdrgan.losses import bracket_from_radiance, discriminator_loss, generator_adversarial_loss, radiance_loss
+from hdrgan.models.bracket_generator import BracketGenerator
+from hdrgan.models.ein import EIN
+from hdrgan.models.patch_discriminator import PatchDiscriminator
+from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
+from hdrgan.radiometry import match_exposure, srgb_to_linear
+from hdrgan.report import IDENTITY_NAME, new_report, write_report
+from hdrgan.validation import Prediction, identity, render, sample_sheet, score, summarise, table
+
+MOST_BAD_STEPS = 10
+EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
+SHEET_PHOTOS = 4
+LARGEST_VALIDATION_SIDE = 1024  # pixels; larger photos are cut to their middle
+
+Objective = Callable[[nn.Module, Batch], tuple[Tensor | None, dict[str, Tensor]]]
+
+
+class UsageError(ValueError):
+    """Something that the person who started the run must change; said before step 1."""
+
+
+class DivergedError(RuntimeError):
+    """The loss was not a number for too many steps in a row."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The three networks: settings, losses, predictions
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings that a network is trained with unless flags say otherwise."""
+
+    learning_rate: float
+    betas: tuple[float, float]
+    crop_size: int
+    epochs: float
+    clip: float
+    watched: str  # the figure of the validation that the network is trained to lower
+    weight_decay: float = 0.0
+    l1_weight: float = 0.0
+    adversarial_weight: float = 0.0
+    warm_up: float = 0.0  # share of the run
+    restart_epochs: float | None = None  # period of the cosine; None is the whole run
+
+
+RECIPES = {
+    # HDR-GAN as published, with a cosine in place of a constant rate.
+    "bracket": Recipe(2e-4, (0.5, 0.999), 256, 100, 10.0, "bracket_l1", l1_weight=100.0, adversarial_weight=1.0),
+    "radiance": Recipe(4e-4, (0.9, 0.999), 256, 100, 0.5, "radiance_l1", weight_decay=1e-4, warm_up=0.02),
+    # Liu et al. 2025: cosine with warm restarts, T0 = 25 epochs.
+    "ein": Recipe(1e-4, (0.95, 0.999), 224, 200, 10.0, "radiance_l1", restart_epochs=25),
+}
+
+
+def build_generator(args: argparse.Namespace, evs: tuple[float, ...]) -> nn.Module:
+    """The network to train: new, or with the weights of ``--init``."""
+    network = {"bracket": BracketGenerator, "radiance": RadianceGenerator, "ein": EIN}[args.model]
+    if args.init is not None:
+        generator = network.from_pretrained(args.init).train()
+        generator.training_summary = {}  # is that of another training
+        if args.model != "ein" and tuple(generator.evs) != tuple(evs):
+            raise UsageError(f"--init holds a network for EVs {list(generator.evs)}, the data set has {list(evs)}")
+        return generator
+    if args.model == "bracket":
+        return BracketGenerator(evs=evs, **({"width": args.width} if args.width else {}))
+    if args.model == "ein":
+        return EIN(**({"width": args.width} if args.width else {}))
+    if args.width:
+        usual = RadianceGenerator().widths
+        return RadianceGenerator(evs=evs, widths=[max(1, round(w * args.width / usual[0])) for w in usual])
+    return RadianceGenerator(evs=evs)
+
+
+def make_objective(args: argparse.Namespace, device: torch.device) -> Objective:
+    """A function that runs the generator on a batch: (bracket for the discriminator or None, weighted loss terms)."""
+
+    def bracket_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
+        fake = generator(batch.srgb)  # (B, N, 3, H, W)
+        return fake, {"l1": args.l1_weight * F.l1_loss(fake, batch.bracket)}
+
+    def radiance_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
+        output = generator(batch.srgb)
+        terms = radiance_loss(output, batch.radiance, batch.inverse_response, batch.srgb)
+        del terms["loss"]
+        if not (args.l1_weight or args.adversarial_weight):
+            return None, terms
+        fake = bracket_from_radiance(output.radiance, output.inverse_response, batch.evs)  # (B, N, 3, H, W)
+        if args.l1_weight:
+            terms["l1"] = args.l1_weight * F.l1_loss(fake, batch.bracket)
+        return fake, terms
+
+    if args.model != "ein":
+        return bracket_objective if args.model == "bracket" else radiance_objective
+
+    from hdrgan.ein_loss import EINLoss  # brings the feature network of its loss, which the others have no use for
+
+    compare = EINLoss().to(device)
+
+    def ein_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
+        terms = dict(compare(generator(batch.srgb), relative(batch.radiance)))
+        terms.pop("loss", None)
+        return None, terms
+
+    return ein_objective
+
+
+def relative(radiance: Tensor) -> Tensor:
+    """Radiance (1.0 = white) as EIN predicts it: linear in [0, 1], cut off `EIN_HEADROOM` times above white."""
+    return (radiance / EIN_HEADROOM).clamp(0, 1)
+
+
+def predict(model: str, generator: nn.Module, batch: Batch) -> Prediction:
+    """What a network makes of photos."""
+    srgb = batch.srgb
+    output = generator(srgb)
+    if model == "bracket":
+        return Prediction(output, merge_brackets(output, batch.evs))
+    if model == "radiance":
+        return Prediction(render(output.radiance, srgb, batch.evs, output.inverse_response), output.radiance)
+    trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
+    radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
+    return Prediction(render(radiance, srgb, batch.evs), radiance)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arguments
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def per_model(name: str) -> str:
+    """How help shows a default that the network decides."""
+    return ", ".join(f"{getattr(recipe, name):g} {model}" for model, recipe in RECIPES.items())
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the docstring, and shows every default that is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; what it leaves open is filled in from the network's recipe."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0],
+        epilog=__doc__.split("\n\n", 1)[1],
+        formatter_class=HelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", choices=sorted(RECIPES), required=True, help="network to train")
+    add("--dataset", type=Path, required=True, metavar="FOLDER", help="training data")
+    add("--output", type=Path, required=True, metavar="FOLDER", help="where the run leaves everything")
+    add("--layout", choices=LAYOUTS, help="of the data; recognised where it is not given")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="optimiser steps of the whole run")
+    length.add_argument("--epochs", type=float, help=f"passes over the data, without --steps: {per_model('epochs')}")
+    add("--batch-size", type=int, default=8, help="pictures of one process in one forward pass")
+    add("--gradient-accumulation-steps", type=int, default=1, help="forward passes to one optimiser step")
+    add("--learning-rate", type=float, help=f"highest rate; {per_model('learning_rate')}")
+    add("--crop-size", type=int, help=f"side of the training crops in pixels; {per_model('crop_size')}")
+    add("--l1-weight", type=float, help=f"of the L1 of encoded exposures; {per_model('l1_weight')}")
+    add("--adversarial-weight", type=float, help=f"0 trains without a discriminator; {per_model('adversarial_weight')}")
+    add("--clip", type=float, help=f"largest norm of the gradients; {per_model('clip')}")
+    add("--width", type=int, help="channels of the first level: bracket 64, radiance 16, ein 32")
+    add("--init", metavar="FOLDER", help="generator to start from: a folder with its weights, or a name on the Hub")
+    add("--ema", type=float, default=0.999, metavar="DECAY", help="of the averaged generator, which is kept; 0 is off")
+    add("--mixed-precision", choices=("no", "fp16", "bf16"), help="without it what accelerate is configured for")
+    add("--compile", action="store_true", help="compile the networks with torch.compile")
+    add("--cpu", action="store_true", help="leave accelerators alone")
+    add("--seed", type=int, default=0, help="of weights, order, crops and camera")
+    add("--resume", metavar="latest|PATH", help="go on from the newest checkpoint of --output, or from this one")
+    add("--skip-bad", action="store_true", help="leave bad files and rows out instead of refusing the data set")
+    add(
+        "--validation-share", type=float, default=0.1, help="of the scenes to hold out; pairs have a table of their own"
+    )
+    add("--validation-photos", type=int, default=16, help="most photos to validate on, spread over the scenes")
+    add("--validate-every", type=int, default=500, metavar="STEPS", help="interval of figures and sample sheet")
+    add("--checkpoint-every", type=int, default=500, metavar="STEPS", help="interval of checkpoints: most that is lost")
+    add("--views", type=int, default=24, help="views of each HDR scene (layout hdr)")
+    add("--view-size", type=int, help="side of the views in pixels (layout hdr); the crop size where it is not given")
+    add("--responses", type=Path, metavar="FILE.npz", help="EMoR model of real camera responses (layout hdr)")
+    add("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that read data, for each process")
+    add("--cache", type=Path, metavar="FOLDER", help="keep decoded scenes here for other runs, not in --output")
+    add("--cache-gb", type=float, default=16.0, help="most disk space for decoded scenes; 0 decodes them every time")
+    add("--log-with", choices=("tensorboard", "trackio"), help="besides metrics.jsonl")
+    add("--push-to-hub", metavar="REPO", help="publish the network here at the end")
+    args = parser.parse_args(argv)
+    recipe = RECIPES[args.model]
+    for name in ("learning_rate", "crop_size", "l1_weight", "adversarial_weight", "clip"):
+        if getattr(args, name) is None:
+            setattr(args, name, getattr(recipe, name))
+    if args.steps is None and args.epochs is None:
+        args.epochs = recipe.epochs
+    args.view_size = args.view_size or args.crop_size
+    for name in ("batch_size", "gradient_accumulation_steps", "validate_every", "checkpoint_every", "views"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
+    for name in ("steps", "epochs", "learning_rate", "clip", "width"):
+        value = getattr(args, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            parser.error(f"--{name.replace('_', '-')} must be a positive number, got {value}")
+    for name in ("l1_weight", "adversarial_weight", "workers", "validation_photos", "cache_gb", "seed"):
+        if not getattr(args, name) >= 0:
+            parser.error(f"--{name.replace('_', '-')} must not be negative, got {getattr(args, name)}")
+    if not 0 <= args.ema < 1:
+        parser.error(f"--ema must lie in [0, 1), got {args.ema}")
+    if not 0 <= args.validation_share < 1:
+        parser.error(f"--validation-share must lie in [0, 1), got {args.validation_share}")
+    if args.model == "ein" and args.adversarial_weight:
+        parser.error("ein has no bracket of its own: it trains without a discriminator")
+    if args.view_size < args.crop_size:
+        parser.error(f"--view-size {args.view_size} is smaller than the crop of {args.crop_size} pixels")
+    return args
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Before step 1
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def from_main(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
+    """Do something in the main process alone and hand its result, or its error, to all."""
+    box: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            box[0] = (work(), None)
+        except (UsageError, DatasetError, CheckpointError) as error:
+            box[0] = (None, error)
+    broadcast_object_list(box)
+    result, error = box[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def check_output(output: Path, resume: str | None) -> None:
+    """Make sure that the output folder can be written and holds no other run.
+
+    Raises:
+        UsageError: it cannot, or it does.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / ".probe.tmp"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"--output {output} cannot be written: {error.strerror or error}") from error
+    if resume is None and (newest := newest_checkpoint(output / "state")):
+        raise UsageError(f"{output} holds a run ({newest.name}): use --resume latest, or another --output")
+
+
+def check_space(output: Path, needed: int, free: int | None = None) -> None:
+    """Make sure that the checkpoints will fit.
+
+    Args:
+        output: where they go.
+        needed: bytes.
+        free: bytes that are left there; None asks.
+
+    Raises:
+        UsageError: they will not.
+    """
+    free = shutil.disk_usage(output).free if free is None else free
+    if free < needed:
+        raise UsageError(
+            f"--output {output} has {free / 1e6:,.0f} MB left, and this run's checkpoints take {needed / 1e6:,.0f} MB"
+        )
+
+
+def check_data(args: argparse.Namespace, settings: ReadSettings) -> Survey:
+    """Read the whole data set once; see `hdrgan.data.survey.survey`."""
+    room = shutil.disk_usage(args.output).free - 2 * 10**9
+    cache = SceneCache(cache_folder(args), budget=int(min(args.cache_gb * 1e9, max(0, room))))
+    with tqdm(desc="checking data", unit="scene", leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return survey(args.dataset, settings, cache, layout=args.layout, skip_bad=args.skip_bad, progress=progress)
+
+
+def cache_folder(args: argparse.Namespace) -> Path | None:
+    """Where decoded scenes lie."""
+    return None if args.cache_gb == 0 else args.cache or args.output / ".cache"
+
+
+def learning_rate_factor(recipe: Recipe, samples: int, *, total: int, epoch: int) -> float:
+    """The cosine, counted in samples so that it does not depend on the number of processes.
+
+    Args:
+        recipe: its period and warm-up.
+        samples: seen so far.
+        total: samples of the whole run.
+        epoch: samples of one pass over the data.
+
+    Returns:
+        The share of the highest rate, in [0, 1].
+    """
+    if recipe.restart_epochs is not None:
+        period = recipe.restart_epochs * epoch
+        return 0.5 * (1 + math.cos(math.pi * (samples % period) / period))
+    warm = recipe.warm_up * total
+    if samples < warm:
+        return (samples + 1) / (warm + 1)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (samples - warm) / max(1.0, total - warm))))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The run
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Progress:
+    """Where a run stands; kept in every checkpoint."""
+
+    step: int = 0
+    samples: int = 0
+    skipped: int = 0
+    seconds: float = 0.0  # spent on steps, interruptions not counted
+
+
+@dataclass
+class StepFigures:
+    """What one optimiser step adds up over its forward passes."""
+
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    passes: int = 0
+    bad: bool = False
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        """Add one forward pass."""
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value.detach().float()
+        self.passes += 1
+
+
+class Run:
+    """One training run: networks, optimisers, data, and where it stands."""
+
+    def __init__(self, args: argparse.Namespace, accelerator: Accelerator, found: Survey, settings: ReadSettings):
+        self.args, self.accelerator, self.found = args, accelerator, found
+        self.recipe = RECIPES[args.model]
+        self.states = args.output / "state"
+        self.progress = Progress()
+        self.figures: dict[str, dict[str, Any]] = {}  # of the last validation
+        self.stopping = False  # agreed upon by all processes
+        self.asked_to_stop = False  # this one alone
+        self.signal = signal.SIGTERM
+
+        # Models
+        generator = build_generator(args, found.evs)
+        smallest = max(generator.size_multiple, getattr(generator, "minimum_size", 1))
+        if args.crop_size % generator.size_multiple or args.crop_size < smallest:
+            raise UsageError(
+                f"--crop-size must be a multiple of {generator.size_multiple} and at least {smallest} for "
+                f"{args.model}, got {args.crop_size}"
+            )
+        self.multiple = generator.size_multiple
+        discriminator = PatchDiscriminator(exposures=len(found.evs)) if args.adversarial_weight else None
+        self.trained = [generator] if discriminator is None else [generator, discriminator]
+        self.trained = [network.to(memory_format=torch.channels_last) for network in self.trained]
+        parameters = sum(p.numel() for network in self.trained for p in network.parameters())
+        averaged = sum(p.numel() for p in generator.parameters())
+        # Weights, two moments and the average, in float32; kept ones, the next one, and the final folders.
+        self.bytes_needed = 4 * (3 * parameters + averaged) * (KEPT + 1) + 4 * parameters + 64 * 2**20
+        self.ema = None
+        if args.ema:
+            self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
+
+        # Data
+        cache = SceneCache(cache_folder(args))
+        self.training: PhotoDataset = found.open(validation=False, settings=settings, seed=args.seed, cache=cache)
+        self.validation: PhotoDataset = found.open(validation=True, settings=settings, seed=args.seed, cache=cache)
+        self.global_batch = args.batch_size * accelerator.num_processes * args.gradient_accumulation_steps
+
+        # Optimisers. The rate is set before each step from the samples seen, so there is no scheduler to restore.
+        adam = torch.optim.AdamW if self.recipe.weight_decay else torch.optim.Adam
+        self.optimizers = [
+            adam(network.parameters(), args.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay)
+            for network in self.trained
+        ]
+        self.objective = make_objective(args, accelerator.device)
+        prepared = accelerator.prepare(*self.trained, *self.optimizers)
+        self.trained, self.optimizers = list(prepared[: len(self.trained)]), list(prepared[len(self.trained) :])
+        self.generator, self.discriminator = self.trained[0], (self.trained[1] if discriminator else None)
+
+    # Steps ------------------------------------------------------------------------------------------------------------
+
+    def learn(self, batch: Batch, figures: StepFigures) -> None:
+        """One forward pass of both networks and, when enough have been accumulated, one step of each."""
+        accelerator = self.accelerator
+        with accelerator.accumulate(*self.trained):  # once for both networks: it counts calls
+            fake, terms = self.objective(self.generator, batch)  # (B, N, 3, H, W)
+            if self.discriminator is not None:
+                real_logits = self.discriminator(batch.srgb, batch.bracket)
+                d_loss = discriminator_loss(real_logits, self.discriminator(batch.srgb, fake.detach()))
+                accelerator.backward(d_loss)
+                self.update(1, figures)
+
+                # The generator's turn sees the bare, frozen discriminator: no gradient is computed or sent for it.
+                critic = accelerator.unwrap_model(self.discriminator)
+                critic.requires_grad_(False)
+                adversarial = generator_adversarial_loss(critic(batch.srgb, fake))
+                terms["adversarial"] = self.args.adversarial_weight * adversarial
+            g_loss = torch.stack(list(terms.values())).sum()
+            accelerator.backward(g_loss)
+            figures.add({"loss": g_loss, **terms, **({"discriminator": d_loss} if self.discriminator else {})})
+            self.update(0, figures)
+            if self.discriminator is not None:
+                critic.requires_grad_(True)
+
+    def update(self, which: int, figures: StepFigures) -> None:
+        """Clip and apply the gradients of a network, unless more are to be accumulated or they are not finite."""
+        if not self.accelerator.sync_gradients:
+            return
+        network, optimizer = self.trained[which], self.optimizers[which]
+        self.accelerator.unscale_gradients(optimizer)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.args.clip)
+        scaler = self.accelerator.scaler
+        # Gradients are averaged over all processes, so every process comes to the same verdict.
+        if scaler is not None:
+            optimizer.step()  # skips what overflowed and lowers its scale, which is no fault of the run
+        elif torch.isfinite(norm):
+            optimizer.step()
+        else:
+            figures.bad = True
+        optimizer.zero_grad()
+        if which == 0:
+            figures.terms["gradient_norm"] = norm.detach() * figures.passes  # undone by the mean over passes
+
+    def step(self, batches: Iterator[Mapping[str, Tensor]]) -> dict[str, float]:
+        """One optimiser step; returns its figures, averaged over all passes and processes."""
+        args, accelerator = self.args, self.accelerator
+        started, waited = time.perf_counter(), 0.0
+        factor = learning_rate_factor(
+            self.recipe, self.progress.samples, total=self.total_samples, epoch=len(self.training)
+        )
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = args.learning_rate * factor
+        figures = StepFigures()
+        for _ in range(args.gradient_accumulation_steps):
+            before = time.perf_counter()
+            items = next(batches)
+            waited += time.perf_counter() - before
+            self.learn(Batch(items, self.found.evs, accelerator.device), figures)
+        sums = [*figures.terms.values(), torch.tensor(float(self.asked_to_stop), device=accelerator.device)]
+        means = accelerator.reduce(torch.stack([value.reshape(()) for value in sums]), "mean").tolist()
+        named = {name: value / figures.passes for name, value in zip(figures.terms, means, strict=False)}
+        self.stopping = means[-1] > 0
+        self.progress.step += 1
+        self.progress.samples += self.global_batch
+        losses = [value for name, value in named.items() if name != "gradient_norm"]
+        bad = figures.bad or not all(map(math.isfinite, losses))
+        self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
+        self.progress.skipped += bad
+        if self.ema is not None and not bad:
+            self.average()
+        seconds = time.perf_counter() - started
+        self.progress.seconds += seconds
+        return {
+            "step": self.progress.step,
+            **named,
+            "learning_rate": args.learning_rate * factor,
+            "samples": self.progress.samples,
+            "epoch": self.progress.samples / len(self.training),
+            "skipped": self.progress.skipped,
+            "seconds": seconds,
+            "waited": waited,
+        }
+
+    def average(self) -> None:
+        """Move the averaged generator towards the trained one; quickly in the first steps."""
+        decay = min(self.args.ema, (1 + self.progress.step) / (10 + self.progress.step))
+        trained = self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), list(trained.parameters()), 1 - decay)
+            for mean, buffer in zip(self.ema.buffers(), trained.buffers(), strict=True):
+                mean.copy_(buffer)
+
+    # Loop -------------------------------------------------------------------------------------------------------------
+
+    def loader(self) -> DataLoader:
+        """Batches of this process from where the run stands to its end.
+
+        The loader is not prepared by accelerate: the stream already deals the samples to the processes, and without
+        an end of an epoch in the middle there is nothing to restart or to skip.
+        """
+        args, accelerator = self.args, self.accelerator
+        stream = SampleStream(
+            len(self.training),
+            batch_size=args.batch_size,
+            seed=args.seed,
+            start=self.progress.samples,
+            stop=self.total_samples,
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        return DataLoader(
+            self.training,
+            batch_sampler=stream,
+            num_workers=args.workers,
+            prefetch_factor=4 if args.workers else None,
+            pin_memory=accelerator.device.type == "cuda",
+            # A generator of its own: starting workers must not draw from the one that a resumed run restores.
+            generator=torch.Generator().manual_seed(args.seed),
+        )
+
+    def train(self) -> None:
+        """Run to the end, or to a signal."""
+        args, accelerator = self.args, self.accelerator
+        if args.steps is not None:
+            self.total_steps = max(args.steps, self.progress.step)
+        else:
+            left = math.ceil(args.epochs * len(self.training)) - self.progress.samples
+            self.total_steps = self.progress.step + math.ceil(max(0, left) / self.global_batch)
+        self.total_samples = self.progress.samples + (self.total_steps - self.progress.step) * self.global_batch
+        self.bad_in_a_row = 0
+        for caught in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(caught, self.stop)
+        self.generator.train()
+        if self.progress.step == 0:
+            self.validate()
+        batches = iter(self.loader()) if self.total_steps > self.progress.step else iter(())
+        bar = tqdm(
+            total=self.total_steps,
+            initial=self.progress.step,
+            unit="step",
+            disable=not accelerator.is_main_process,
+            mininterval=0.5 if sys.stderr.isatty() else 15,
+        )
+        saved = self.progress.step
+        with bar:
+            while self.progress.step < self.total_steps and not self.stopping:
+                figures = self.step(batches)
+                step = self.progress.step
+                self.record(figures)
+                bar.update()
+                bar.set_postfix(loss=f"{figures['loss']:.4g}", refresh=False)
+                if self.bad_in_a_row >= MOST_BAD_STEPS:
+                    raise DivergedError(
+                        f"the loss was not a finite number {MOST_BAD_STEPS} steps in a row, up to step {step}: lower "
+                        f"--learning-rate; the last checkpoint is {newest_checkpoint(self.states) or 'none'}"
+                    )
+                if step % args.validate_every == 0 or step == self.total_steps:
+                    self.validate()
+                if step % args.checkpoint_every == 0 or step == self.total_steps or self.stopping:
+                    if self.save():
+                        saved = step
+        if self.stopping and self.progress.step < self.total_steps:
+            accelerator.print(f"stopped at step {self.progress.step}; --resume latest goes on from step {saved}")
+            return
+        self.finish()
+
+    def stop(self, number: int, _frame: Any) -> None:
+        """Ask for the end after this step, with a checkpoint; a second signal ends at once."""
+        self.asked_to_stop = True
+        self.signal = number
+        signal.signal(number, signal.SIG_DFL)
+
+    # What it leaves behind --------------------------------------------------------------------------------------------
+
+    def record(self, figures: Mapping[str, float]) -> None:
+        """Write a line of metrics.jsonl and what the tracker wants."""
+        if not self.accelerator.is_main_process:
+            return
+        # JSON knows no NaN: a loss that is none is null.
+        line = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        file = self.args.output / "metrics.jsonl"
+        with writing(file), file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        values = {f"train/{name}": value for name, value in figures.items() if name != "step"}
+        self.accelerator.log(values, figures["step"])
+
+    def network(self) -> nn.Module:
+        """The generator that people will use: averaged, if that is on, without any wrapper."""
+        return self.ema or self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
+
+    def photo(self, dataset: PhotoDataset, index: int) -> Batch:
+        """A whole photo as a batch of one: at most its middle, and at most a few pixels off for the network's sake."""
+        items = {}
+        for name, tensor in dataset.whole(index).items():
+            if tensor.dim() >= 3:
+                for dimension in (-3, -2):
+                    side = min(tensor.shape[dimension], LARGEST_VALIDATION_SIDE) // self.multiple * self.multiple
+                    tensor = tensor.narrow(dimension, (tensor.shape[dimension] - side) // 2, side)
+            items[name] = tensor[None]
+        return Batch(items, self.found.evs, self.accelerator.device)
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Print figures of the validation photos beside those of doing nothing, and draw the sample sheet."""
+        accelerator, args, step = self.accelerator, self.args, self.progress.step
+        network = self.network().eval()
+        shown = self.validation if len(self.validation) else self.training
+        chosen = spread(len(self.validation), args.validation_photos)
+        rows = []
+        for index in chosen[accelerator.process_index :: accelerator.num_processes]:
+            batch = self.photo(self.validation, index)
+            systems = {args.model: predict(args.model, network, batch), IDENTITY_NAME: identity(batch)}
+            rows.append({system: score(prediction, batch) for system, prediction in systems.items()})
+        rows = gather_object(rows)
+        if rows:
+            self.figures = {system: summarise([row[system] for row in rows]) for system in (IDENTITY_NAME, args.model)}
+        if accelerator.is_main_process:
+            if rows:
+                # What this network is trained to lower, under one name.
+                l1 = {system: row[self.recipe.watched] for system, row in self.figures.items()}
+                line = {"step": step, "l1": l1[args.model], "identity_l1": l1[IDENTITY_NAME], **self.figures}
+                file = args.output / "validation.jsonl"
+                with writing(file), file.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(line) + "\n")
+                flat = {name: value for name, value in self.figures[args.model].items() if isinstance(value, float)}
+                accelerator.log({f"validation/{name}": value for name, value in flat.items()}, step)
+                tqdm.write(f"step {step}, {len(rows)} validation photos\n{table(self.figures)}")
+            photos = [self.photo(shown, index) for index in spread(len(shown), SHEET_PHOTOS)]
+            titles = [shown.title(index) for index in spread(len(shown), SHEET_PHOTOS)]
+            sheet = sample_sheet([(t, b, predict(args.model, network, b)) for t, b in zip(titles, photos, strict=True)])
+            path = args.output / "samples" / f"step_{step:06d}.png"
+            with writing(path):
+                path.parent.mkdir(exist_ok=True)
+                temporary = path.with_name(f".{path.name}.tmp")
+                sheet.save(temporary, "PNG")
+                temporary.replace(path)
+        if self.ema is None:
+            self.generator.train()
+        accelerator.wait_for_everyone()
+
+    def save(self) -> bool:
+        """Write a checkpoint, unless the loss or a weight is not finite; says whether it did."""
+        accelerator, progress = self.accelerator, self.progress
+        finite = all(torch.isfinite(p).all() for network in self.trained for p in network.parameters())
+        if self.bad_in_a_row or not finite:
+            accelerator.print(f"step {progress.step}: the loss or a weight is not finite, no checkpoint is written")
+            return False
+        folder = checkpoint_folder(self.states, progress.step)
+        if accelerator.is_main_process:
+            start_folder(folder)
+        accelerator.wait_for_everyone()
+        temporary = temporary_folder(folder)
+        try:
+            with writing(folder):
+                accelerator.save_state(str(temporary))
+                if accelerator.is_main_process and self.ema is not None:
+                    save_model(self.ema, str(temporary / "ema.safetensors"), metadata={"format": "pt"})
+        except CheckpointError:
+            shutil.rmtree(temporary, ignore_errors=True)  # gives a full disk its space back
+            raise
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            seal(temporary, {**asdict(progress), "settings": self.settings()})
+            commit_folder(folder)
+            remove_older(self.states, progress.step)
+        accelerator.wait_for_everyone()
+        return True
+
+    def settings(self) -> dict[str, Any]:
+        """What must not change if a resumed run is to go on exactly."""
+        args = self.args
+        named = ("model", "batch_size", "crop_size", "learning_rate", "l1_weight", "adversarial_weight", "clip", "ema")
+        return {
+            **{name: getattr(args, name) for name in (*named, "seed", "steps", "epochs", "width")},
+            "global_batch": self.global_batch,
+            "items": len(self.training),
+            "evs": list(self.found.evs),
+        }
+
+    def resume(self, folder: Path) -> None:
+        """Take up everything from a checkpoint, and cut the records off behind it.
+
+        Raises:
+            CheckpointError: it is broken, or of another network.
+        """
+        progress = read_progress(folder)
+        then, now = progress.get("settings", {}), json.loads(json.dumps(self.settings()))
+        if then.get("model", now["model"]) != now["model"]:
+            raise UsageError(f"{folder} is a checkpoint of {then['model']}, not of {now['model']}")
+        for name in sorted(now):
+            if name in then and name != "batch_size" and then[name] != now[name]:
+                self.accelerator.print(f"resumed with another {name}: {now[name]}, was {then[name]}")
+        try:
+            # Through main memory: safetensors knows no device "cpu:0", which is what a CPU process of several has.
+            self.accelerator.load_state(str(folder), map_location="cpu")
+            if self.ema is not None:
+                average = folder / "ema.safetensors"
+                source = average if average.exists() else folder / "model.safetensors"
+                load_model(self.ema, str(source))
+        except (RuntimeError, ValueError, KeyError, OSError) as error:
+            raise CheckpointError(f"{folder} does not fit these networks: {error}") from error
+        self.progress = Progress(**{name: progress[name] for name in asdict(Progress())})
+        if self.accelerator.is_main_process:
+            for name in ("metrics.jsonl", "validation.jsonl"):
+                last = cut_after(self.args.output / name, self.progress.step)
+            if last.get("step") == self.progress.step:  # of validation.jsonl: a finished run is published as measured
+                self.figures = {system: last[system] for system in (IDENTITY_NAME, self.args.model)}
+        self.accelerator.print(f"resumed from {folder} at step {self.progress.step}")
+
+    def finish(self) -> None:
+        """Save the networks for people to use, with a card, and publish them if that was asked for."""
+        accelerator, args = self.accelerator, self.args
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            folder = args.output / ("ein" if args.model == "ein" else "generator")
+            self.keep(folder, self.network())
+            if self.discriminator is not None:
+                critic = accelerator.unwrap_model(self.discriminator, keep_torch_compile=False)
+                self.keep(args.output / "discriminator", critic)
+            if args.push_to_hub is not None:
+                published = push(folder, args.push_to_hub, samples=self.sheets())
+                accelerator.print(f"published as {published.model_url}")
+        accelerator.wait_for_everyone()
+        progress = self.progress
+        accelerator.print(
+            f"finished {progress.step} steps, {progress.seconds / 60:.1f} minutes, {progress.skipped} skipped; "
+            f"peak memory of the main process {peak_memory_mb():,.0f} MB"
+        )
+
+    def keep(self, folder: Path, network: nn.Module) -> None:
+        """Write a network so that ``from_pretrained`` reads it, with a card of what was measured of it."""
+        temporary = start_folder(folder)
+        with writing(folder):
+            network.save_pretrained(temporary, training=self.summary())
+            if self.figures and network is self.network():
+                write_report(self.report(sha256_of(temporary / WEIGHTS_NAME), network), temporary / EVALUATION_NAME)
+        commit_folder(folder)
+        # The card is called after its folder, so it is written when the folder has its name.
+        write_text(folder / CARD_NAME, render_card(folder, repo_id=self.args.push_to_hub))
+
+    def summary(self) -> dict[str, Any]:
+        """How the weights were trained, for the weights file and the card."""
+        args = self.args
+        settings = ("learning_rate", "crop_size", "l1_weight", "adversarial_weight", "ema", "seed")
+        return {
+            "steps": self.progress.step,
+            "pictures a step": self.global_batch,
+            "layout": self.found.layout,
+            **{name: getattr(args, name) for name in settings},
+            "seconds": round(self.progress.seconds, 1),
+            "hardware": f"{self.accelerator.num_processes} x {self.accelerator.device.type}",
+            "data": [{"name": args.dataset.resolve().name, "count": len(self.training), "licence": "not stated"}],
+        }
+
+    def report(self, sha256: str, network: nn.Module) -> dict[str, Any]:
+        """The last validation as an evaluation of these very weights."""
+
+        def row(name: str, of: nn.Module | None) -> dict[str, Any]:
+            figures = {key: value for key, value in self.figures[name].items() if not key.endswith("_l1")}
+            return {
+                "name": name,
+                "class_name": type(of).__name__ if of is not None else None,
+                "parameters": sum(p.numel() for p in of.parameters()) if of is not None else None,
+                "sha256": sha256 if of is not None else None,
+                "conditions": {"validation": figures},
+            }
+
+        data = {"name": self.args.dataset.resolve().name, "kind": self.found.layout, "split": "validation"}
+        rows = [row(IDENTITY_NAME, None), row(self.args.model, network)]
+        return new_report(data, self.found.evs, rows, ["validation"])
+
+    def sheets(self) -> list[tuple[Path, str]]:
+        """The last sample sheet with its caption, as a JPEG that is small enough for a card."""
+        sheet = self.args.output / "samples" / f"step_{self.progress.step:06d}.png"
+        if not sheet.is_file():
+            return []
+        published = sheet.with_name("sheet.jpg")
+        with Image.open(sheet) as picture:
+            picture.save(published, quality=88)
+        return [(published, "predicted exposures above, true ones below")]
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process held at once."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def spread(length: int, count: int) -> list[int]:
+    """At most ``count`` indices below ``length``, evenly spread: the same for the same data."""
+    count = min(length, count)
+    return [k * length // count for k in range(count)]
+
+
+def cut_after(file: Path, step: int) -> dict[str, Any]:
+    """Drop lines of a JSONL record that are of later steps, or cut off in writing; returns the last one left."""
+    kept, last = [], {}
+    for line in file.read_bytes().splitlines(keepends=True) if file.exists() else ():
+        try:
+            content = json.loads(line)
+            if line.endswith(b"\n") and content["step"] <= step:
+                kept.append(line)
+                last = content
+        except (ValueError, KeyError, TypeError):
+            continue
+    if kept:
+        write_text(file, b"".join(kept).decode())
+    else:
+        file.unlink(missing_ok=True)
+    return last
+
+
+def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
+    """Check everything, then train; returns the exit code, 128 + N after signal N."""
+    from_main(accelerator, lambda: check_output(args.output, args.resume))
+    set_seed(args.seed)
+    settings = ReadSettings(
+        crop_size=args.crop_size,
+        validation_share=args.validation_share,
+        views=args.views,
+        view_size=args.view_size,
+        responses=args.responses,
+    )
+    found: Survey = from_main(accelerator, lambda: check_data(args, settings))
+    run = Run(args, accelerator, found, settings)
+    from_main(accelerator, lambda: check_space(args.output, run.bytes_needed))
+    accelerator.print(
+        f"{args.model}, layout {found.layout}: {len(run.training)} items to train on, {len(run.validation)} to "
+        f"validate on; {accelerator.num_processes} x {args.batch_size} x {args.gradient_accumulation_steps} = "
+        f"{run.global_batch} pictures a step on {accelerator.device.type}"
+    )
+    if found.kept_out:
+        accelerator.print(f"scenes.tsv keeps {found.kept_out} files for other purposes than training")
+    if found.faults:
+        listed = "\n".join(map(str, found.faults))
+        accelerator.print(f"left out {len(found.faults)} bad files or rows:\n{listed}")
+    if not len(run.validation):
+        accelerator.print("no scene is left to validate on: there will be no figures")
+
+    newest = from_main(accelerator, lambda: find_checkpoint(args))
+    if newest is not None:
+        run.resume(newest)
+    elif args.resume is not None:
+        accelerator.print("there is no checkpoint yet: starting at step 0")
+    if accelerator.is_main_process:
+        if newest is None:
+            for name in ("metrics.jsonl", "validation.jsonl"):
+                (args.output / name).unlink(missing_ok=True)
+        versions = {"hdrgan": __version__, "torch": torch.__version__}
+        facts = {**vars(args), **versions, "processes": accelerator.num_processes}
+        write_text(args.output / "args.json", json.dumps(facts, indent=2, default=str) + "\n")
+    if args.log_with is not None:
+        accelerator.init_trackers("hdrgan", config={name: str(value) for name, value in vars(args).items()})
+    run.train()
+    if run.progress.step < run.total_steps:
+        return 128 + run.signal
+    if accelerator.is_main_process and args.cache is None:
+        shutil.rmtree(args.output / ".cache", ignore_errors=True)
+    return 0
+
+
+def find_checkpoint(args: argparse.Namespace) -> Path | None:
+    """The checkpoint that ``--resume`` means, or None where there is none yet.
+
+    Raises:
+        UsageError: the one that it names cannot be used.
+    """
+    if args.resume is None:
+        return None
+    if args.resume == "latest":
+        return newest_checkpoint(args.output / "state")
+    folder = Path(args.resume)
+    try:
+        read_progress(folder)
+    except CheckpointError as error:
+        raise UsageError(f"--resume: {error}") from error
+    return folder
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train; returns the exit code: 0, 1 for a run that failed, 2 for a run that could not begin."""
+    args = parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    accelerator = Accelerator(
+        cpu=args.cpu,
+        mixed_precision=args.mixed_precision,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        log_with=args.log_with,
+        project_dir=str(args.output),
+        dynamo_backend="inductor" if args.compile else None,
+        # The main process may check a large data set for longer than the usual ten minutes.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=3))],
+    )
+    try:
+        if accelerator.device.type == "cpu" and accelerator.mixed_precision == "fp16":
+            raise UsageError("--mixed-precision fp16 needs a GPU; bf16 works on a CPU as well")
+        code = train(args, accelerator)
+    except (UsageError, DatasetError) as error:
+        accelerator.print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (CheckpointError, DivergedError, HubError) as error:
+        accelerator.print(f"error: {error}", file=sys.stderr)
+        return 1
+    # Without these three about one two-process run in ten dies while it is taken down, its work done.
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()
+    accelerator.end_training()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

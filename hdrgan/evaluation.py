@@ -342,7 +342,7 @@ def _open_scenes(
             yield _shoot(f"{scene.name}/{k}", condition, last[1][k], camera, rng, evs)
 
     count = min(limit or 2 * len(looks), 2 * len(looks))
-    settings = {"scenes": len(scenes), "views": views, "size": size, "seed": seed, "kept_out": kept_out}
+    settings: dict[str, Any] = {"scenes": len(scenes), "views": views, "size": size, "seed": seed, "kept_out": kept_out}
     settings["responses"] = responses.name if responses is not None else None
     named_split = split if kept_out or (data / hdr_folder.SCENE_TABLE).is_file() else None
     return _Scenes("scenes", named_split, count, lambda: _first(photograph(), count), settings)

@@ -7,6 +7,7 @@ failure half-way leaves a repository as it was.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import tempfile
@@ -17,9 +18,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import yaml
 from httpx2 import HTTPError
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, EvalResult, HfApi, ModelCardData
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, EvalResult, HfApi, SpaceCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -182,18 +182,16 @@ def space_readme(repo_id: str) -> str:
     Raises:
         ValueError: the front matter is missing, or its ``sdk_version`` is not the one that requirements.txt pins.
     """
-    matter = re.match(r"---\n(.*?\n)---\n", project_file("README.md").read_text(encoding="utf-8"), re.DOTALL)
-    front = yaml.safe_load(matter[1]) if matter else None
-    if not isinstance(front, dict) or front.get("sdk") != "gradio":
+    front = SpaceCard(project_file("README.md").read_text(encoding="utf-8")).data
+    if front.get("sdk") != "gradio":
         raise ValueError("README.md has no front matter of a gradio Space")
     if Version(str(front.get("sdk_version"))) != gradio_pin():
         raise ValueError(
             f"README.md names sdk_version {front.get('sdk_version')}, but requirements.txt pins gradio {gradio_pin()}"
         )
     front["models"] = [repo_id]
-    text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return (
-        f"---\n{text}---\n\n# {front.get('title', 'hdrgan')}\n\n"
+        f"---\n{front.to_yaml()}\n---\n\n# {front.get('title', 'hdrgan')}\n\n"
         "One photo in; five exposures and an HDR image out. Clipped light is invented, and the light is relative: the\n"
         f"result is no evidence. What was measured of the model: [{repo_id}](https://huggingface.co/{repo_id}).\n\n"
         "`pip install -r requirements.txt && python app.py` runs the page on your own machine; `pip install .`\n"
@@ -215,8 +213,8 @@ def _card(
 ) -> str:
     digest = sha256_of(folder / WEIGHTS_NAME)
     training = network.training_summary
-    base = type(network)._hub_mixin_info.model_card_data.to_dict()
-    data = ModelCardData(**base, model_name=(repo_id or folder.resolve().name).split("/")[-1])
+    data = copy.deepcopy(type(network)._hub_mixin_info.model_card_data)
+    data.model_name = (repo_id or folder.resolve().name).split("/")[-1]
     data.datasets = [_slug(str(source["name"])) for source in training.get("data", ())] or None
     if report is not None:
         own = next((system for system in report["systems"] if system["sha256"] == digest), None)
@@ -232,7 +230,7 @@ def _card(
         repo_id=repo_id,
         space=space,
         weights_sha256=digest,
-        license=base.get("license"),
+        license=data.license,
         samples=[{"path": path, "caption": caption} for path, caption in samples],
         evaluation=_evaluation_view(report, digest) if report is not None else None,
     )
@@ -374,7 +372,7 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], private: bool, me
         for part in parts:
             what = f"{part.kind} {repo_id}"
             _open_repository(api, repo_id, part, private)
-        operations = []
+        operations: list[list[CommitOperationAdd | CommitOperationDelete]] = []
         for part in parts:
             what = f"{part.kind} {repo_id}"
             additions = [CommitOperationAdd(name, _content(source)) for name, source in part.files.items()]
@@ -410,9 +408,9 @@ def _content(source: Path | bytes) -> bytes | str:
 
 
 def _open_repository(api: HfApi, repo_id: str, part: _Part, private: bool) -> None:
-    sdk = {"space_sdk": "gradio"} if part.kind == "space" else {}
+    sdk = "gradio" if part.kind == "space" else None
     try:
-        api.create_repo(repo_id, repo_type=part.kind, private=private, **sdk)
+        api.create_repo(repo_id, repo_type=part.kind, private=private, space_sdk=sdk)
         part.made = True
     except HfHubHTTPError as error:
         if error.response.status_code != 409:

@@ -221,7 +221,7 @@ class PretrainedModel(PyTorchModelHubMixin):
         return network
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # the mixin passes anything on to the constructor; here, config does
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
@@ -298,6 +298,9 @@ class PretrainedModel(PyTorchModelHubMixin):
             raise PretrainedError(f"{folder / CONFIG_NAME} lacks {_listed(missing)}, which {cls.__name__} needs.")
         return arguments
 
+    def _arguments(self) -> dict[str, Any]:
+        return dict(cast(dict[str, Any], self._hub_mixin_config or {}))
+
     @classmethod
     def _constructor_arguments(cls) -> set[str]:
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -357,7 +360,7 @@ class PretrainedModel(PyTorchModelHubMixin):
         return None
 
     def _save_pretrained(self, save_directory: Path, *, dtype: torch.dtype | None = None) -> None:
-        arguments = dict(self._hub_mixin_config or {})  # type: ignore[call-overload]
+        arguments = self._arguments()
         if missing := sorted((self._constructor_arguments() - arguments.keys()).union(self._lost_arguments)):
             raise ValueError(f"{_listed(missing)} of {type(self).__name__} cannot be written as JSON")
         config = {"_class_name": type(self).__name__, "_hdrgan_version": __version__, **arguments}
@@ -374,20 +377,19 @@ class PretrainedModel(PyTorchModelHubMixin):
         _write_atomically(save_directory / CONFIG_NAME, f"{text}\n".encode())
         write_checksums(save_directory)
 
-    def generate_model_card(self, **facts: Any) -> ModelCard:  # type: ignore[override]
+    def generate_model_card(self, **facts: Any) -> ModelCard:
         """The network's card, rendered from the project's template; ``facts`` are further template variables."""
         parameters = sum(parameter.numel() for parameter in cast(nn.Module, self).parameters())
-        known = {
+        known: dict[str, Any] = {
             "class_name": type(self).__name__,
-            "config": dict(self._hub_mixin_config or {}),  # type: ignore[call-overload]
+            "config": self._arguments(),
             "parameters": parameters,
             "training": dict(self.training_summary),
             "hdrgan_version": __version__,
         }
         data = facts.pop("card_data", None) or type(self)._hub_mixin_info.model_card_data
-        return ModelCard.from_template(
-            card_data=data, template_str=project_file("model_card.md").read_text(encoding="utf-8"), **(known | facts)
-        )
+        template = project_file("model_card.md").read_text(encoding="utf-8")
+        return cast(ModelCard, ModelCard.from_template(data, template_str=template, **(known | facts)))
 
 
 def _stored_tensors(network: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:

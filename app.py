@@ -11,18 +11,30 @@ from __future__ import annotations
 import html
 import logging
 import os
+import secrets
 import shutil
+import signal
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+# Gradio reads these while it is imported: nothing is sent home, and temporary files go where no other program's are.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ["GRADIO_TEMP_DIR"] = os.path.join(
+    os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), f"hdrgan-{secrets.token_hex(8)}"
+)
+
 import gradio as gr
 
-from hdrgan import Photo, PhotoError, Pipeline, Result, load_photo
+from hdrgan import Photo, PhotoError, Pipeline, Result
+from hdrgan.guarded_decode import load_photo_guarded
 from hdrgan.image_io import PhotoLimits
 from hdrgan.preview import save_frames, save_view, screen_radiance
 from hdrgan.tonemap import tone_map
@@ -30,6 +42,7 @@ from hdrgan.tonemap import tone_map
 log = logging.getLogger("hdrgan.app")
 
 HERE = Path(__file__).resolve().parent
+TEMPORARY = Path(os.environ["GRADIO_TEMP_DIR"])
 EXAMPLES = {"Sunset": "sunset.jpg", "Backlight": "dandelions.jpg", "Floodlights": "launch_pad.jpg"}
 
 MODELS = {
@@ -49,6 +62,9 @@ SHOWN_BY_BROWSERS = {"JPEG", "PNG", "WebP", "GIF", "BMP", "AVIF"}
 NOTABLE = 0.1
 """Share of a pixel's light above which the page counts it as invented."""
 
+SWEEP_S = 60
+"""Seconds between two sweeps of the temporary folder."""
+
 PROGRESS = gr.Progress()
 WAITING = gr.skip()
 """What a handler yields between two stages: no news, but a place to stop when the visitor has left."""
@@ -62,6 +78,7 @@ class Settings:
     device: str = ""  # "cpu", "cuda", "mps"; empty: the best there is
     max_megabytes: int = 64  # of one upload
     max_megapixels: int = 120  # of one photo
+    decode_seconds: int = 10  # that opening one photo may take
     preview_pixels: int = 2048  # longest side of what the page shows; downloads are full size
     queue: int = 16  # visitors who may wait; the next one is told that the page is busy
     threads: int = 16  # of the server
@@ -95,7 +112,7 @@ def _parse(variable: str, text: str, kind: type) -> Any:
 
 
 HEADER = """
-<div class="brand"><span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>HDR-GAN</div>
+<div class="brand"><span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>hdrgan</div>
 <h1>One photo in. Five exposures and an HDR image out.</h1>
 <p>The network works out the light behind a photo: what its shadows hold, what its blown highlights may have been.</p>
 """
@@ -348,7 +365,8 @@ class Desk:
             yield path if path is WAITING else gr.File(value=path, visible=True)
 
     def _load(self, upload: str) -> Photo:
-        return load_photo(upload, limits=PhotoLimits(megapixels=self.settings.max_megapixels))
+        limits = PhotoLimits(bytes=self.settings.max_megabytes << 20, megapixels=self.settings.max_megapixels)
+        return load_photo_guarded(upload, timeout_s=self.settings.decode_seconds, limits=limits)
 
     def _result(self, upload: str | None, model: str, ev_step: float, response: str, progress: gr.Progress):
         if not upload:
@@ -403,16 +421,18 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
     if not pipelines:
         raise ValueError("pipelines must hold at least one model, got none")
     settings = settings or Settings()
+    gr.set_static_paths([HERE / "examples"])  # or they would be copied to the temporary files, and deleted with them
     choices = [(MODELS.get(name, name), name) for name in pipelines]
-    keep_s = settings.keep_minutes * 60
 
-    with gr.Blocks(title="HDR-GAN", analytics_enabled=False, delete_cache=(60, keep_s)) as demo:
+    title = "hdrgan: one photo in, five exposures out"
+    keep = (SWEEP_S, settings.keep_minutes * 60)
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=keep) as demo:
         desk = Desk(pipelines, settings, Path(demo.GRADIO_CACHE))
         gr.HTML(HEADER, elem_id="head", padding=False)
         shown = gr.State()  # what the results on the page were made from, so that the downloads fit them
         # The upload itself, as it came. The image field is only its picture: Gradio would open it with Pillow, which
         # loses 16 bits and colour profiles, and fails without a word where the file is no picture.
-        upload = gr.File(label="Photo", type="filepath", visible="hidden")
+        upload = gr.File(label="Photo", type="filepath", visible=False)
 
         with gr.Row(elem_id="bench"):
             with gr.Column(scale=3, min_width=320):
@@ -534,20 +554,48 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def sweep(folder: Path, keep_s: float, now: float | None = None) -> None:
+    """Delete what is older than ``keep_s`` seconds, and folders left empty.
+
+    Gradio deletes what it has answered with; an upload that was broken off it forgets.
+    """
+    now = time.time() if now is None else now
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before the folder
+        with suppress(OSError):  # gone meanwhile, or a folder in use
+            age_s = now - path.lstat().st_ctime
+            if path.is_dir() and not path.is_symlink():
+                if age_s > SWEEP_S:
+                    path.rmdir()
+            elif age_s > keep_s:
+                path.unlink()
+
+
+def keep_swept(folder: Path, settings: Settings, stop: threading.Event) -> None:
+    """Sweep the server's temporary folder every minute until told to stop."""
+    while not stop.wait(SWEEP_S):
+        sweep(folder, settings.keep_minutes * 60)
+
+
 def main() -> None:
     """Serve the page until interrupted, on the first free port from GRADIO_SERVER_PORT, or 7860 if that is not set."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("hdrgan").setLevel(logging.INFO)
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server cleans up behind itself
     settings = Settings.from_env()
     log.info("%s", settings)
     device = settings.device or None
     pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
+    TEMPORARY.mkdir(mode=0o700, parents=True)
     demo = build_demo(pipelines, settings)
-    _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
-    log.info("The page is at %s", url)
-    demo.block_thread()
+    stop = threading.Event()
+    threading.Thread(target=keep_swept, args=(TEMPORARY, settings, stop), daemon=True).start()
+    try:
+        _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
+        log.info("The page is at %s", url)
+        demo.block_thread()
+    finally:
+        stop.set()
+        shutil.rmtree(TEMPORARY, ignore_errors=True)
 
 
 if __name__ == "__main__":

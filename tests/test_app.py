@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import socket
+import time
 import zipfile
 from pathlib import Path
 
@@ -55,11 +56,21 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def temporary(tmp_path_factory):
+    """Where the server keeps its temporary files while these tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("temporary")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module")
-def server():
+def server(temporary):
     """The page with the real default network, launched as `main` launches it: its address."""
     settings = app.Settings(max_megabytes=1)
     demo = app.build_demo({"radiance": Pipeline.from_pretrained("radiance", device="cpu")}, settings)
+    assert not list(temporary.iterdir()), "what the page itself shows must not lie where files are deleted by age"
     _, url, _ = demo.launch(**app.launch_options(settings), prevent_thread_lock=True, server_port=free_port())
     yield url
     demo.close()
@@ -224,6 +235,16 @@ def test_work_stops_where_a_visitor_leaves(tmp_path, photo):
     leaving.close()
     assert len(pipeline.calls) == 1
     assert not list((tmp_path / "cache").iterdir()), "an answer that nobody gets must not stay on the disk"
+
+
+def test_the_sweep_deletes_what_is_old_broken_off_uploads_included(tmp_path):
+    (tmp_path / "hash").mkdir()
+    (tmp_path / "hash" / "photo.jpg").touch()
+    (tmp_path / "tmp8fk2_upload").touch()
+    app.sweep(tmp_path, keep_s=600, now=time.time() + 590)
+    assert len(list(tmp_path.rglob("*"))) == 3
+    app.sweep(tmp_path, keep_s=600, now=time.time() + 610)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp_path, photo, caplog):

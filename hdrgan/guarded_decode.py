@@ -93,7 +93,7 @@ class _Worker:
         given = isinstance(source, (bytes, bytearray, memoryview))
         if given:
             limits.check_bytes(len(source))  # type: ignore[arg-type]
-        request = {"path": None if given else os.fspath(source), "limits": asdict(limits)}  # type: ignore[arg-type]
+        request = {"path": None if given else os.fspath(source), "limits": asdict(limits)}
         expired = threading.Event()
 
         def stop() -> None:
@@ -211,7 +211,7 @@ def _receive_photo(pipe: IO[bytes]) -> Photo:
     if "refused" in head:
         raise PhotoError(head["refused"])
     pixels = np.empty((int(head["height"]), int(head["width"]), 3), np.uint16 if head["bits"] == 16 else np.uint8)
-    whole = memoryview(pixels).cast("B")
+    whole = memoryview(pixels).cast("B")  # type: ignore[arg-type]
     if _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))[0] != len(whole):
         raise EOFError
     filled = 0
@@ -243,9 +243,9 @@ def serve() -> None:
             continue
         finally:
             del given
-        head = {"height": photo.height, "width": photo.width, "bits": photo.bits}
+        head: dict[str, Any] = {"height": photo.height, "width": photo.width, "bits": photo.bits}
         head |= {"name": photo.name, "format": photo.format}
-        pixels = memoryview(photo.pixels).cast("B")
+        pixels = memoryview(photo.pixels).cast("B")  # type: ignore[arg-type]
         _send(pipe_out, json.dumps(head).encode(), pixels, pack_exif(photo.exif), photo.jpeg or b"")
         del photo, pixels, source
 

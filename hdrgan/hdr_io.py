@@ -226,7 +226,7 @@ def _to_rec709(primaries: tuple[float, ...] | None) -> np.ndarray | None:
         whites = [matrix @ np.ones(3) for matrix in (to_xyz, _xyz_of(REC709))]
         cones = [_BRADFORD @ white for white in whites]
         adaptation = np.linalg.solve(_BRADFORD, np.diag(cones[1] / cones[0])) @ _BRADFORD
-        matrix = _XYZ_TO_REC709 @ adaptation @ to_xyz
+        matrix: np.ndarray = _XYZ_TO_REC709 @ adaptation @ to_xyz
     except np.linalg.LinAlgError:
         matrix = np.full((3, 3), np.nan)
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > 100:

@@ -292,7 +292,7 @@ def _finish(decoded: Decoded, orientation: int | None) -> np.ndarray:
 
 def _turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
     """Apply an EXIF orientation to (H, W, 3); values that are none of 2..8 leave the picture as it is."""
-    if orientation not in range(2, 9):
+    if orientation is None or orientation not in range(2, 9):
         return np.ascontiguousarray(pixels)
     # Whole pixels are moved as one item, and in bands that stay in the cache: three times faster than by samples.
     whole = np.ascontiguousarray(pixels).view(f"V{3 * pixels.itemsize}")[..., 0]
@@ -382,11 +382,11 @@ def _read_exif(block: bytes | None) -> Image.Exif | None:
 
 
 def _pillow_value(entry: Entry) -> Any:
-    value = entry.value
+    value: Any = entry.value
     if isinstance(value, (str, bytes)):
         return value
     if entry.type in (ifd.RATIONAL, ifd.SRATIONAL):
-        value = tuple(IFDRational(n, d) for n, d in value)  # type: ignore[misc]
+        value = tuple(IFDRational(n, d) for n, d in value)
     return value[0] if len(value) == 1 else value
 
 
@@ -437,9 +437,9 @@ def bracket_exif(photo: Photo, ev: float, *, keep_gps: bool = False) -> bytes:
 
 def _seconds(exif: Image.Exif | None) -> Fraction | None:
     value = exif.get_ifd(_EXIF_POINTER).get(_EXPOSURE_TIME) if exif is not None else None
-    if not isinstance(value, IFDRational) or not value.denominator or value.numerator <= 0:
+    if not isinstance(value, IFDRational) or not value.denominator or int(value.numerator) <= 0:
         return None
-    return Fraction(value.numerator, value.denominator)
+    return Fraction(int(value.numerator), int(value.denominator))
 
 
 def _ratio(value: Fraction, most: int) -> tuple[int, int]:
@@ -530,7 +530,7 @@ def encode_jpeg(
     encoded = imagecodecs.jpeg8_encode(_to_8_bits(pixels), level=quality, subsampling="444")
     block = _exif_block(exif)
     if not block:
-        return (encoded,)
+        return (bytes(encoded),)
     segment = b"Exif\0\0" + block
     if len(segment) > 65_533:
         raise ValueError(f"EXIF of {len(segment)} bytes does not fit a JPEG segment")
@@ -574,4 +574,5 @@ def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     table = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
-    return table[pixels]
+    shown: np.ndarray = table[pixels]
+    return shown

@@ -200,6 +200,9 @@ def test_avif_is_turned_by_its_container():
     stored = Image.fromarray(stored_for(picture(), 6))
     turned = load_photo(saved(stored, "AVIF", quality=95, exif=camera_exif(6)))
     assert distance(turned, upright.pixels) < 3
+    assert turned.from_camera
+    plain = load_photo(saved(Image.fromarray(picture()), "AVIF", exif=camera_exif()))
+    assert plain.exif[272] == "Model 7"
 
 
 def broken_exif() -> dict[str, bytes]:

@@ -49,7 +49,7 @@ def _decode_runs(data: bytes, offset: int, palette_at: int, width: int, height: 
     stored = stored[: len(stored) // 4 * 4].reshape(-1, 4)
     palette[: len(stored)] = stored[:, 2::-1]
     rows = np.zeros((height, width), np.uint8)
-    line = memoryview(rows.reshape(-1))
+    line = memoryview(rows.reshape(-1))  # type: ignore[arg-type]
     at, x, y = offset, 0, 0
     while y < height:
         if at + 2 > len(data):

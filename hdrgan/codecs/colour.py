@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -66,10 +67,13 @@ def gamma_profile(gamma: float, chromaticities: Sequence[float] | None, grey: bo
         return None
     exponent = None if abs(gamma - 1 / 2.2) < 0.01 else 1 / gamma
     if grey:
-        return exponent and bytes(imagecodecs.cms_profile("gray", whitepoint=(*D65, 1.0), gamma=exponent))
-    white, primaries = D65, REC709
+        if exponent is None:
+            return None
+        return bytes(imagecodecs.cms_profile("gray", whitepoint=(*D65, 1.0), gamma=exponent))
+    white: Sequence[float] = D65
+    primaries: Sequence[float] = REC709
     if chromaticities and all(0 < c < 1 for c in chromaticities):
-        white, primaries = tuple(chromaticities[:2]), tuple(chromaticities[2:])
+        white, primaries = chromaticities[:2], chromaticities[2:]
     is_rec709 = np.abs(np.subtract((*white, *primaries), (*D65, *REC709))).max() < 0.005
     if is_rec709 and exponent is None:
         return None
@@ -151,9 +155,10 @@ def _convert(pixels: np.ndarray, space: str, icc: bytes) -> np.ndarray:
 
 def _transform(pixels: np.ndarray, space: str, icc: bytes, out: np.ndarray | None = None) -> np.ndarray:
     # At 16 bits the library's optimisation trades 3,000 code values for speed; at 8 bits it costs less than one.
-    flags = imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION
+    flags = int(imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION)
     if pixels.dtype == np.uint16:
-        flags |= imagecodecs.CMS.FLAGS.NOOPTIMIZE
+        flags |= int(imagecodecs.CMS.FLAGS.NOOPTIMIZE)
+    into: Any = out
     return imagecodecs.cms_transform(
         np.ascontiguousarray(pixels[..., 0] if space == "gray" else pixels),
         icc,
@@ -161,8 +166,8 @@ def _transform(pixels: np.ndarray, space: str, icc: bytes, out: np.ndarray | Non
         colorspace=space,
         outcolorspace="rgb",
         intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
-        flags=int(flags),
-        out=out,
+        flags=flags,
+        out=into,
     )
 
 
@@ -176,9 +181,10 @@ def _additive_tables(icc: bytes) -> list[np.ndarray] | None:
     linear = bytes(imagecodecs.cms_profile("rgb", whitepoint=(*D65, 1.0), primaries=list(REC709), gamma=1.0))
 
     def light(codes: np.ndarray) -> np.ndarray:
-        return imagecodecs.cms_transform(
+        lit = imagecodecs.cms_transform(
             codes, icc, linear, colorspace="rgb", outcolorspace="rgb", outdtype="f4", intent=1, flags=0x100
-        )[0]
+        )
+        return np.asarray(lit[0])
 
     ramps = np.zeros((3, 1, 65536, 3), np.uint16)
     for channel in range(3):

@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -70,7 +71,7 @@ def decode_avif(data: bytes, limits: PhotoLimits) -> Decoded:
     if pixels.dtype != np.uint8:
         pixels = _widen(pixels, picture.depth if picture.depth in (10, 12) else 12)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return Decoded(pixels, "gray" if pixels.shape[2] <= 2 else "rgb", icc, exif[6:] if exif else None)
+    return Decoded(pixels, "gray" if pixels.shape[2] <= 2 else "rgb", icc, exif)
 
 
 def decode_heic(data: bytes, limits: PhotoLimits) -> Decoded:
@@ -88,25 +89,27 @@ def decode_heic(data: bytes, limits: PhotoLimits) -> Decoded:
         limits.check_frames(len(opened))
         primary = opened[opened.primary_index]
         limits.check_size(*primary.size)
-        icc = picture.icc or primary.info.get("icc_profile")
+        info: dict[str, Any] = dict(primary.info)
+        icc = picture.icc or info.get("icc_profile")
         if picture.coded is not None:
             coded = colour.coded_profile(*picture.coded)
             icc = icc or coded
-        exif = primary.info.get("exif")
+        exif = info.get("exif")
         channels = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGB;16": 3, "RGBA": 4, "RGBA;16": 4}[primary.mode]
         pixels = np.asarray(primary).reshape(primary.size[1], primary.size[0], channels)
     if pixels.dtype != np.uint8:
-        depth = int(primary.info.get("bit_depth", 16))
+        depth = int(info.get("bit_depth", 16))
         pixels = _widen(pixels >> (16 - depth), depth)  # the library has only shifted the codes up
     # The library has turned the picture upright by the rotation of its container.
-    return Decoded(pixels, "gray" if channels <= 2 else "rgb", icc, exif[6:] if exif else None, orientation=1)
+    return Decoded(pixels, "gray" if channels <= 2 else "rgb", icc, exif, orientation=1)
 
 
 def _widen(pixels: np.ndarray, depth: int) -> np.ndarray:
     """Stretch ``depth``-bit codes to the full range of 16 bits, exactly at both ends."""
     most = (1 << depth) - 1
     table = (np.arange(1 << 16, dtype=np.uint32).clip(0, most) * 65535 + most // 2) // most
-    return table.astype(np.uint16)[pixels]
+    widened: np.ndarray = table.astype(np.uint16)[pixels]
+    return widened
 
 
 def _boxes(data: bytes, start: int, end: int, kind: str) -> Iterator[tuple[bytes, int, int]]:

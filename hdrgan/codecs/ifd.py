@@ -47,7 +47,9 @@ def read_header(data: bytes) -> Order | None:
     return None
 
 
-def read_directory(data: bytes, order: Order, offset: int, largest: int = 1 << 22) -> dict[int, Entry]:
+def read_directory(
+    data: bytes, order: Order, offset: int, largest: int = 1 << 22, outside: set[int] | None = None
+) -> dict[int, Entry]:
     """Read one directory; fields that point outside the data, or claim more than it holds, are left out.
 
     Args:
@@ -55,6 +57,7 @@ def read_directory(data: bytes, order: Order, offset: int, largest: int = 1 << 2
         order: as `read_header` gave it.
         offset: of the directory.
         largest: bytes of value that are worth reading; longer fields are left out.
+        outside: takes the tags whose values lie outside of the data.
 
     Returns:
         Tag to entry. Numbers are tuples; rationals are tuples of (numerator, denominator); text ends at its first NUL.
@@ -77,6 +80,8 @@ def read_directory(data: bytes, order: Order, offset: int, largest: int = 1 << 2
         if size > inline:
             place = struct.unpack_from(order.endian + ("Q" if order.big else "I"), data, place)[0]
             if place + size > len(data):
+                if outside is not None:
+                    outside.add(tag)
                 continue
         found[tag] = Entry(kind, _decode(data[place : place + size], kind, order.endian))
     return found

@@ -71,7 +71,7 @@ class Decoded:
             3 or 4 (RGB, RGB and alpha), or 4 for CMYK (0 = no ink).
         space: "gray", "rgb" or "cmyk".
         icc: colour profile; None means sRGB.
-        exif: EXIF block, beginning with its TIFF header.
+        exif: EXIF block, with or without the name ``Exif`` before its TIFF header.
         orientation: EXIF orientation 1..8 where the container decides it, None where EXIF does.
         jpeg: the file's own JPEG, without metadata, where it may stand for the pixels.
     """

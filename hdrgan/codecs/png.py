@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -76,7 +77,7 @@ def encode(pixels: np.ndarray, level: int, exif: bytes | None) -> list[bytes]:
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     del samples, rows
-    deflated = imagecodecs.deflate_encode(filtered, level)
+    deflated = imagecodecs.deflate_encode(memoryview(filtered), level)  # type: ignore[arg-type]
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
     parts = [SIGNATURE, chunk(b"IHDR", header), chunk(b"sRGB", b"\0")]
     if exif:
@@ -134,7 +135,8 @@ def _refuse_surplus(data: bytes, header: _Header) -> None:
     if deflated * _DEFLATE_RATIO < raw + _HARMLESS_SURPLUS:
         return
     try:
-        imagecodecs.deflate_decode(b"".join(data[a:b] for a, b in spans), out=np.empty(raw + _SLACK, np.uint8))
+        room: Any = np.empty(raw + _SLACK, np.uint8)
+        imagecodecs.deflate_decode(b"".join(data[a:b] for a, b in spans), out=room)
     except imagecodecs.DeflateError as error:
         raise (damaged if header.ended else cut_off)(_KIND) from error
 

@@ -6,7 +6,10 @@ Source: G. Ward, "Real Pixels", Graphics Gems II (1991); the Radiance file forma
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import imagecodecs
@@ -20,7 +23,8 @@ _LONGEST_LINE = 4096
 _RESOLUTION = re.compile(rb"([+-])([XY])\s+(\d{1,7})\s+([+-])([XY])\s+(\d{1,7})\s*")
 _RUN_WIDTHS = range(8, 0x8000)  # widths that the newer run-length coding can express
 _MOST_OLD_PIXELS = 1 << 24
-_ENCODE_ROWS = 256
+_ENCODE_ROWS = 64
+_DARKEST = 1e-32  # what is darker is written as black, as Radiance does
 
 
 @dataclass
@@ -86,7 +90,7 @@ def read_header(data: bytes, most_pixels: int) -> Header:
     return Header(lines, pixels, first, second, xyz, tuple(exposure), primaries, end + 1)  # type: ignore[arg-type]
 
 
-def _lines(data: bytes):
+def _lines(data: bytes) -> Iterator[tuple[bytes, int]]:
     """The lines of the header, each with the offset behind it; an endless header or line is refused."""
     at = 0
     while at < _LONGEST_HEADER:
@@ -150,7 +154,8 @@ def _decode_old_runs(body: bytes, total: int) -> np.ndarray:
         raise RadianceFileError("it is cut off before its end")
     if reached[needed - 1] != total:
         raise RadianceFileError("its run lengths are damaged")
-    return np.repeat(_to_float(stored[last_pixel[:needed]]), counts[:needed], axis=0)
+    pixels: np.ndarray = np.repeat(_to_float(stored[last_pixel[:needed]]), counts[:needed], axis=0)
+    return pixels
 
 
 _SCALES = np.ldexp(1.0, np.arange(256) - 136).astype(np.float32)
@@ -159,22 +164,35 @@ _SCALES[0] = 0
 
 def _to_float(rgbe: np.ndarray) -> np.ndarray:
     """(N, 4) shared-exponent bytes as (N, 3) float32; mantissas stand for their lower ends, so that 0 stays 0."""
-    return rgbe[:, :3] * _SCALES[rgbe[:, 3]][:, None]
+    values: np.ndarray = rgbe[:, :3] * _SCALES[rgbe[:, 3]][:, None]
+    return values
 
 
 def encode(radiance: np.ndarray) -> list[bytes]:
     """Encode (H, W, 3) finite, non-negative values as run-length coded scanlines, each value rounded to nearest."""
-    parts = []
-    for start in range(0, radiance.shape[0], _ENCODE_ROWS):
+
+    def encode_strip(start: int) -> bytes:
         strip = radiance[start : start + _ENCODE_ROWS].astype(np.float32)
-        brightest = strip.max(-1, keepdims=True)
-        _, exponent = np.frexp(brightest)
-        # A mantissa that would round up to 256 takes the next exponent.
-        exponent += np.rint(np.ldexp(brightest, 8 - exponent)) > 255
-        mantissa = np.rint(np.ldexp(strip, 8 - exponent))
+        brightest = np.maximum(np.maximum(strip[..., 0], strip[..., 1]), strip[..., 2])
+        brightest[brightest < _DARKEST] = 0
+        # 2^e just above the brightest channel, read off the bits of the float; a mantissa that would round up to 256
+        # takes the next one.
+        exponent = (brightest.view(np.int32) >> 23) - 126
+        exponent += np.rint(brightest * _power_of_two(8 - exponent)) > 255
+        exponent[brightest == 0] = 0
         # The encoder cuts mantissas off; a quarter keeps its own rounding from taking one away.
-        exact = np.ldexp(mantissa + np.float32(0.25), exponent - 8)
-        exact[np.broadcast_to(brightest < 1e-32, exact.shape)] = 0
+        strip *= _power_of_two(8 - exponent)[..., None]
+        np.rint(strip, out=strip)
+        strip += np.float32(0.25)
+        strip *= _power_of_two(exponent - 8)[..., None]
+        strip[brightest == 0] = 0
         room = strip.shape[0] * (strip.shape[1] * 5 + 64)
-        parts.append(bytes(imagecodecs.rgbe_encode(exact, header=False, rle=True, out=room)))
-    return parts
+        return bytes(imagecodecs.rgbe_encode(strip, header=False, rle=True, out=room))
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(encode_strip, range(0, radiance.shape[0], _ENCODE_ROWS)))
+
+
+def _power_of_two(exponent: np.ndarray) -> np.ndarray:
+    """2^exponent as float32, for -126 to 127."""
+    return ((exponent + 127) << 23).astype(np.int32).view(np.float32)

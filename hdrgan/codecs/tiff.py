@@ -34,7 +34,10 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         raise damaged(_KIND)
     if order.first >= len(data):
         raise cut_off(_KIND)
-    fields = ifd.read_directory(data, order, order.first, largest=16 << 20)
+    outside: set[int] = set()
+    fields = ifd.read_directory(data, order, order.first, largest=16 << 20, outside=outside)
+    if outside:
+        raise cut_off(_KIND)
     width, height = (ifd.integer(fields, tag) for tag in (_WIDTH, _HEIGHT))
     if width is None or height is None:
         raise damaged(_KIND)
@@ -117,7 +120,7 @@ def encode(pixels: np.ndarray, tags: Mapping[int, Entry], exif: Mapping[int, Ent
 def _deflate(strip: np.ndarray) -> bytes:
     difference = np.array(strip, dtype=strip.dtype.newbyteorder("<"), order="C")
     difference[:, 1:] = strip[:, 1:] - strip[:, :-1]
-    return imagecodecs.deflate_encode(difference, 1)
+    return bytes(imagecodecs.deflate_encode(memoryview(difference), 1))  # type: ignore[arg-type]
 
 
 def _refuse_raw(fields: Mapping[int, Entry]) -> None:

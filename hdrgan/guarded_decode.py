@@ -58,7 +58,11 @@ def load_photo_guarded(
     Raises:
         PhotoError: for every reason that `load_photo` has, and when the time or memory is used up or a decoder crashes.
     """
-    worker = _take(memory_mb)
+    try:
+        worker = _take(memory_mb)
+    except OSError as error:
+        log.error("no decoding worker can be started: %s", error)
+        raise PhotoError("There is no room to open a photo right now; try again in a moment.") from error
     try:
         photo = worker.load(source, timeout_s, limits)
     except PhotoError:
@@ -85,8 +89,8 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # decoders complain of every hostile file in words of their own
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            pipesize=_PIPE_SIZE,
         )
+        _widen_pipe(self._pipe_out)
 
     def load(self, source: str | os.PathLike[str] | bytes, timeout_s: float, limits: PhotoLimits) -> Photo:
         self.requests += 1
@@ -190,6 +194,14 @@ def _send(pipe: IO[bytes], head: bytes, *bodies: bytes | memoryview) -> None:
         pipe.write(_LENGTH.pack(len(body)))
         pipe.write(body)
     pipe.flush()
+
+
+def _widen_pipe(pipe: IO[bytes]) -> None:
+    """Ask for a larger pipe; systems that have none, and accounts that used up theirs, keep the usual one."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
 
 
 def _read_exactly(pipe: IO[bytes], count: int) -> bytes:

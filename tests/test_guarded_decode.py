@@ -96,6 +96,15 @@ def test_a_crash_takes_only_the_worker():
     assert load_photo_guarded(data).format == "PNG"
 
 
+def test_no_room_for_a_worker_is_said(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("hdrgan.guarded_decode.subprocess.Popen", refuse)
+    with pytest.raises(PhotoError, match="no room"):
+        load_photo_guarded(b"anything")
+
+
 def test_a_worker_that_died_waiting_costs_no_visitor_a_photo():
     data = photo_files.photos()["rgb.png"]
     load_photo_guarded(data)

@@ -157,6 +157,7 @@ CSS = """
 #head .brand { display: flex; align-items: center; gap: .6em; font-weight: 600; letter-spacing: .04em; }
 #head h1 { font-size: clamp(1.45rem, 1.1rem + 1.6vw, 2.1rem); line-height: 1.2; margin: .6em 0 .25em; }
 #head p, #results h2 + p { color: var(--body-text-color-subdued); margin: 0; }
+#summary p { padding-right: 120px; }
 #results h2 { font-size: 1.2rem; margin: 0 0 .2em; }
 #note { min-height: 1.5em; color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 .trouble { background: var(--error-background-fill); color: var(--error-text-color); border: 1px solid
@@ -176,6 +177,9 @@ CSS = """
 #exposures .grid-wrap { padding: 0; }
 #exposures { border: 0; background: none; overflow: visible !important; }
 #exposures .icon-button-wrapper.top-panel { top: -46px; }
+#exposures .gallery-container:has(.preview) { height: min(80vh, 760px); }
+#exposures .gallery-container:has(.preview) .grid-wrap { display: none; }
+#exposures .preview::before { opacity: 1; background: var(--body-background-fill); }
 #exposures .grid-container { grid-template-rows: none; grid-auto-rows: auto; gap: 12px; align-items: start; }
 #exposures .thumbnail-lg { aspect-ratio: auto; height: auto; display: flex; flex-direction: column; }
 #exposures .thumbnail-lg > img { height: auto; max-height: 70vh; object-fit: contain; }
@@ -191,7 +195,10 @@ CSS = """
 
 @media (max-width: 640px) {
     #photo { height: 320px !important; }
-    #exposures .grid-container { grid-template-columns: 1fr 1fr; }
+    #exposures .gallery-container:has(.preview) { height: min(80vh, 760px); }
+#exposures .gallery-container:has(.preview) .grid-wrap { display: none; }
+#exposures .preview::before { opacity: 1; background: var(--body-background-fill); }
+#exposures .grid-container { grid-template-columns: 1fr 1fr; }
     #exposures .gallery-item:nth-child(3) { grid-column: span 2; }
 }
 """
@@ -466,7 +473,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
 
         empty = gr.HTML(EMPTY, elem_id="empty", padding=False)
         with gr.Column(visible=False, elem_id="results") as results:
-            summary = gr.HTML(padding=False)
+            summary = gr.HTML(elem_id="summary", padding=False)
             gallery = gr.Gallery(
                 label="Five exposures, dark to bright",
                 show_label=False,

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import re
+import shutil
 import socket
 import time
 import zipfile
@@ -63,6 +64,7 @@ def temporary(tmp_path_factory):
         folder = tmp_path_factory.mktemp("temporary")
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         yield folder
+    shutil.rmtree(app.TEMPORARY, ignore_errors=True)  # chosen when app was imported, before it could be told
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import copy
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +163,26 @@ def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image
         sheet.paste(tile, (left, head))
         left += tile.width + gap
     return sheet
+
+
+def sample_sheets(pipeline: Callable[[Path], Any], folder: Path) -> list[tuple[Path, str]]:
+    """Run a pipeline over the example photos and write a sheet of each, for `push`.
+
+    Args:
+        pipeline: from a photo's path to an object with ``exposures`` and ``evs``, e.g. a `hdrgan.pipeline.Pipeline`.
+        folder: where the sheets are written.
+
+    Returns:
+        The sheets' paths with their captions.
+    """
+    sheets = []
+    for photo in sorted(project_file("examples").glob("*.jpg")):
+        result = pipeline(photo)
+        path = folder / photo.name
+        sample_sheet(result.exposures, result.evs).save(path, quality=85)
+        stops = ", ".join(f"{ev:+g}" if ev else "0" for ev in result.evs)
+        sheets.append((path, f"{photo.stem.replace('_', ' ')}: exposures at EV {stops}, made by these weights"))
+    return sheets
 
 
 def gradio_pin() -> Version:

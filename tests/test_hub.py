@@ -110,6 +110,8 @@ for name in ("radiance", "bracket", "ein"):
     options = {"private": name == "ein", "space": name == "bracket", "samples": samples}
     published = hub.push(folders / name, f"tester/{name}", **options)
     done[name] = [published.model_url, published.commit, published.space_url]
+from hdrgan import PatchDiscriminator
+PatchDiscriminator(width=8).push_to_hub("tester/critic")
 print(json.dumps(done))
 """
 
@@ -145,6 +147,9 @@ def test_a_push_is_one_commit_with_everything(published, folders):
         assert repo.head.files[name].content == (folders["radiance"] / name).read_bytes()
     assert repo.head.files["model.safetensors"].lfs
     assert not repo.private
+    by_method = local.repos["model", "tester/critic"].head.files
+    assert {"README.md", "SHA256SUMS", "config.json", "model.safetensors"} < by_method.keys()
+    assert b"it makes no pictures" in by_method["README.md"].content
     assert local.repos["model", "tester/ein"].private
 
 
@@ -448,7 +453,7 @@ def test_a_card_counts_peers_and_marks_its_own_row(folders):
     evaluation["peers"] = {"source": "peers.tsv", "rows": [peer]}
     text = hub.render_card(folders["radiance"], evaluation)
     assert "| A peer | 23.60 | – | – | – | – |" in text
-    assert "(peers.tsv)" in text
+    assert "from peers.tsv" in text
     assert "{{" not in text
     assert "{%" not in text
 
@@ -468,6 +473,19 @@ def test_the_sample_sheet_is_small_and_shows_every_exposure():
     assert sheet.size == (3 * 320 + 2 * 6, 240 + 24)
     assert [sheet.getpixel((x, 150))[0] for x in (100, 430, 760)] == [0, 30_000 >> 8, 255]
     assert isinstance(sheet, Image.Image)
+
+
+def test_example_photos_become_sample_sheets(tmp_path):
+    class Result:
+        exposures = (np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8))
+        evs = (-2.0, 0.0)
+
+    seen = []
+    sheets = hub.sample_sheets(lambda photo: seen.append(photo) or Result(), tmp_path)
+    assert seen == sorted(pretrained.project_file("examples").glob("*.jpg"))
+    assert [path.name for path, _ in sheets] == [photo.name for photo in seen]
+    assert all("exposures at EV -2, 0, made by these weights" in caption for _, caption in sheets)
+    assert Image.open(sheets[0][0]).size == (2 * 360 + 6, 264)
 
 
 # The wheel

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import json
 import logging
 import math
@@ -121,7 +122,7 @@ RECIPES = {
     "bracket": Recipe(2e-4, (0.5, 0.999), 256, 100, 10.0, "bracket_l1", l1_weight=100.0, adversarial_weight=1.0),
     "radiance": Recipe(4e-4, (0.9, 0.999), 256, 100, 0.5, "radiance_l1", weight_decay=1e-4, warm_up=0.02),
     # Liu et al. 2025: cosine with warm restarts, T0 = 25 epochs.
-    "ein": Recipe(1e-4, (0.95, 0.999), 224, 200, 10.0, "radiance_l1", restart_epochs=25),
+    "ein": Recipe(1e-4, (0.95, 0.999), 224, 200, 10.0, "radiance_l1", l1_weight=10.0, restart_epochs=25),
 }
 
 
@@ -167,12 +168,10 @@ def make_objective(args: argparse.Namespace, device: torch.device) -> Objective:
 
     from hdrgan.ein_loss import EINLoss  # brings the feature network of its loss, which the others have no use for
 
-    compare = EINLoss().to(device)
+    compare = EINLoss(l1_weight=args.l1_weight).to(device)
 
     def ein_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
-        terms = dict(compare(generator(batch.srgb), relative(batch.radiance)))
-        terms.pop("loss", None)
-        return None, terms
+        return None, compare(generator(batch.srgb), relative(batch.radiance))
 
     return ein_objective
 
@@ -231,7 +230,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--gradient-accumulation-steps", type=int, default=1, help="forward passes to one optimiser step")
     add("--learning-rate", type=float, help=f"highest rate; {per_model('learning_rate')}")
     add("--crop-size", type=int, help=f"side of the training crops in pixels; {per_model('crop_size')}")
-    add("--l1-weight", type=float, help=f"of the L1 of encoded exposures; {per_model('l1_weight')}")
+    add(
+        "--l1-weight", type=float, help=f"of the L1: of exposures, of mu-law radiance for ein; {per_model('l1_weight')}"
+    )
     add("--adversarial-weight", type=float, help=f"0 trains without a discriminator; {per_model('adversarial_weight')}")
     add("--clip", type=float, help=f"largest norm of the gradients; {per_model('clip')}")
     add("--width", type=int, help="channels of the first level: bracket 64, radiance 16, ein 32")
@@ -959,6 +960,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if accelerator.device.type == "cpu" and accelerator.mixed_precision == "fp16":
             raise UsageError("--mixed-precision fp16 needs a GPU; bf16 works on a CPU as well")
+        if accelerator.distributed_type.value in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+            raise UsageError(
+                f"{accelerator.distributed_type.value} shards weights, and these networks have too few to gain by it "
+                "(EIN at width 32 with gradients and optimiser: 0.2 GB): use launch/gpus.yaml"
+            )
+        if args.log_with is not None and importlib.util.find_spec(args.log_with) is None:
+            raise UsageError(f"--log-with {args.log_with} needs its package: python -m pip install {args.log_with}")
         code = train(args, accelerator)
     except (UsageError, DatasetError) as error:
         accelerator.print(f"error: {error}", file=sys.stderr)

@@ -25,8 +25,9 @@ BRACKET = ["--model", "bracket", "--width", "8", *SMALL]
 
 
 def environment():
-    """One thread for each process: these networks are too small for more."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    """One thread for each process: these networks are too small for more. Nothing is asked of the Hub."""
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **own}
 
 
 def run(*arguments, code=0, **options):

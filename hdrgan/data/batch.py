@@ -13,7 +13,7 @@ from hdrgan.radiometry import expose, srgb_curve
 
 
 def _unit(pictures: Tensor) -> Tensor:
-    """(..., H, W, 3) of a data set to (..., 3, H, W) float32; 8-bit codes become [0, 1]."""
+    """(..., H, W, C) of a data set to (..., C, H, W) float32; 8-bit codes become [0, 1]."""
     channels_first = pictures.movedim(-1, -3)
     return channels_first.float().div(255) if pictures.dtype == torch.uint8 else channels_first.float()
 
@@ -48,7 +48,10 @@ class Batch:
     def bracket(self) -> Tensor:
         """The exposures: (B, N, 3, H, W) encoded, [0, 1]; the one at EV 0 is the photo."""
         if "bracket" in self._items:
-            return _unit(self._items["bracket"])
+            codes = self._items["bracket"]  # (B, N, H, W, 3)
+            # Laid out as convolutions will want the N x 3 channels of a bracket, while they are still bytes.
+            together = codes.permute(0, 2, 3, 1, 4).contiguous().flatten(3)  # (B, H, W, N * 3)
+            return _unit(together).unflatten(1, (codes.shape[1], 3))
         return torch.stack(
             [self.srgb if ev == 0 else expose(self.radiance, ev, self.inverse_response) for ev in self.evs], 1
         )

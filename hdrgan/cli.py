@@ -240,16 +240,23 @@ def push(
     evaluation: Annotated[
         Path | None, typer.Option(help="Report of `hdrgan evaluate`; its figures go onto the card.")
     ] = None,
-    sample: Annotated[list[Path] | None, typer.Option(help="Picture for the card; may be given several times.")] = None,
+    sample: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture for the card; may be given several times. Left out: sheets of the example photos."),
+    ] = None,
 ) -> None:
     """Publish a model on the Hugging Face Hub: weights, configuration, card and pictures in one commit.
 
     Example: hdrgan push runs/radiance/generator me/my-radiance --evaluation report.json
     """
-    from hdrgan import hub
+    import tempfile
 
-    with plain_errors():
-        done = hub.push(model, repo, private=private, space=space, evaluation=evaluation, samples=sample or ())
+    from hdrgan import hub
+    from hdrgan.pipeline import Pipeline
+
+    with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        samples = sample or hub.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
+        done = hub.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
     typer.echo(done.model_url)
     if done.space_url:
         typer.echo(done.space_url)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+# Tiny networks on several threads spend their time waiting for one another; child processes inherit this as well.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

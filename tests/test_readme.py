@@ -1,0 +1,42 @@
+"""The README tells the truth: its numbers are the measured ones, its front matter is what the Space needs."""
+
+import importlib.util
+import re
+
+from hdrgan.pretrained import bundled_folder, sha256_of
+from hdrgan.report import read_report
+
+
+def readme_numbers(root):
+    spec = importlib.util.spec_from_file_location("readme_numbers", root / "benchmarks/readme_numbers.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_numbers_are_those_of_the_report(root):
+    tool = readme_numbers(root)
+    readme = (root / "README.md").read_text()
+    shown = readme.split(tool.BEGIN)[1].split(tool.END)[0].strip()
+    assert shown == tool.markdown(read_report(root / "benchmarks/yardstick.json"))
+
+
+def test_the_report_is_of_the_weights_that_ship(root):
+    report = read_report(root / "benchmarks/yardstick.json")
+    measured = {system["name"]: system["sha256"] for system in report["systems"] if system["sha256"]}
+    assert set(measured) >= {"radiance", "bracket"}
+    for name, digest in measured.items():
+        assert sha256_of(bundled_folder(name) / "model.safetensors") == digest, f"{name} changed: evaluate it again"
+
+
+def test_the_space_runs_the_gradio_that_is_pinned(root):
+    version = re.search(r"^sdk_version: (\S+)$", (root / "README.md").read_text(), re.M)[1]
+    low = re.search(r"^gradio>=([\d.]+),<(\d+)$", (root / "requirements.txt").read_text(), re.M)
+    assert version.startswith(low[1])
+    assert int(version.split(".")[0]) < int(low[2])
+
+
+def test_every_link_to_a_file_leads_somewhere(root):
+    for page in (root / "README.md", *(root / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -362,12 +362,10 @@ class Desk:
             with self._job() as folder:
                 yield str(write_export(result, folder, kind))
 
-    def export_shown(self, kind: str, shown: tuple | None, progress: gr.Progress = PROGRESS):
+    def export_shown(self, kind: str, shown: tuple[str, str, float, str] | None, progress: gr.Progress = PROGRESS):
         """Write one file of the result that is on the page."""
         if not shown:
             raise gr.Error("Make five exposures first.", title="Nothing to save yet", print_exception=False)
-        if not Path(shown[0]).exists():
-            raise gr.Error("Your photo was deleted meanwhile. Please choose it again.", print_exception=False)
         for path in self.export(*shown, kind, progress):
             yield path if path is WAITING else gr.File(value=path, visible=True)
 
@@ -378,6 +376,8 @@ class Desk:
     def _result(self, upload: str | None, model: str, ev_step: float, response: str, progress: gr.Progress):
         if not upload:
             raise gr.Error("Choose a photo first.", title="No photo yet", print_exception=False)
+        if not Path(upload).exists():
+            raise gr.Error("Your photo was deleted meanwhile. Please choose it again.", print_exception=False)
         progress(0.1, desc="Reading the photo")
         yield WAITING
         photo = self._load(upload)
@@ -509,8 +509,8 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
 
         # What the page does. Heavy events share one place, so that the machine works on one photo at a time.
-        quiet = {"api_visibility": "private"}
-        heavy = {"concurrency_id": "light", "concurrency_limit": 1}
+        quiet: dict[str, Any] = {"api_visibility": "private"}
+        heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 1}
         seen = [photo, upload, note]
         choice = [upload, model, ev_step, response]
         outcome = [summary, gallery, light, shown, results, empty, ready]
@@ -527,12 +527,12 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
             )
 
         # What programs and language models may call; fields that no visitor sees describe the answers.
-        kind = gr.Radio(list(EXPORTS), value="exr", label="Kind of file", visible=False)
+        kind_of_file = gr.Radio(list(EXPORTS), value="exr", label="Kind of file", visible=False)
         frames = [gr.Image(label=f"Exposure {i} of 5, dark to bright", visible=False) for i in range(1, 6)]
         file = gr.File(label="File", visible=False)
         door = gr.Button(visible=False)
         door.click(desk.generate, choice, frames, api_name="generate", **heavy)
-        door.click(desk.export, [*choice, kind], [file], api_name="export", **heavy)
+        door.click(desk.export, [*choice, kind_of_file], [file], api_name="export", **heavy)
     return demo.queue(max_size=settings.queue, default_concurrency_limit=2, api_open=False)
 
 

@@ -35,7 +35,7 @@ def screen_pixels(pixels: np.ndarray, max_side: int) -> np.ndarray:
     """
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    height, width = fit(*pixels.shape[:2], max_side)
+    height, width = fit(pixels.shape[0], pixels.shape[1], max_side)
     if (height, width) == pixels.shape[:2]:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0))
@@ -43,7 +43,7 @@ def screen_pixels(pixels: np.ndarray, max_side: int) -> np.ndarray:
 
 def screen_radiance(radiance: np.ndarray, max_side: int) -> np.ndarray:
     """Reduce radiance by averaging light, so that a small lamp keeps its energy: (H, W, 3) to (h, w, 3) float32."""
-    height, width = fit(*radiance.shape[:2], max_side)
+    height, width = fit(radiance.shape[0], radiance.shape[1], max_side)
     if (height, width) == radiance.shape[:2]:
         return radiance
     planes = [

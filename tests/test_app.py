@@ -270,6 +270,8 @@ def test_there_is_nothing_to_save_before_there_is_a_result(tmp_path, photo):
         list(desk.export_shown("exr", None, silent))
     with pytest.raises(gr.Error, match="choose it again"):
         list(desk.export_shown("exr", (str(tmp_path / "gone.png"), "fake", 2, "auto"), silent))
+    with pytest.raises(gr.Error, match="choose it again"):
+        list(desk.develop(str(tmp_path / "gone.png"), "fake", 2, "auto", silent))
 
 
 # What programs get

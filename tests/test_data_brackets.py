@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 from small_sets import EVS, make_brackets
 
+from hdrgan.data.batch import Batch
 from hdrgan.data.layout import DatasetError, recognise_layout, validation_scenes
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.data.survey import ReadSettings, survey
+from hdrgan.radiometry import srgb_to_linear
 
 SETTINGS = ReadSettings(crop_size=32, validation_share=0.25)
 
@@ -50,6 +52,20 @@ def test_items_are_crops_of_the_five_exposures_turned_alike(brackets):
     assert means.tolist() == sorted(means.tolist())
     # Each exposure is the same place: where the darkest shows light, no brighter one is darker.
     assert (bracket[1:].int() - bracket[:-1].int()).min() >= -1
+
+
+def test_a_batch_has_the_very_exposures_and_merges_them(brackets):
+    data = look(brackets).open(validation=False, settings=SETTINGS, seed=1, cache=SceneCache(None))
+    items = torch.utils.data.default_collate([data[0, k] for k in range(3)])
+    batch = Batch(items, EVS, torch.device("cpu"))
+    assert torch.equal(batch.bracket, items["bracket"].permute(0, 1, 4, 2, 3).float() / 255)
+    assert torch.equal(batch.srgb, batch.bracket[:, 2])
+    assert batch.srgb.is_contiguous(memory_format=torch.channels_last) or batch.srgb.stride(1) == 1
+    assert not batch.radiance_is_known
+    # Where the photo is neither black nor white, merged light is the photo's own.
+    shown = (batch.srgb.amax(1) < 0.9) & (batch.srgb.amin(1) > 0.2)
+    own = srgb_to_linear(batch.srgb)
+    assert ((batch.radiance / own - 1).abs().amax(1)[shown] < 0.05).float().mean() > 0.95
 
 
 def test_every_crop_is_a_turned_and_mirrored_part_of_the_picture(brackets):

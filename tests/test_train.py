@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from local_hub import LocalHub
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from small_sets import lines_of, make_brackets, make_scenes
 
 from hdrgan import BracketGenerator, PatchDiscriminator, RadianceGenerator
@@ -30,12 +31,11 @@ def environment():
     return {**os.environ, **own}
 
 
-def run(*arguments, code=0, **options):
+def run(*arguments, code=0, env=None, **options):
     """Run the script; returns what it said."""
+    options["env"] = env or environment()
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(), timeout=400, check=False, **options
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, **options)
     assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout + done.stderr
 
@@ -157,6 +157,28 @@ def test_resuming_in_mid_epoch_continues_exactly(finished, brackets, tmp_path):
 def test_a_run_is_not_written_over(finished, brackets):
     said = run(*BRACKET, "--dataset", brackets, "--output", finished[0], "--steps", 4, code=2)
     assert "--resume latest" in said
+
+
+def test_a_finished_run_can_be_published(finished, brackets, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    arguments = [*BRACKET, "--dataset", brackets, "--output", output, "--steps", 4, "--resume", "latest"]
+    with LocalHub() as hub:
+        env = environment() | hub.environment(tmp_path / "home", token=True)
+        said = run(
+            *arguments, "--push-to-hub", "tester/five", env={k: v for k, v in env.items() if k != "HF_HUB_OFFLINE"}
+        )
+        files = hub.repos["model", "tester/five"].head.files
+    assert hub.url in said
+    assert {"model.safetensors", "config.json", "README.md", "SHA256SUMS", "evaluation.json"} <= files.keys()
+    published, own = (
+        load(files["model.safetensors"].content),
+        load_file(finished[0] / "generator" / "model.safetensors"),
+    )
+    assert published.keys() == own.keys()
+    assert all(torch.equal(published[name], own[name]) for name in own)
+    assert b"identity" in files["README.md"].content
+    assert any(name.startswith("samples/") for name in files)
 
 
 TWO_RANKS = """

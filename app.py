@@ -36,6 +36,7 @@ import gradio as gr
 from hdrgan import Photo, PhotoError, Pipeline, Result
 from hdrgan.guarded_decode import load_photo_guarded
 from hdrgan.image_io import PhotoLimits
+from hdrgan.pretrained import bundled_names
 from hdrgan.preview import save_frames, save_view, screen_radiance
 from hdrgan.tonemap import tone_map
 
@@ -536,10 +537,10 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
     return demo.queue(max_size=settings.queue, default_concurrency_limit=2, api_open=False)
 
 
-def offered_models(settings: Settings, weights: Path = HERE / "hdrgan" / "weights") -> list[str]:
+def offered_models(settings: Settings) -> list[str]:
     """Names of the networks that the page offers: those of the settings, or all that are in the box."""
     asked = [name.strip() for name in settings.models.split(",") if name.strip()]
-    return asked or [name for name in MODELS if (weights / name / "config.json").is_file()]
+    return asked or [name for name in MODELS if name in bundled_names()]
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:

@@ -115,12 +115,11 @@ def test_settings_print_as_the_variables_that_would_set_them():
     assert line.count("HDRGAN_") == len(dataclasses.fields(app.Settings))
 
 
-def test_models_are_those_asked_for_or_those_in_the_box(tmp_path):
+def test_models_are_those_asked_for_or_those_in_the_box(monkeypatch):
     assert app.offered_models(app.Settings(models=" bracket , me/mine ")) == ["bracket", "me/mine"]
-    for name in ("bracket", "radiance"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
-    assert app.offered_models(app.Settings(), weights=tmp_path) == ["radiance", "bracket"]
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "bundled_names", lambda: ("bracket", "radiance"))
+        assert app.offered_models(app.Settings()) == ["radiance", "bracket"]
     assert app.offered_models(app.Settings())[0] == "radiance"
 
 

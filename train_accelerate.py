@@ -38,6 +38,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -158,7 +159,10 @@ def make_objective(args: argparse.Namespace, device: torch.device) -> Objective:
         del terms["loss"]
         if not (args.l1_weight or args.adversarial_weight):
             return None, terms
-        fake = bracket_from_radiance(output.radiance, output.inverse_response, batch.evs)  # (B, N, 3, H, W)
+        photo = batch.evs.index(0.0)
+        others = bracket_from_radiance(output.radiance, output.inverse_response, [ev for ev in batch.evs if ev])
+        # The exposure at EV 0 is the photo itself, in the real bracket and in this one.
+        fake = torch.cat([others[:, :photo], batch.srgb[:, None], others[:, photo:]], 1)  # (B, N, 3, H, W)
         if args.l1_weight:
             terms["l1"] = args.l1_weight * F.l1_loss(fake, batch.bracket)
         return fake, terms
@@ -280,6 +284,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--ema must lie in [0, 1), got {args.ema}")
     if not 0 <= args.validation_share < 1:
         parser.error(f"--validation-share must lie in [0, 1), got {args.validation_share}")
+    if args.init is not None and args.width is not None:
+        parser.error("--width is that of the network that --init names")
     if args.model == "ein" and args.adversarial_weight:
         parser.error("ein has no bracket of its own: it trains without a discriminator")
     if args.view_size < args.crop_size:
@@ -520,6 +526,8 @@ class Run:
             before = time.perf_counter()
             items = next(batches)
             waited += time.perf_counter() - before
+            # What a loss leaves to chance depends on the step alone, not on who takes it, nor on how often it began.
+            torch.manual_seed(int(np.random.SeedSequence((args.seed, self.progress.step)).generate_state(1)[0]))
             self.learn(Batch(items, self.found.evs, accelerator.device), figures)
         sums = [*figures.terms.values(), torch.tensor(float(self.asked_to_stop), device=accelerator.device)]
         means = accelerator.reduce(torch.stack([value.reshape(()) for value in sums]), "mean").tolist()

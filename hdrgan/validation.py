@@ -93,28 +93,35 @@ def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """What `summarise` gave, by system, as aligned text with one system a row."""
-    columns = [
-        (title, [form.format(value) if (value := row.get(name)) is not None else "-" for row in figures.values()])
-        for name, title, form in (
-            ("bracket_l1", "L1", "{:.4f}"),
-            ("radiance_l1", "L1 stops", "{:.3f}"),
-            ("pu21", "PU21-PSNR", "{:.2f}"),
-            ("pu21_hi", "highlights", "{:.2f}"),
-            ("mu", "mu-PSNR", "{:.2f}"),
+    """What `summarise` gave, by system, as aligned text: three blocks with one system a row."""
+    shown = [
+        (name, title, digits)
+        for name, title, digits in (
+            ("bracket_l1", "L1 exposures", 4),
+            ("radiance_l1", "L1 stops", 3),
+            ("pu21", "PU21-PSNR", 2),
+            ("pu21_hi", "of highlights", 2),
+            ("mu", "mu-PSNR", 2),
         )
         if any(name in row for row in figures.values())
     ]
-    for name, title, form in (("bracket_psnr", "PSNR", "{:.2f}"), ("bracket_ssim", "SSIM", "{:.3f}")):
-        for ev in next(iter(figures.values()))[name]:
-            columns.append((f"{title} EV{ev}", [form.format(row[name][ev]) for row in figures.values()]))
-    lines = [["", *(title for title, _ in columns)]]
-    lines += [[system, *(cells[k] for _, cells in columns)] for k, system in enumerate(figures)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
+    evs = list(next(iter(figures.values()))["bracket_psnr"])
+    blocks = [
+        [["", *(title for _, title, _ in shown)]],
+        [["PSNR, dB", *(f"EV {ev}" for ev in evs)]],
+        [["SSIM", *(f"EV {ev}" for ev in evs)]],
+    ]
+    for system, row in figures.items():
+        blocks[0].append([system, *(f"{row[name]:.{digits}f}" if name in row else "-" for name, _, digits in shown)])
+        blocks[1].append([system, *(f"{row['bracket_psnr'][ev]:.2f}" for ev in evs)])
+        blocks[2].append([system, *(f"{row['bracket_ssim'][ev]:.3f}" if row["bracket_ssim"] else "-" for ev in evs)])
+    first = max(len(line[0]) for block in blocks for line in block)
+    lines = []
+    for block in blocks:
+        widths = [max(len(line[k]) for line in block) for k in range(1, len(block[0]))]
+        for name, *cells in block:
+            lines.append("  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(cells, widths, strict=True))]))
+    return "\n".join(lines)
 
 
 def _tile(srgb: Tensor) -> Image.Image:

@@ -106,7 +106,7 @@ def generate(
     Example: hdrgan generate holiday/*.jpg -o brackets --hdr exr
     """
     with plain_errors():
-        stops = [float(ev) for ev in evs.split(",")]
+        stops = stops_of(evs)
         kinds = split(hdr)
         run(
             photos,
@@ -298,6 +298,14 @@ def find_photos(paths: list[Path]) -> Iterator[Path]:
             yield path
         else:
             raise FileNotFoundError(f"{path} does not exist")
+
+
+def stops_of(evs: str) -> list[float]:
+    """``"-2, 0, 2"`` to numbers; ValueError says which option is wrong."""
+    try:
+        return [float(ev) for ev in evs.split(",")]
+    except ValueError:
+        raise ValueError(f"--evs must be numbers separated by commas, such as -2,0,2, got {evs!r}") from None
 
 
 def split(names: str) -> list[str]:

@@ -79,7 +79,7 @@ def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["generate", "{photo}", "--evs", "0,zero"], "evs"),
+        (["generate", "{photo}", "--evs", "0,zero"], "--evs must be numbers"),
         (["generate", "{photo}", "--evs", "2,1"], "evs must be ascending"),
         (["generate", "nowhere.jpg"], "nowhere.jpg does not exist"),
         (["generate", "{photo}", "--hdr", "gif"], "hdr must be one of"),
@@ -87,7 +87,7 @@ def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path):
     ],
 )
 def test_a_mistake_is_answered_in_one_line(arguments, says, photo, tmp_path):
-    done = hdrgan(*(a.format(photo=photo) for a in arguments), cwd=tmp_path)
+    done = hdrgan(*(a.format(photo=photo) for a in arguments), "-o", tmp_path / "out")
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr

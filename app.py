@@ -273,6 +273,7 @@ class Desk:
         self.pipelines = dict(pipelines)
         self.settings = settings
         self.cache = cache  # the server's folder of temporary files: what is written there is not copied again
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def look(self, upload: str | None):
         """Judge a photo as soon as it is chosen; show a stand-in where browsers don't know its format."""
@@ -392,7 +393,6 @@ class Desk:
     @contextmanager
     def _job(self) -> Iterator[Path]:
         """A folder of its own for the files of one answer, removed at once if the answer is never finished."""
-        self.cache.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="answer-", dir=self.cache))
         try:
             yield folder
@@ -593,7 +593,6 @@ def main() -> None:
     log.info("%s", settings)
     device = settings.device or None
     pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
-    TEMPORARY.mkdir(mode=0o700, parents=True)
     demo = build_demo(pipelines, settings)
     stop = threading.Event()
     threading.Thread(target=keep_swept, args=(TEMPORARY, settings, stop), daemon=True).start()

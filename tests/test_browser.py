@@ -46,7 +46,8 @@ def address(root):
             "HDRGAN_DEVICE": "cpu",
             "OMP_NUM_THREADS": "1",
         }
-        environ.pop("GRADIO_ANALYTICS_ENABLED", None)  # the program itself must see to it
+        for variable in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
+            environ.pop(variable, None)  # the program itself must see to it
         process = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=root,
@@ -63,6 +64,7 @@ def address(root):
                     break
             else:
                 pytest.fail("app.py ended before it served the page:\n" + "".join(said))
+            assert len(os.listdir(temporary)) == 1, "temporary files must have a folder of their own"
             threading.Thread(target=said.extend, args=(process.stderr,), daemon=True).start()  # keep the pipe empty
             assert "HDRGAN_MAX_MEGABYTES=64" in "".join(said), "the limits in force must be printed"
             url = re.search(r"http://\S+", said[-1])[0]

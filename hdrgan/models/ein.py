@@ -10,6 +10,7 @@ Layer names are those of the published state dict, so that its checkpoints load 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,9 @@ from hdrgan.radiometry import soft_clip_masks
 
 Gates = dict[nn.Module, Tensor]
 """Channel gates already decided, by attention module. A module that is not in it decides its own and adds it."""
+
+_OVERVIEW_PIXELS = 1 << 20
+"""Size of the reduced photo from which tiles take their channel gates: as much work as one tile of 1024 x 1024."""
 
 
 def _activate(x: Tensor) -> Tensor:
@@ -262,6 +266,8 @@ class EIN(
         self._initialise()
 
     def _initialise(self) -> None:
+        if self.conv_last1[4].weight.is_meta:
+            return  # a blueprint has no values, and pretending to draw them is slow
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=0.2)
@@ -285,6 +291,28 @@ class EIN(
             ValueError: the shape is not (B, 3, H, W) with H and W multiples of 8 and at least 72.
         """
         return self.reconstruct(srgb, *soft_clip_masks(srgb.float()))
+
+    def for_tiles(self, srgb: Tensor) -> Callable[[Tensor], Tensor]:
+        """Prepare for a photo that is too large to be run as a whole.
+
+        Channel attention depends on means over the whole photo. Tiles that took their own would differ from their
+        neighbours in every pixel; these all use the gates of the photo, seen at about one megapixel.
+
+        Args:
+            srgb: (1, 3, H, W) the photo, encoded: floating point in [0, 1] or integer codes; any size.
+
+        Returns:
+            Function of a tile (1, 3, h, w) float in [0, 1], with sizes as for `forward`, to its relative radiance.
+        """
+        scale = min(1.0, (_OVERVIEW_PIXELS / (srgb.shape[-2] * srgb.shape[-1])) ** 0.5)
+        size = [max(self.minimum_size, round(side * scale / 8) * 8) for side in srgb.shape[-2:]]
+        white = 1 if srgb.is_floating_point() else torch.iinfo(srgb.dtype).max
+        # A channel at a time, because the photo may be many times larger than the memory for one in float.
+        overview = torch.cat([F.interpolate(channel.float(), size, mode="area") for channel in srgb.split(1, 1)], 1)
+        overview = (overview / white).to(self.conv_last1[1].weight.device)
+        gates: Gates = {}
+        self.reconstruct(overview, *soft_clip_masks(overview), gates)
+        return lambda tile: self.reconstruct(tile, *soft_clip_masks(tile.float()), gates)
 
     def reconstruct(self, srgb: Tensor, under: Tensor, over: Tensor, gates: Gates | None = None) -> Tensor:
         """`forward` with masks from elsewhere.

@@ -76,9 +76,9 @@ from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
-from hdrgan.radiometry import match_exposure, srgb_to_linear
+from hdrgan.radiometry import match_exposure, mu_law, srgb_to_linear
 from hdrgan.report import IDENTITY_NAME, new_report, write_report
-from hdrgan.validation import Prediction, identity, render, sample_sheet, score, summarise, table
+from hdrgan.validation import Prediction, identity, radiance_l1, render, sample_sheet, score, summarise, table
 
 MOST_BAD_STEPS = 10
 EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
@@ -110,7 +110,6 @@ class Recipe:
     crop_size: int
     epochs: float
     clip: float
-    watched: str  # the figure of the validation that the network is trained to lower
     weight_decay: float = 0.0
     l1_weight: float = 0.0
     adversarial_weight: float = 0.0
@@ -120,10 +119,10 @@ class Recipe:
 
 RECIPES = {
     # HDR-GAN as published, with a cosine in place of a constant rate.
-    "bracket": Recipe(2e-4, (0.5, 0.999), 256, 100, 10.0, "bracket_l1", l1_weight=100.0, adversarial_weight=1.0),
-    "radiance": Recipe(4e-4, (0.9, 0.999), 256, 100, 0.5, "radiance_l1", weight_decay=1e-4, warm_up=0.02),
+    "bracket": Recipe(2e-4, (0.5, 0.999), 256, 100, 10.0, l1_weight=100.0, adversarial_weight=1.0),
+    "radiance": Recipe(4e-4, (0.9, 0.999), 256, 100, 0.5, weight_decay=1e-4, warm_up=0.02),
     # Liu et al. 2025: cosine with warm restarts, T0 = 25 epochs.
-    "ein": Recipe(1e-4, (0.95, 0.999), 224, 200, 10.0, "radiance_l1", l1_weight=10.0, restart_epochs=25),
+    "ein": Recipe(1e-4, (0.95, 0.999), 224, 200, 10.0, l1_weight=10.0, restart_epochs=25),
 }
 
 
@@ -185,17 +184,34 @@ def relative(radiance: Tensor) -> Tensor:
     return (radiance / EIN_HEADROOM).clamp(0, 1)
 
 
-def predict(model: str, generator: nn.Module, batch: Batch) -> Prediction:
-    """What a network makes of photos."""
+def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction, float]:
+    """What a network makes of photos, and its L1 in the domain that it is trained in; see `trained_l1`."""
     srgb = batch.srgb
     output = generator(srgb)
     if model == "bracket":
-        return Prediction(output, merge_brackets(output, batch.evs))
+        prediction = Prediction(output, merge_brackets(output, batch.evs))
+    elif model == "radiance":
+        bracket = render(output.radiance, srgb, batch.evs, output.inverse_response)
+        prediction = Prediction(bracket, output.radiance)
+    else:
+        trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
+        radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
+        prediction = Prediction(render(radiance, srgb, batch.evs), radiance)
+        # EIN is trained on a scale of its own, before it is anchored to the photo.
+        return prediction, trained_l1(model, Prediction(prediction.bracket, output * EIN_HEADROOM), batch)
+    return prediction, trained_l1(model, prediction, batch)
+
+
+def trained_l1(model: str, prediction: Prediction, batch: Batch) -> float:
+    """Mean absolute error as a network is trained to lower it.
+
+    Encoded exposures for bracket, stops of radiance for radiance, mu-law relative radiance for ein.
+    """
+    if model == "bracket":
+        return float((prediction.bracket - batch.bracket).abs().mean())
     if model == "radiance":
-        return Prediction(render(output.radiance, srgb, batch.evs, output.inverse_response), output.radiance)
-    trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
-    radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
-    return Prediction(render(radiance, srgb, batch.evs), radiance)
+        return radiance_l1(prediction.radiance, batch.radiance)
+    return float((mu_law(relative(prediction.radiance)) - mu_law(relative(batch.radiance))).abs().mean())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -682,16 +698,18 @@ class Run:
         rows = []
         for index in chosen[accelerator.process_index :: accelerator.num_processes]:
             batch = self.photo(self.validation, index)
-            systems = {args.model: predict(args.model, network, batch), IDENTITY_NAME: identity(batch)}
-            rows.append({system: score(prediction, batch) for system, prediction in systems.items()})
+            nothing = identity(batch)
+            systems = {
+                IDENTITY_NAME: (nothing, trained_l1(args.model, nothing, batch)),
+                args.model: predict(args.model, network, batch),
+            }
+            rows.append({system: score(made, batch) | {"l1": l1} for system, (made, l1) in systems.items()})
         rows = gather_object(rows)
         if rows:
             self.figures = {system: summarise([row[system] for row in rows]) for system in (IDENTITY_NAME, args.model)}
         if accelerator.is_main_process:
             if rows:
-                # What this network is trained to lower, under one name.
-                l1 = {system: row[self.recipe.watched] for system, row in self.figures.items()}
-                line = {"step": step, "l1": l1[args.model], "identity_l1": l1[IDENTITY_NAME], **self.figures}
+                line = {"step": step, "l1": self.figures[args.model]["l1"], **self.figures}
                 file = args.output / "validation.jsonl"
                 with writing(file), file.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(line) + "\n")
@@ -700,7 +718,8 @@ class Run:
                 tqdm.write(f"step {step}, {len(rows)} validation photos\n{table(self.figures)}")
             photos = [self.photo(shown, index) for index in spread(len(shown), SHEET_PHOTOS)]
             titles = [shown.title(index) for index in spread(len(shown), SHEET_PHOTOS)]
-            sheet = sample_sheet([(t, b, predict(args.model, network, b)) for t, b in zip(titles, photos, strict=True)])
+            made = [predict(args.model, network, photo)[0] for photo in photos]
+            sheet = sample_sheet(list(zip(titles, photos, made, strict=True)))
             path = args.output / "samples" / f"step_{step:06d}.png"
             with writing(path):
                 path.parent.mkdir(exist_ok=True)
@@ -829,7 +848,7 @@ class Run:
         """The last validation as an evaluation of these very weights."""
 
         def row(name: str, of: nn.Module | None) -> dict[str, Any]:
-            figures = {key: value for key, value in self.figures[name].items() if not key.endswith("_l1")}
+            figures = {key: value for key, value in self.figures[name].items() if not key.endswith("l1")}
             return {
                 "name": name,
                 "class_name": type(of).__name__ if of is not None else None,

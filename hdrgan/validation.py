@@ -73,14 +73,14 @@ def radiance_l1(predicted: Tensor, reference: Tensor, floor: float = 2**-9, ceil
 
 
 def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures of all photos from what `score` said of each.
+    """Figures of all photos from what `score` said of each, and ``l1`` where the caller added it.
 
     Returns:
         Means, and ``bracket_psnr`` (dB, squared errors pooled) and ``bracket_ssim`` by EV as ``-4``, ``+0``, ``+2``:
         the figures of an evaluation, with the two L1 besides.
     """
     figures: dict[str, Any] = {"views": len(scores)}
-    for name in ("bracket_l1", "radiance_l1"):
+    for name in [name for name in ("l1", "bracket_l1", "radiance_l1") if name in scores[0]]:
         figures[name] = float(np.mean([one[name] for one in scores]))
     for name in dict.fromkeys(name for one in scores for name in one["radiance"]):
         figures[name] = float(np.mean([one["radiance"][name] for one in scores if name in one["radiance"]]))
@@ -97,6 +97,7 @@ def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     shown = [
         (name, title, digits)
         for name, title, digits in (
+            ("l1", "L1 as trained", 4),
             ("bracket_l1", "L1 exposures", 4),
             ("radiance_l1", "L1 stops", 3),
             ("pu21", "PU21-PSNR", 2),

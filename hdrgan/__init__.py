@@ -19,7 +19,18 @@ _HOME = {
     "PhotoError": "hdrgan.image_io",
     "load_photo": "hdrgan.image_io",
 }
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = [
+    "EIN",
+    "BracketGenerator",
+    "PatchDiscriminator",
+    "Photo",
+    "PhotoError",
+    "Pipeline",
+    "RadianceGenerator",
+    "Result",
+    "__version__",
+    "load_photo",
+]
 
 if TYPE_CHECKING:
     from hdrgan.image_io import Photo, PhotoError, load_photo

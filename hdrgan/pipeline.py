@@ -33,10 +33,10 @@ _STRIP = 256  # rows worked on at a time, so that memory grows with the width of
 _NETWORKS: dict[str, type[nn.Module]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
 
 
-def caption(ev: float) -> str:
-    """What stands under an exposure: its EV and what that means for the light."""
+def caption(ev: float, painted: bool = False) -> str:
+    """What stands under an exposure: its EV and what that means for the light; ``painted`` frames are no photo."""
     if ev == 0:
-        return "EV 0 · the photo"
+        return "EV 0 · as bright as the photo" if painted else "EV 0 · the photo"
     return f"EV {ev:+g} · {2 ** abs(ev):g}× {'more' if ev > 0 else 'less'} light".replace("-", "−")
 
 
@@ -63,7 +63,7 @@ class Result:
     @property
     def captions(self) -> tuple[str, ...]:
         """One line per exposure, such as ``EV +2 · 4× more light``."""
-        return tuple(caption(ev) for ev in self.evs)
+        return tuple(caption(ev, frame is not self.photo.pixels) for ev, frame in self.frames())
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """(EV, exposure) pairs, dark to bright."""

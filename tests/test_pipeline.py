@@ -132,6 +132,10 @@ def test_captions_name_the_ev_and_the_light(radiance):
     )
 
 
+def test_a_painted_frame_is_not_called_the_photo(bracket):
+    assert bracket(picture()).captions[2] == "EV 0 · as bright as the photo"
+
+
 def test_saving_writes_what_is_promised_and_the_photo_comes_back(radiance, tmp_path):
     from hdrgan.image_io import load_photo
 

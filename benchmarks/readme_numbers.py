@@ -1,7 +1,7 @@
 """Put the figures of an evaluation report into the README, between its two markers.
 
 hdrgan evaluate BENCH --model radiance --model bracket --peers PEERS.tsv -o benchmarks/yardstick.json
-python benchmarks/readme_numbers.py
+python -m benchmarks.readme_numbers
 """
 
 from __future__ import annotations

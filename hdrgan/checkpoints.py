@@ -119,7 +119,7 @@ def read_progress(folder: Path) -> dict[str, Any]:
         CheckpointError: the folder is no checkpoint, or not a complete one.
     """
     try:
-        progress = json.loads((folder / STEP_FILE).read_text(encoding="utf-8"))
+        progress: dict[str, Any] = json.loads((folder / STEP_FILE).read_text(encoding="utf-8"))
         sizes = progress["files"]
         step, samples = progress["step"], progress["samples"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -201,11 +202,7 @@ def evaluate(
         systems = []
         for name in model:
             pipe = Pipeline.from_pretrained(name, device=device)
-            systems.append(
-                evaluation.System.of_model(
-                    name, lambda photo, evs, pipe=pipe: pipe(photo, evs, response.value), locate(name)
-                )
-            )
+            systems.append(evaluation.System.of_model(name, partial(pipe, response=response.value), locate(name)))
         table = evaluation.evaluate(data, systems, responses=responses, limit=limit, peers=peers, progress=progress)
         if output is not None:
             report.write_report(table, output)

@@ -137,7 +137,7 @@ def convert_checkpoint(
     network.load_state_dict(state, strict=True)
     network.eval()
     try:
-        network.save_pretrained(folder)
+        network.save_pretrained(Path(folder))
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be written: {error.strerror or error}.") from error
     return network

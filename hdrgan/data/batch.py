@@ -51,7 +51,7 @@ class Batch:
             codes = self._items["bracket"]  # (B, N, H, W, 3)
             # Laid out as convolutions will want the N x 3 channels of a bracket, while they are still bytes.
             together = codes.permute(0, 2, 3, 1, 4).contiguous().flatten(3)  # (B, H, W, N * 3)
-            return _unit(together).unflatten(1, (codes.shape[1], 3))
+            return torch.unflatten(_unit(together), 1, (codes.shape[1], 3))
         return torch.stack(
             [self.srgb if ev == 0 else expose(self.radiance, ev, self.inverse_response) for ev in self.evs], 1
         )

@@ -147,7 +147,7 @@ def examine(bracket: Bracket, minimum: int, evs: Sequence[float], cache: SceneCa
     return []
 
 
-class BracketFolder(Dataset):
+class BracketFolder(Dataset[dict[str, Tensor]]):
     """Brackets as items ``{"bracket": (5, size, size, 3) uint8}``; index with (epoch, index).
 
     Args:
@@ -171,7 +171,8 @@ class BracketFolder(Dataset):
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = place
         frames = self._frames(index)  # (5, H, W, 3)
-        window = Window.draw(item_rng(self.seed, epoch, index), *frames.shape[1:3], self.crop_size)
+        height, width = frames.shape[1:3]
+        window = Window.draw(item_rng(self.seed, epoch, index), height, width, self.crop_size)
         return {"bracket": torch.from_numpy(window.cut(frames))}
 
     def whole(self, index: int) -> dict[str, Tensor]:

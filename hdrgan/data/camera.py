@@ -50,7 +50,7 @@ class VirtualCamera:
 
     def __init__(
         self,
-        responses: str | PathLike | None = None,
+        responses: str | PathLike[str] | None = None,
         *,
         clean_share: float = 0.35,
         clip: tuple[float, float] = (0.02, 0.18),
@@ -59,7 +59,7 @@ class VirtualCamera:
             raise ValueError(f"clip must be two ascending shares within [0, 1), got {clip}")
         self.clean_share = clean_share
         self.clip = clip
-        self.emor = None
+        self.emor: tuple[np.ndarray, ...] | None = None
         if responses is not None:
             with np.load(responses) as model:
                 missing = {"irradiance", "f0", "h"} - set(model.files)
@@ -109,34 +109,37 @@ class VirtualCamera:
             sigma = float(np.clip(rng.normal(0.6, 0.1), 0.3, 1.0))
             return sigmoid_response(n, sigma)
         if family < 0.88 and self.emor is not None:
-            return self._draw_emor(rng)
+            return _emor_response(rng, *self.emor)
         if family < 0.94:
             gamma = rng.uniform(1.8, 2.6)
-            return lambda light: light ** (1 / gamma)
+            return lambda light: np.power(light, 1 / gamma)
         # sRGB followed by the S-shaped contrast of a picture style.
         strength = rng.uniform(0.1, 0.7)
 
         def styled(light: np.ndarray) -> np.ndarray:
             encoded = _srgb(light)
-            return (1 - strength) * encoded + strength * encoded * encoded * (3 - 2 * encoded)
+            bent: np.ndarray = (1 - strength) * encoded + strength * encoded * encoded * (3 - 2 * encoded)
+            return bent
 
         return styled
 
-    def _draw_emor(self, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-        irradiance, mean, components = self.emor
-        while True:
-            weights = rng.normal(0, (1.5, 0.8, 0.4, 0.25, 0.15))
-            curve = mean + weights @ components[:5]
-            if (np.diff(curve) > 0).all() and curve[0] > -0.02 and curve[-1] < 1.02:
-                curve = curve.clip(0, 1)
-                return lambda light: np.interp(light, irradiance, curve)
+
+def _emor_response(
+    rng: np.random.Generator, irradiance: np.ndarray, mean: np.ndarray, components: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    while True:
+        weights = rng.normal(0, (1.5, 0.8, 0.4, 0.25, 0.15))
+        curve = mean + weights @ components[:5]
+        if (np.diff(curve) > 0).all() and curve[0] > -0.02 and curve[-1] < 1.02:
+            curve = curve.clip(0, 1)
+            return lambda light: np.interp(light, irradiance, curve)
 
 
 def _invert(response: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     encoded = np.maximum.accumulate(response(_IRRADIANCE).clip(0, 1))
     inverse = np.interp(np.linspace(0, 1, CURVE_SAMPLES), encoded, _IRRADIANCE)
     inverse[0], inverse[-1] = 0.0, 1.0
-    return inverse.astype(np.float32)
+    return np.asarray(inverse, dtype=np.float32)
 
 
 def _through_jpeg(codes: np.ndarray, quality: int, subsampling: int) -> np.ndarray:

@@ -121,7 +121,7 @@ def examine(scene: Scene, views: int, size: int, cache: SceneCache) -> list[Faul
     return []
 
 
-class HdrFolder(Dataset):
+class HdrFolder(Dataset[dict[str, Tensor]]):
     """Photographs of views; index with (epoch, index).
 
     Items are ``{"srgb": (size, size, 3) uint8, "radiance": (size, size, 3) float32, "inverse_response": (256,)}``. The
@@ -163,7 +163,7 @@ class HdrFolder(Dataset):
             if self._last is None or self._last[0] != number:
                 self._last = number, render_views(scene, self.views, self.view_size)
             views = self._last[1]
-        return views[view % len(views)].astype(np.float32)
+        return np.asarray(views[view % len(views)], dtype=np.float32)
 
     def _shoot(self, view: np.ndarray, rng: np.random.Generator, window: Window | None) -> dict[str, Tensor]:
         shot = self.camera.shoot(view, rng)

@@ -152,7 +152,7 @@ def examine(pair: Pair, minimum: int, cache: SceneCache) -> list[Fault]:
     return []
 
 
-class PairFolder(Dataset):
+class PairFolder(Dataset[dict[str, Tensor]]):
     """Pairs as items ``{"srgb": (size, size, 3) uint8, "radiance": (size, size, 3) float16}``; see `BracketFolder`."""
 
     def __init__(self, pairs: Sequence[Pair], *, crop_size: int, seed: int, cache: SceneCache):
@@ -168,7 +168,8 @@ class PairFolder(Dataset):
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = place
         srgb, radiance = self._pictures(index)
-        window = Window.draw(item_rng(self.seed, epoch, index), *srgb.shape[:2], self.crop_size)
+        height, width = srgb.shape[:2]
+        window = Window.draw(item_rng(self.seed, epoch, index), height, width, self.crop_size)
         return {"srgb": torch.from_numpy(window.cut(srgb)), "radiance": torch.from_numpy(window.cut(radiance))}
 
     def whole(self, index: int) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 def is_panorama(radiance: np.ndarray) -> bool:
     """Whether (H, W, 3) has the 2:1 shape of an equirectangular panorama."""
-    height, width = radiance.shape[:2]
+    height, width = map(int, radiance.shape[:2])
     return abs(width / height - 2) < 0.02
 
 

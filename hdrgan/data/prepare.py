@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -33,7 +33,9 @@ class Prepared:
     faults: tuple[Fault, ...]
 
 
-def _photograph(radiance: np.ndarray, count: int, size: int, camera: VirtualCamera, rng: np.random.Generator):
+def _photograph(
+    radiance: np.ndarray, count: int, size: int, camera: VirtualCamera, rng: np.random.Generator
+) -> Iterator[Shot]:
     for view in random_views(radiance, count, size, rng):
         try:
             yield camera.shoot(view, rng)
@@ -64,14 +66,14 @@ def _write_table(file: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def prepare(
-    hdr_folder: str | PathLike,
-    out: str | PathLike,
+    hdr_folder: str | PathLike[str],
+    out: str | PathLike[str],
     *,
     layout: str = "bracket",
     views: int = 6,
     size: int = 512,
     seed: int = 0,
-    responses: str | PathLike | None = None,
+    responses: str | PathLike[str] | None = None,
     clean: bool | None = None,
     validation_share: float = 0.1,
     skip_bad: bool = False,

@@ -44,9 +44,10 @@ class SceneCache:
         if self.folder is None:
             return None
         try:
-            return np.load(self.folder / f"{key}.npy", mmap_mode="r")
+            array: np.ndarray = np.load(self.folder / f"{key}.npy", mmap_mode="r")
         except FileNotFoundError:
             return None
+        return array
 
     def store(self, key: str, array: np.ndarray) -> None:
         """Keep an array if there is room; a full disk ends keeping, not the run."""

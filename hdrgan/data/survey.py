@@ -108,6 +108,7 @@ def survey(
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder")
     found = Survey(layout)
+    entries: list[Any]
     minimum = settings.crop_size
     if layout == "bracket":
         entries, found.faults = bracket_folder.scan(root)
@@ -128,7 +129,7 @@ def survey(
             return pair_folder.examine(entry, minimum, cache)
 
         def is_validation(entry: Any) -> bool:
-            return entry.split == "valid"
+            return bool(entry.split == "valid")
 
     else:
         entries, found.faults, found.kept_out = hdr_folder.scan(root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -74,9 +75,9 @@ class BracketGenerator(
             raise ValueError(
                 f"height and width must be positive multiples of {self.size_multiple}, got {height}x{width}"
             )
-        features = self.encoder(srgb.to(self.encoder[0].weight.dtype))  # (B, 2 * width, H / 4, W / 4)
-        exposures = self.decoder(features)  # (B, N * 3, H, W)
-        return exposures.unflatten(1, (len(self.evs), 3)).to(srgb.dtype)  # (B, N, 3, H, W)
+        features = self.encoder(srgb.to(cast(nn.Conv2d, self.encoder[0]).weight.dtype))  # (B, 2 * width, H / 4, W / 4)
+        exposures: Tensor = self.decoder(features)  # (B, N * 3, H, W)
+        return torch.unflatten(exposures, 1, (len(self.evs), 3)).to(srgb.dtype)  # (B, N, 3, H, W)
 
     def forward(self, srgb: Tensor) -> Tensor:
         """Draw the exposures: srgb (B, 3, H, W) to bracket (B, N, 3, H, W), both encoded in [0, 1]; see `logits`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ def _transformed(x: Tensor, conv: nn.Conv2d) -> bool:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # public, but torch types it not
         and torch._nnpack_available()
     )
 
@@ -57,10 +58,11 @@ def _reflect(x: Tensor, conv: nn.Conv2d) -> Tensor:
     reach = conv.dilation[0] * (conv.kernel_size[0] // 2)
     border = (reach, reach, reach, reach)
     if not _transformed(x, conv):
-        return conv(F.pad(x, border, mode="reflect"))
+        convolved: Tensor = conv(F.pad(x, border, mode="reflect"))
+        return convolved
     results = [
         torch._nnpack_spatial_convolution(F.pad(one.contiguous(), border, mode="reflect"), conv.weight, conv.bias, 0)
-        for one in x.split(1)
+        for one in torch.split(x, 1)
     ]
     return results[0] if len(results) == 1 else torch.cat(results)
 
@@ -79,8 +81,11 @@ class _Numbered(nn.Module):
         for number, child in children.items():
             self.add_module(str(number), child)
 
-    def __getitem__(self, number: int) -> nn.Module:
-        return self._modules[str(number)]
+    def __getitem__(self, number: int) -> nn.Conv2d:
+        return cast(nn.Conv2d, self._modules[str(number)])
+
+    def attend(self, number: int, x: Tensor, gates: Gates | None) -> Tensor:
+        return cast(Tensor, cast(_Attention, self._modules[str(number)])(x, gates))
 
 
 class _ChannelAttention(nn.Module):
@@ -97,7 +102,7 @@ class _ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
         if gates is None:
-            return x * self.conv_du(x.mean((2, 3), keepdim=True))
+            return x * cast(Tensor, self.conv_du(x.mean((2, 3), keepdim=True)))
         if self not in gates:
             gates[self] = self.conv_du(x.mean((2, 3), keepdim=True))
         return x * gates[self]
@@ -141,7 +146,7 @@ class _Down(_Numbered):
         )
 
     def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
-        return self[6](_activate(_reflect(_activate(_reflect(x, self[1])), self[4])), gates)
+        return self.attend(6, _activate(_reflect(_activate(_reflect(x, self[1])), self[4])), gates)
 
 
 class _Up(_Numbered):
@@ -158,8 +163,8 @@ class _Up(_Numbered):
         )
 
     def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
-        x = _activate(_reflect(self[0](x, gates), self[2]))
-        return self[7](_activate(_reflect(x, self[5])), gates)
+        x = _activate(_reflect(self.attend(0, x, gates), self[2]))
+        return self.attend(7, _activate(_reflect(x, self[5])), gates)
 
 
 class _DenseLayer(nn.Module):
@@ -277,7 +282,7 @@ class EIN(
         # saturated in 99 of 100 pixels, and some masks everywhere; neither passes a gradient.
         for layer in self.modules():
             if isinstance(layer, _ChannelAttention):
-                layer.conv_du[2].weight.data.mul_(0.1)
+                cast(nn.Conv2d, layer.conv_du[2]).weight.data.mul_(0.1)
             elif isinstance(layer, _SpatialAttention):
                 layer.spatial[1].weight.data.mul_(0.1)
             elif isinstance(layer, _ExposureMask):
@@ -314,7 +319,9 @@ class EIN(
         size = [max(self.minimum_size, round(side * scale / 8) * 8) for side in srgb.shape[-2:]]
         white = 1 if srgb.is_floating_point() else torch.iinfo(srgb.dtype).max
         # A channel at a time, because the photo may be many times larger than the memory for one in float.
-        overview = torch.cat([F.interpolate(channel.float(), size, mode="area") for channel in srgb.split(1, 1)], 1)
+        overview = torch.cat(
+            [F.interpolate(channel.float(), size, mode="area") for channel in torch.split(srgb, 1, 1)], 1
+        )
         overview = (overview / white).to(self.conv_last1[1].weight.device)
         gates: Gates = {}
         self.reconstruct(overview, *soft_clip_masks(overview), gates)
@@ -358,7 +365,7 @@ class EIN(
         ):
             x = stage(x, gates)  # (3B, C, h, w)
             if exposure_masks:
-                parts = x[batch:].split(batch)
+                parts = torch.split(x[batch:], batch)
                 seen = [ecm(part) for ecm, part in zip(exposure_masks, parts, strict=True)]
                 seen.insert(0, torch.ones_like(seen[0]))
                 # Halving bilinearly, corners not aligned, is the mean of 2 x 2.

@@ -64,4 +64,5 @@ class PatchDiscriminator(
         expected = (srgb.shape[0], self.exposures, 3, *srgb.shape[-2:])
         if tuple(bracket.shape) != expected:
             raise ValueError(f"bracket must be {expected} for this photo, got {tuple(bracket.shape)}")
-        return self.model(torch.cat([srgb, bracket.flatten(1, 2)], 1))  # (B, 3 + 3 * exposures, H, W) in
+        logits: Tensor = self.model(torch.cat([srgb, bracket.flatten(1, 2)], 1))  # (B, 3 + 3 * exposures, H, W) in
+        return logits

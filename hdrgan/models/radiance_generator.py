@@ -10,7 +10,7 @@ Input: srgb (B, 3, H, W) in [0, 1]. Output: radiance (B, 3, H, W) >= 0, 1.0 = th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -177,12 +177,12 @@ class RadianceGenerator(
             # The untrained network is the identity baseline: sRGB, no correction, and little gain.
             for layer in (self.response, self.head):
                 layer.weight.mul_(0.1)
-                layer.bias.zero_()
+                nn.init.zeros_(cast(Tensor, layer.bias))
 
     @property
     def size_multiple(self) -> int:
         """What height and width of the input of `fields` must be multiples of."""
-        return self.patch * 2 ** (len(self.widths) - 1)
+        return self.patch << len(self.widths) - 1
 
     def inverse_response(self, logits: Tensor) -> Tensor:
         """Curves around sRGB: (B, knots) log-slopes relative to sRGB's to (B, 256), ascending from 0 to 1."""
@@ -223,7 +223,7 @@ class RadianceGenerator(
         x = skips[-1] + self.global_out(context)[:, :, None, None]
         for level in reversed(range(len(self.decoder))):
             x = self.decoder[level](torch.cat([skips[level], F.interpolate(x, scale_factor=2.0, mode="nearest")], 1))
-        gain, residual = F.pixel_shuffle(self.head(x), self.patch).float().split(3, 1)  # each (B, 3, H, W)
+        gain, residual = F.pixel_shuffle(self.head(x), self.patch).float().chunk(2, 1)  # each (B, 3, H, W)
         return LightFields(
             self.inverse_response(self.response(context).float()),
             self.max_stops * torch.sigmoid(gain - 2),

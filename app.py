@@ -8,6 +8,7 @@ variable and value in force are logged at the start.
 
 from __future__ import annotations
 
+import errno
 import html
 import logging
 import os
@@ -17,8 +18,9 @@ import signal
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -27,17 +29,32 @@ from typing import Any
 # Gradio reads these while it is imported: nothing is sent home, and temporary files go where no other program's are.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# It would keep 10,000 requests in mind and count them all after each one; the log says as much.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 os.environ["GRADIO_TEMP_DIR"] = os.path.join(
     os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), f"hdrgan-{secrets.token_hex(8)}"
 )
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from hdrgan import Photo, PhotoError, Pipeline, Result
 from hdrgan.guarded_decode import load_photo_guarded
 from hdrgan.image_io import PhotoLimits
 from hdrgan.pretrained import bundled_names
 from hdrgan.preview import save_frames, save_view, screen_radiance
+from hdrgan.serving import (
+    NO_ROOM,
+    Guard,
+    Workbench,
+    claim,
+    has_room,
+    remove_orphans,
+    settle_memory,
+    sweep,
+    trim_memory,
+)
 from hdrgan.tonemap import tone_map
 
 log = logging.getLogger("hdrgan.app")
@@ -79,9 +96,15 @@ class Settings:
     device: str = ""  # "cpu", "cuda", "mps"; empty: the best there is
     max_megabytes: int = 64  # of one upload
     max_megapixels: int = 120  # of one photo
+    max_json_kilobytes: int = 256  # of any request that is no upload
+    disk_megabytes: int = 8192  # of temporary files; no upload is taken and no answer written beyond
     decode_seconds: int = 10  # that opening one photo may take
+    upload_seconds: int = 300  # within which a request must have arrived
+    work_seconds: int = 300  # that the network may take for one photo
     preview_pixels: int = 2048  # longest side of what the page shows; downloads are full size
     queue: int = 16  # visitors who may wait; the next one is told that the page is busy
+    connections: int = 256  # at a time; every open page holds one or two
+    sessions: int = 1000  # pages whose last result is remembered for their downloads
     threads: int = 16  # of the server
     keep_minutes: int = 10  # how long uploads and results stay on disk
     mcp: bool = True  # offer the page's functions to language models as MCP tools
@@ -273,7 +296,12 @@ class Desk:
         self.pipelines = dict(pipelines)
         self.settings = settings
         self.cache = cache  # the server's folder of temporary files: what is written there is not copied again
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = claim(cache)
+        if held >= 0:
+            weakref.finalize(self, os.close, held)
+        self.workbench = Workbench(settings.work_seconds)
+        for pipeline in self.pipelines.values():
+            self.workbench.watch(getattr(pipeline, "model", None))
 
     def look(self, upload: str | None):
         """Judge a photo as soon as it is chosen; show a stand-in where browsers don't know its format."""
@@ -386,18 +414,25 @@ class Desk:
         progress(0.3, desc="Recovering the light")
         yield WAITING
         evs = tuple(ev_step * i for i in range(-2, 3))
-        result = self.pipelines[model](photo, evs=evs, response=response)
+        started = time.monotonic()
+        work = partial(self.pipelines[model], photo, evs=evs, response=response)
+        result = yield from self.workbench.run(work, WAITING)
+        log.info("%s: %d × %d pixels in %.2f s", model, photo.width, photo.height, time.monotonic() - started)
         yield WAITING
         return result
 
     @contextmanager
     def _job(self) -> Iterator[Path]:
         """A folder of its own for the files of one answer, removed at once if the answer is never finished."""
+        if not has_room(self.cache, self.settings.disk_megabytes << 20):
+            raise gr.Error(NO_ROOM, title="Too full", print_exception=False)
         folder = Path(tempfile.mkdtemp(prefix="answer-", dir=self.cache))
         try:
             yield folder
-        except BaseException:
+        except BaseException as problem:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise gr.Error(NO_ROOM, title="Too full", print_exception=False) from None
             raise
 
 
@@ -550,6 +585,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "css": CSS,
         "max_file_size": settings.max_megabytes * 2**20,
         "max_threads": settings.threads,
+        "state_session_capacity": settings.sessions,
         "mcp_server": settings.mcp,
         "show_error": False,
         "strict_cors": True,
@@ -559,29 +595,27 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "run_history": False,
         "footer_links": ["api", "settings"],
         "quiet": True,
+        "app_kwargs": {
+            "middleware": [
+                Middleware(
+                    Guard,
+                    folder=Path(os.environ["GRADIO_TEMP_DIR"]),
+                    upload_bytes=settings.max_megabytes << 20,
+                    json_bytes=settings.max_json_kilobytes << 10,
+                    body_seconds=settings.upload_seconds,
+                    connections=settings.connections,
+                    disk_bytes=settings.disk_megabytes << 20,
+                )
+            ]
+        },
     }
 
 
-def sweep(folder: Path, keep_s: float, now: float | None = None) -> None:
-    """Delete what is older than ``keep_s`` seconds, and folders left empty.
-
-    Gradio deletes what it has answered with; an upload that was broken off it forgets.
-    """
-    now = time.time() if now is None else now
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before the folder
-        with suppress(OSError):  # gone meanwhile, or a folder in use
-            age_s = now - path.lstat().st_ctime
-            if path.is_dir() and not path.is_symlink():
-                if age_s > SWEEP_S:
-                    path.rmdir()
-            elif age_s > keep_s:
-                path.unlink()
-
-
 def keep_swept(folder: Path, settings: Settings, stop: threading.Event) -> None:
-    """Sweep the server's temporary folder every minute until told to stop."""
+    """Sweep the server's temporary folder every minute until told to stop, and hand unused memory back."""
     while not stop.wait(SWEEP_S):
-        sweep(folder, settings.keep_minutes * 60)
+        sweep(folder, settings.keep_minutes * 60 + SWEEP_S)  # what was answered, Gradio deletes by itself
+        trim_memory()
 
 
 def main() -> None:
@@ -591,6 +625,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server cleans up behind itself
     settings = Settings.from_env()
     log.info("%s", settings)
+    settle_memory()
+    for orphan in remove_orphans(TEMPORARY.parent, r"hdrgan-[0-9a-f]{16}"):
+        log.info("deleted %s, left behind by a server that was killed", orphan)
     device = settings.device or None
     pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
     demo = build_demo(pipelines, settings)

@@ -8,7 +8,7 @@ import pytest
 
 FLOORS = {
     0: ["radiometry", "image_io", "hdr_io", "pretrained", "codecs", "guarded_decode"],
-    1: ["models", "bracket", "tonemap", "tiling", "gain_map", "preview"],
+    1: ["models", "bracket", "tonemap", "tiling", "gain_map", "preview", "serving"],
     2: ["data", "losses", "ein_loss", "metrics", "report", "checkpoints"],
     3: ["pipeline", "evaluation", "validation", "hub", "convert"],
     4: ["cli", "__main__", "__init__"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -66,11 +66,12 @@ Model = Annotated[
     str, typer.Option("--model", "-m", help="Bundled name (radiance, bracket, ein), a folder, or user/repo on the Hub.")
 ]
 Evs = Annotated[str, typer.Option("--evs", help="Exposures in stops relative to the photo, separated by commas.")]
-Hdr = Annotated[str, typer.Option("--hdr", help="HDR files to write: exr, hdr, or both separated by a comma.")]
+Hdr = Annotated[str, typer.Option("--hdr", help="HDR files to write: any of exr, hdr, ultrahdr, separated by commas.")]
 Response = Annotated[
     ResponseChoice,
     typer.Option(help="auto estimates the camera's curve; srgb takes the photo for plain sRGB, as renders are."),
 ]
+KeepGps = Annotated[bool, typer.Option("--keep-gps", help="Let the files say where the photo was taken.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]
 
 
@@ -98,13 +99,14 @@ def generate(
     format: Annotated[PictureFormat, typer.Option(help="Format of the exposures.")] = PictureFormat.png,
     response: Response = ResponseChoice.auto,
     zip: Annotated[bool, typer.Option("--zip", help="Put the exposures of each photo into one .zip.")] = False,
+    keep_gps: KeepGps = False,
     device: Device = None,
 ) -> None:
     """Make an exposure bracket of each photo, and its HDR image with --hdr.
 
     Writes <stem>_ev-4.png … <stem>_ev+4.png, dark to bright; <stem>_ev+0.png is the photo itself.
 
-    Example: hdrgan generate holiday/*.jpg -o brackets --hdr exr
+    Example: hdrgan generate holiday/*.jpg -o brackets --hdr exr,ultrahdr
     """
     with plain_errors():
         stops = stops_of(evs)
@@ -114,7 +116,7 @@ def generate(
             model,
             device,
             lambda pipe, photo: pipe(photo, stops, response.value).save(
-                output, format=format.value, hdr=kinds, zip=zip
+                output, format=format.value, hdr=kinds, zip=zip, keep_gps=keep_gps
             ),
         )
 
@@ -126,17 +128,27 @@ def reconstruct(
     model: Model = "radiance",
     hdr: Hdr = "exr",
     response: Response = ResponseChoice.auto,
+    zip: Annotated[bool, typer.Option("--zip", help="Put the files of each photo into one .zip.")] = False,
+    keep_gps: KeepGps = False,
     device: Device = None,
 ) -> None:
-    """Make only the HDR image of each photo: <stem>.exr, <stem>.hdr, in linear light where 1.0 is the photo's white.
+    """Make only the HDR image of each photo, in linear light where 1.0 is the photo's white.
 
-    Example: hdrgan reconstruct window.jpg -o light --hdr exr,hdr
+    Writes <stem>.exr, <stem>.hdr, and with ultrahdr <stem>_ultrahdr.jpg: the photo itself, which screens that can
+    show brighter than white.
+
+    Example: hdrgan reconstruct window.jpg -o light --hdr exr,hdr,ultrahdr
     """
     with plain_errors():
         kinds = split(hdr)
         if not kinds:
-            raise ValueError("--hdr must name at least one of exr, hdr")
-        run(photos, model, device, lambda pipe, photo: pipe(photo, (0.0,), response.value).save_hdr(output, kinds))
+            raise ValueError("--hdr must name at least one of exr, hdr, ultrahdr")
+        run(
+            photos,
+            model,
+            device,
+            lambda pipe, photo: pipe(photo, (0.0,), response.value).save_hdr(output, kinds, zip=zip, keep_gps=keep_gps),
+        )
 
 
 @app.command(no_args_is_help=True)
@@ -228,7 +240,7 @@ def convert(
 
 @app.command(no_args_is_help=True)
 def push(
-    model: Annotated[str, typer.Argument(help="Bundled name or model folder.")],
+    model: Annotated[str, typer.Argument(help="Bundled name or model folder, such as a run's generator.")],
     repo: Annotated[str, typer.Argument(help="Where to: user/name.")],
     private: Annotated[bool, typer.Option("--private", help="Nobody else can see it.")] = False,
     space: Annotated[
@@ -252,7 +264,9 @@ def push(
     from hdrgan.pipeline import Pipeline
 
     with plain_errors(), tempfile.TemporaryDirectory() as folder:
-        samples = sample or hub.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
+        samples: Sequence[Path | tuple[Path, str]] = sample or ()
+        if not samples and hub.makes_pictures(model):  # a discriminator has nothing to show
+            samples = hub.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
         done = hub.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
     typer.echo(done.model_url)
     if done.space_url:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hdrgan import image_io
 from hdrgan.bracket import merge
+from hdrgan.gain_map import save_ultrahdr
 from hdrgan.hdr_io import save_exr, save_hdr
 from hdrgan.image_io import Photo, load_photo, to_tensor
 from hdrgan.models.bracket_generator import BracketGenerator
@@ -28,7 +29,7 @@ from hdrgan.tonemap import tone_map
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_FORMATS = ("png", "jpg", "tiff")
-HDR_FORMATS = ("exr", "hdr")
+HDR_FORMATS = ("exr", "hdr", "ultrahdr")
 _STRIP = 256  # rows worked on at a time, so that memory grows with the width of a photo and not its area
 _NETWORKS: dict[str, type[nn.Module]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
 
@@ -80,14 +81,16 @@ class Result:
         format: str = "png",
         hdr: Sequence[str] = ("exr",),
         zip: bool = False,
+        keep_gps: bool = False,
     ) -> list[Path]:
         """Write the exposures and the HDR image.
 
         Args:
             folder: where to; made if it is not there.
             format: of the exposures: "png" (lossless), "jpg" or "tiff".
-            hdr: any of "exr" and "hdr".
+            hdr: any of "exr", "hdr" and "ultrahdr".
             zip: put the exposures into one ``<stem>_bracket.zip`` instead of single files.
+            keep_gps: let the files say where the photo was taken, where it says so itself.
 
         Returns:
             The files written: ``<stem>_ev-4.png`` … ``<stem>_ev+4.png`` dark to bright, then ``<stem>.exr`` and so on.
@@ -103,7 +106,7 @@ class Result:
         written = []
         for ev, pixels in self.frames():
             path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            exif = image_io.bracket_exif(self.photo, ev)
+            exif = image_io.bracket_exif(self.photo, ev, keep_gps=keep_gps)
             if format == "png":
                 image_io.save_png(path, pixels, exif=exif)
             elif format == "jpg":
@@ -113,23 +116,36 @@ class Result:
             written.append(path)
         if zip:
             written = [_pack(folder / f"{self.photo.name}_bracket.zip", written)]
-        return written + self.save_hdr(folder, hdr)
+        return written + self.save_hdr(folder, hdr, keep_gps=keep_gps)
 
-    def save_hdr(self, folder: str | os.PathLike[str], hdr: Sequence[str] = ("exr",)) -> list[Path]:
-        """Write only the HDR image, as ``<stem>.exr`` and ``<stem>.hdr``; arguments, errors and answer as in `save`."""
+    def save_hdr(
+        self,
+        folder: str | os.PathLike[str],
+        hdr: Sequence[str] = ("exr",),
+        *,
+        zip: bool = False,
+        keep_gps: bool = False,
+    ) -> list[Path]:
+        """Write only the HDR image: ``<stem>.exr``, ``<stem>.hdr`` and ``<stem>_ultrahdr.jpg``.
+
+        Arguments, errors and answer as in `save`; ``zip`` puts these files into one ``<stem>_hdr.zip``.
+        """
         check_hdr(hdr)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         scale = {"comments": "1.0 is the clipping level (white) of the photo; EV 0 is the photo."}
         written = []
         for kind in dict.fromkeys(hdr):
-            path = folder / f"{self.photo.name}.{kind}"
-            if kind == "exr":
+            # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
+            path = folder / f"{self.photo.name}{'_ultrahdr.jpg' if kind == 'ultrahdr' else '.' + kind}"
+            if kind == "ultrahdr":
+                save_ultrahdr(path, self.photo, self.radiance, keep_gps=keep_gps)
+            elif kind == "exr":
                 save_exr(path, self.radiance, invented=self.invented, metadata=scale)
             else:
                 save_hdr(path, self.radiance, metadata=scale)
             written.append(path)
-        return written
+        return [_pack(folder / f"{self.photo.name}_hdr.zip", written)] if zip else written
 
 
 class Pipeline:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -65,6 +66,30 @@ def test_reconstruct_writes_only_the_light(photo, tmp_path):
     done = hdrgan("reconstruct", photo, "-o", tmp_path / "out", "--hdr", "hdr")
     assert done.returncode == 0, done.stderr
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["lamp.hdr"]
+
+
+def test_every_kind_of_light_can_be_asked_for_and_packed(photo, tmp_path):
+    done = hdrgan("reconstruct", photo, "-o", tmp_path, "--hdr", "exr,hdr,ultrahdr", "--zip")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "lamp_hdr.zip") as archive:
+        assert archive.namelist() == ["lamp.exr", "lamp.hdr", "lamp_ultrahdr.jpg"]
+        assert load_photo(archive.read("lamp_ultrahdr.jpg")).pixels.shape == (64, 96, 3)
+
+    done = hdrgan("generate", photo, "-o", photo.parent, "--hdr", "ultrahdr", "--zip", "--format", "jpg")
+    assert done.returncode == 0, done.stderr
+    assert [line.split("/")[-1] for line in done.stdout.split()] == ["lamp_bracket.zip", "lamp_ultrahdr.jpg"]
+
+
+def test_the_place_of_a_photo_is_handed_on_only_if_asked(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "S"
+    Image.new("RGB", (32, 24), "grey").save(tmp_path / "beach.jpg", exif=exif)
+    for extra, places in (([], 0), (["--keep-gps"], 2)):
+        out = tmp_path / f"out{places}"
+        hdrgan("generate", tmp_path / "beach.jpg", "-o", out, "--hdr", "ultrahdr", "--evs=0", *extra)
+        files = [Image.open(path).getexif().get_ifd(0x8825).get(1) for path in sorted(out.iterdir())]
+        assert files.count("S") == places
+        assert len(files) == 2
 
 
 def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path):

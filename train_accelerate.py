@@ -859,7 +859,7 @@ class Run:
 
         data = {"name": self.args.dataset.resolve().name, "kind": self.found.layout, "split": "validation"}
         rows = [row(IDENTITY_NAME, None), row(self.args.model, network)]
-        return new_report(data, self.found.evs, rows, ["validation"])
+        return new_report(data, self.found.evs, rows, ["validation"], measured_by="train_accelerate.py")
 
     def sheets(self) -> list[tuple[Path, str]]:
         """The last sample sheet with its caption, as a JPEG that is small enough for a card."""

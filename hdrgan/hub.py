@@ -38,14 +38,15 @@ from hdrgan.pretrained import (
     read_config,
     sha256_of,
 )
-from hdrgan.report import ev_key, read_report, rows
+from hdrgan.report import EVALUATOR, IDENTITY_NAME, ev_key, read_report, rows
 
 EVALUATION_NAME = "evaluation.json"
 SAMPLES_FOLDER = "samples"
 
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
 _NETWORKS = (*_BUNDLED_AS, "PatchDiscriminator")
-_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "LICENSE", "model_card.md")
+_BENCHMARK = "benchmarks/yardstick.json"
+_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "LICENSE", "model_card.md", _BENCHMARK)
 _TASK = "image-to-image"
 _SHEET_HEIGHT = 240  # pixels of each exposure on a sample sheet
 _LARGEST_SAMPLE = 1 << 20  # bytes
@@ -77,7 +78,7 @@ def render_card(
     Args:
         model: a network, a model folder or a bundled name.
         evaluation: what `hdrgan.evaluation.evaluate` reported, or the file that holds it. None takes the folder's own
-            ``evaluation.json``, where there is one.
+            ``evaluation.json``, or the project's benchmark where that measured these very weights.
         repo_id: name on the Hub, for the lines that show how to load it.
         space: whether a Space of that name runs it.
         samples: (path within the repository, caption) of pictures to show.
@@ -139,6 +140,15 @@ def push(
             parts.append(_Part("space", _space_files(network, folder, repo_id), ("hdrgan/", "examples/")))
         api = HfApi(token=token, library_name="hdrgan", library_version=hdrgan.__version__)
         return _publish(api, repo_id, parts, private, message or f"Publish {type(network).__name__}")
+
+
+def makes_pictures(model: str | Path) -> bool:
+    """Whether a model folder or bundled name holds a network that a pipeline and a Space can run: no discriminator.
+
+    Raises:
+        PretrainedError: there is no such model, or its configuration is damaged.
+    """
+    return read_config(locate(model)).get("_class_name") in _BUNDLED_AS
 
 
 def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image.Image:
@@ -235,7 +245,8 @@ def _card(
     training = network.training_summary
     data = copy.deepcopy(type(network)._hub_mixin_info.model_card_data)
     data.model_name = (repo_id or folder.resolve().name).split("/")[-1]
-    data.datasets = [_slug(str(source["name"])) for source in training.get("data", ())] or None
+    # What a source is called stands before the comma; behind it is which part of it was used.
+    data.datasets = [_slug(re.split(r"[,:;(]", str(source["name"]))[0]) for source in training.get("data", ())] or None
     if report is not None:
         own = next((system for system in report["systems"] if system["sha256"] == digest), None)
         if own is None:
@@ -269,6 +280,13 @@ def _evaluation_view(report: Mapping[str, Any], digest: str) -> dict[str, Any]:
         "has_radiance": any("pu21" in row["figures"] for table in tables.values() for row in table),
         "has_brackets": any("bracket_psnr" in row["figures"] for table in tables.values() for row in table),
         "peers_source": report.get("peers", {}).get("source"),
+        "measured_by": report.get("measured_by", EVALUATOR),
+        "is_test": report.get("measured_by", EVALUATOR) == EVALUATOR,
+        "systems_beside": [
+            system["name"]
+            for system in report["systems"]
+            if system["sha256"] != digest and system["name"] != IDENTITY_NAME
+        ],
     }
 
 
@@ -335,7 +353,17 @@ def _report(folder: Path, evaluation: Path | Mapping[str, Any] | None) -> Mappin
     if evaluation is not None:
         return read_report(evaluation)
     own = folder / EVALUATION_NAME
-    return read_report(own) if own.is_file() else None
+    return read_report(own) if own.is_file() else _benchmark_of(folder)
+
+
+def _benchmark_of(folder: Path) -> Mapping[str, Any] | None:
+    """The project's own benchmark, if these very weights were measured in it."""
+    try:
+        report = read_report(project_file(_BENCHMARK))
+    except FileNotFoundError:
+        return None
+    digest = sha256_of(folder / WEIGHTS_NAME)
+    return report if any(system["sha256"] == digest for system in report["systems"]) else None
 
 
 def _checksums(folder: Path) -> bytes:

@@ -264,12 +264,12 @@ class PretrainedModel(PyTorchModelHubMixin):
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        arguments = cls._arguments_of(folder)
+        arguments = cls._arguments_of(folder, pretrained_model_name_or_path)
         weights_path = folder / WEIGHTS_NAME
         _verify_checksum(weights_path)
         header = _read_header(weights_path)
         metadata = header.pop("__metadata__", {})
-        _check_class(folder, metadata.get("class_name"), cls.__name__)
+        _check_class(pretrained_model_name_or_path, metadata.get("class_name"), cls.__name__)
         try:
             with torch.device("meta"):
                 blueprint = cast(nn.Module, cls(**arguments))
@@ -283,13 +283,13 @@ class PretrainedModel(PyTorchModelHubMixin):
         network = cls(**arguments)
         cast(nn.Module, network).load_state_dict(state, strict=True)
         cast(nn.Module, network).to(device=place, dtype=dtype or torch.float32).eval()
-        network.training_summary = MappingProxyType(_training_of(weights_path, metadata))
+        network.training_summary = _training_of(weights_path, metadata)
         return network
 
     @classmethod
-    def _arguments_of(cls, folder: Path) -> dict[str, Any]:
+    def _arguments_of(cls, folder: Path, name: str | Path) -> dict[str, Any]:
         config = read_config(folder)
-        _check_class(folder, config.get("_class_name"), cls.__name__)
+        _check_class(name, config.get("_class_name"), cls.__name__)
         arguments = {key: value for key, value in config.items() if not key.startswith("_")}
         expected = cls._constructor_arguments()
         if unknown := sorted(arguments.keys() - expected):
@@ -348,7 +348,7 @@ class PretrainedModel(PyTorchModelHubMixin):
         directory = Path(save_directory)
         directory.mkdir(parents=True, exist_ok=True)
         if training is not None:
-            self.training_summary = MappingProxyType(dict(training))
+            self.training_summary = dict(training)  # plain, so that networks can be copied and pickled
         self._save_pretrained(directory, dtype=dtype)
         if not (directory / CARD_NAME).exists():
             card = self.generate_model_card(**(model_card_kwargs or {}))
@@ -516,9 +516,15 @@ def _read_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def _check_class(folder: Path, recorded: object, wanted: str) -> None:
+def _check_class(name: str | Path, recorded: object, wanted: str) -> None:
     if recorded is not None and recorded != wanted:
-        raise PretrainedError(f"{folder} holds a {recorded}, not a {wanted}.")
+        raise PretrainedError(
+            f"{name} holds {_a(recorded)}, not {_a(wanted)}: load it with {recorded}.from_pretrained."
+        )
+
+
+def _a(name: object) -> str:
+    return f"an {name}" if str(name)[:1] in "AEIOU" else f"a {name}"
 
 
 def _check_version(path: Path, recorded: object) -> None:

@@ -2,7 +2,7 @@
 
 ::
 
-    {"format": 1, "hdrgan": "0.1.0", "date": "2025-01-01T00:00:00+00:00",
+    {"format": 1, "hdrgan": "0.1.0", "measured_by": "hdrgan evaluate", "date": "2025-01-01T00:00:00+00:00",
      "data": {"name": "bench", "kind": "yardstick", "split": "test"},
      "environment": {"python": "3.11.7", "torch": "2.13.0", …},
      "evs": [-4.0, …], "figures": {"pu21": "what it means", …}, "conditions": ["clean", …],
@@ -44,6 +44,7 @@ BRACKET_FIGURES = {
 }
 
 IDENTITY_NAME = "identity"
+EVALUATOR = "hdrgan evaluate"
 
 _PEERS_AGREE = 0.05  # dB
 
@@ -53,6 +54,8 @@ def new_report(
     evs: Sequence[float],
     systems: Sequence[Mapping[str, Any]],
     conditions: Sequence[str],
+    *,
+    measured_by: str = EVALUATOR,
 ) -> dict[str, Any]:
     """Put measured figures into a report, with the date and the versions that made them.
 
@@ -61,12 +64,14 @@ def new_report(
         evs: stops of the exposures.
         systems: as in the module's description, identity first.
         conditions: groups of inputs, in the table's order.
+        measured_by: the program, for the card: a trainer's validation is no test.
     """
     if not systems or systems[0]["name"] != IDENTITY_NAME:
         raise ValueError("the first system of a report is identity: no figure means anything without it")
     return {
         "format": FORMAT,
         "hdrgan": __version__,
+        "measured_by": measured_by,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": dict(data),
         "environment": {

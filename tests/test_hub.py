@@ -178,7 +178,7 @@ def test_the_pushed_card_tells_what_was_measured(published, folders):
     assert "| **ours** | 31.23 | 22.50 |" in text
     assert 'Pipeline.from_pretrained("tester/radiance")' in text
     assert "| Poly Haven | 3 | CC0-1.0 |" in text
-    assert "took 2.00 hours on 2 CPU cores" in text
+    assert "took 2.0 hours on 2 CPU cores. The energy was not metered" in text
     assert "(samples/five-exposures.jpg)" in text
     assert "10.1145/3763240" in text
     assert "not been evaluated" not in text
@@ -272,7 +272,7 @@ def test_loading_over_http(published, folders, root, tmp_path):
         "wrong revision": "tester/bracket has no revision 'v9'",
         "missing config": "tester/no-config has no config.json",
         "missing weights": "has no model.safetensors",
-        "wrong class": "holds a BracketGenerator, not a EIN",
+        "wrong class": "tester/bracket holds a BracketGenerator, not an EIN: load it with Bracket",
         "corrupt file": "The cached model.safetensors is damaged",
         "wrong name": "a model on the Hub is written user/name",
         "wrong token": "tester/ein",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -91,6 +92,20 @@ def test_what_is_saved_comes_back(folder):
     assert network.evs == (-4, 0, 4)
     assert not network.training
     assert network.training_summary == {"steps": 12}
+
+
+@pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_loaded_network_can_be_copied(folder, tmp_path, copy_of):
+    network = TinyNet.from_pretrained(folder)
+    twin = copy_of(network)
+    with torch.no_grad():
+        network.conv.bias += 1
+    assert twin.training_summary == {"steps": 12}
+    twin.save_pretrained(tmp_path / "twin")
+    assert (tmp_path / "twin" / "config.json").read_bytes() == (folder / "config.json").read_bytes()
+    assert pretrained.read_metadata(tmp_path / "twin") == pretrained.read_metadata(folder)
+    tensors, original = load_file(tmp_path / "twin" / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert all(torch.equal(tensors[key], original[key]) for key in original)
 
 
 @pytest.mark.parametrize("cls", [BracketGenerator, PatchDiscriminator])
@@ -270,9 +285,11 @@ def test_every_bundled_model_is_published_with_its_hash():
 
 
 def test_the_wrong_class(folder, tmp_path):
-    assert "holds a TinyNet, not a OtherNet" in refusal(folder, cls=OtherNet)
+    assert "holds a TinyNet, not an OtherNet: load it with TinyNet." in refusal(folder, cls=OtherNet)
     rewrite_config(folder, _class_name=KeyError)
-    assert "holds a TinyNet, not a OtherNet" in refusal(folder, cls=OtherNet), "the weights say it as well"
+    assert "holds a TinyNet, not an OtherNet: load it with TinyNet." in refusal(folder, cls=OtherNet), (
+        "the weights say it as well"
+    )
 
 
 def test_a_config_from_a_later_version(folder):

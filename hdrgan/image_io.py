@@ -24,6 +24,7 @@ from hdrgan.codecs import bmp, colour, gif, heif, ifd, jpeg, png, tiff, webp
 from hdrgan.codecs.atomic import write_atomic
 from hdrgan.codecs.ifd import Entry
 from hdrgan.codecs.limits import Decoded, Decoder, PhotoError, PhotoLimits
+from hdrgan.parallel import each
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ __all__ = [
     "bracket_exif",
     "load_photo",
     "save_jpeg",
+    "save_photo_as_jpeg",
     "save_png",
     "save_tiff",
     "to_tensor",
@@ -57,7 +59,6 @@ _EXPOSURE_TIME, _EXPOSURE_BIAS, _COLOUR_SPACE = 33434, 37380, 40961
 # owner, maker notes, comments and thumbnails stay behind.
 _KEPT_BASE = (_MAKE, _MODEL, _DATE, 315, 33432)
 _KEPT_EXIF = (33437, 34850, 34855, 36867, 36868, 36880, 36881, 37385, 37386, 37521, 41989, 42036)
-_JPEG_HEAD = 20  # SOI and the JFIF segment, behind which EXIF goes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,15 +150,52 @@ def load_photo(source: Source | Photo, *, limits: PhotoLimits = DEFAULT) -> Phot
         ) from error
 
 
-def to_tensor(photo: Photo) -> torch.Tensor:
-    """The photo as a network takes it: (1, 3, H, W) float32 sRGB in [0, 1], in channels-last order in memory."""
+def to_tensor(photo: Photo, size: tuple[int, int] | None = None) -> torch.Tensor:
+    """The photo as a network takes it: (1, 3, H, W) float32 sRGB in [0, 1], in channels-last order in memory.
+
+    Args:
+        photo: of any size and number of bits.
+        size: (height, width) to which it is averaged, no larger than the photo; None leaves it as it is.
+    """
     import torch
 
+    if size is not None and size != photo.pixels.shape[:2]:
+        return torch.from_numpy(_averaged(photo.pixels, size)).permute(2, 0, 1)[None]  # (1, 3, h, w)
     if photo.pixels.dtype == np.uint8:
         pixels = torch.from_numpy(photo.pixels)
         return pixels.permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, H, W)
     scaled = photo.pixels * np.float32(1 / 65535)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None]  # (1, 3, H, W)
+
+
+def _averaged(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mean of the codes under each pixel of a smaller picture: (H, W, 3) integers to (h, w, 3) float32 in [0, 1].
+
+    The windows are those of torch's adaptive average pooling. The sums are whole numbers, so that the means are exact.
+    """
+    height, width = size
+    top, bottom = _windows(pixels.shape[0], height)
+    left, right = _windows(pixels.shape[1], width)
+    peak = int(np.iinfo(pixels.dtype).max)
+    # Narrow sums are added several times faster than wide ones.
+    column_sum = np.min_scalar_type(peak * int((bottom - top).max()))
+    means = np.empty((height, width, 3), np.float32)
+
+    def average(row: int) -> None:
+        columns = pixels[top[row] : bottom[row]].sum(0, dtype=column_sum)  # (W, 3)
+        running = np.zeros((len(columns) + 1, 3), np.int64)
+        np.cumsum(columns, 0, out=running[1:])
+        samples = (right - left) * (bottom[row] - top[row]) * peak
+        means[row] = (running[right] - running[left]) / samples[:, None]
+
+    each(average, range(height))
+    return means
+
+
+def _windows(large: int, small: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of ``small`` pixels begins and ends among ``large`` ones; neighbours share those that they cut."""
+    k = np.arange(small)
+    return k * large // small, -(-(k + 1) * large // small)
 
 
 # Reading
@@ -527,16 +565,28 @@ def encode_jpeg(
     _check_pixels(pixels)
     if max(pixels.shape[:2]) > 65_500:
         raise ValueError(f"JPEG holds at most 65,500 pixels a side, got {pixels.shape[1]} x {pixels.shape[0]}")
-    encoded = imagecodecs.jpeg8_encode(_to_8_bits(pixels), level=quality, subsampling="444")
+    return _with_exif(imagecodecs.jpeg8_encode(_to_8_bits(pixels), level=quality, subsampling="444"), exif)
+
+
+def save_photo_as_jpeg(
+    path: str | os.PathLike[str], photo: Photo, quality: int = 95, exif: bytes | Image.Exif | None = None
+) -> None:
+    """Save a photo as `save_jpeg` does; one that was read from a JPEG keeps its picture data, byte for byte."""
+    parts = encode_jpeg(photo.pixels, quality, exif) if photo.jpeg is None else _with_exif(photo.jpeg, exif)
+    write_atomic(path, *parts)
+
+
+def _with_exif(jpeg_file: bytes | bytearray, exif: bytes | Image.Exif | None) -> tuple[bytes | memoryview, ...]:
+    """A JPEG file without EXIF as parts of one with it: behind the start marker and JFIF, before everything else."""
     block = _exif_block(exif)
+    whole = memoryview(jpeg_file)
     if not block:
-        return (bytes(encoded),)
+        return (whole,)
     segment = b"Exif\0\0" + block
     if len(segment) > 65_533:
         raise ValueError(f"EXIF of {len(segment)} bytes does not fit a JPEG segment")
-    whole = memoryview(encoded)
-    head = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
-    return bytes(whole[:_JPEG_HEAD]), head, whole[_JPEG_HEAD:]
+    head = 4 + int.from_bytes(whole[4:6], "big") if whole[2:4] == b"\xff\xe0" else 2
+    return whole[:head], b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment, whole[head:]
 
 
 def save_tiff(path: str | os.PathLike[str], pixels: np.ndarray, exif: bytes | Image.Exif | None = None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,15 +22,19 @@ from hdrgan.image_io import Photo, load_photo, to_tensor
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
 from hdrgan.models.radiance_generator import LightFields, RadianceGenerator, clip_mask
+from hdrgan.parallel import cores, each
 from hdrgan.pretrained import PretrainedError, locate, read_config
-from hdrgan.radiometry import match_exposure, srgb_curve, srgb_to_linear
-from hdrgan.tiling import run_tiled
+from hdrgan.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.rendering import Exposures, RaisedLight, StoredLight, peak_of, render, strips
+from hdrgan.tiling import tiled_strips
 from hdrgan.tonemap import tone_map
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_FORMATS = ("png", "jpg", "tiff")
 HDR_FORMATS = ("exr", "hdr", "ultrahdr")
-_STRIP = 256  # rows worked on at a time, so that memory grows with the width of a photo and not its area
+_CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
+_LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
+_WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 _NETWORKS: dict[str, type[nn.Module]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
 
 
@@ -41,30 +45,67 @@ def caption(ev: float, painted: bool = False) -> str:
     return f"EV {ev:+g} · {2 ** abs(ev):g}× {'more' if ev > 0 else 'less'} light".replace("-", "−")
 
 
-@dataclass
 class Result:
     """A photo, its exposures and its light.
+
+    What is large is made when it is first asked for and kept from then on: who only saves a bracket never holds its
+    radiance, and no more than a few exposures at a time.
 
     Attributes:
         photo: the photo as loaded.
         exposures: one (H, W, 3) array per EV, uint8 or uint16 like the photo, encoded for a screen.
         evs: stops relative to the photo, ascending.
-        radiance: (H, W, 3) float32, linear Rec. 709, >= 0, 1.0 = the photo's white.
-        invented: (H, W) float32 in [0, 1]: share of a pixel's light that the photo did not record.
         response: (256,) float32: linear light of each 8-bit code, 0 to 1, as assumed or estimated.
+
+    Args:
+        photo, exposures, evs, response: as above.
+        radiance: the array, or a function that makes it.
+        invented: likewise.
     """
 
-    photo: Photo
-    exposures: tuple[np.ndarray, ...]
-    evs: tuple[float, ...]
-    radiance: np.ndarray
-    invented: np.ndarray
-    response: np.ndarray
+    def __init__(
+        self,
+        photo: Photo,
+        exposures: Sequence[np.ndarray],
+        evs: Sequence[float],
+        radiance: np.ndarray | Callable[[], np.ndarray],
+        invented: np.ndarray | Callable[[], np.ndarray],
+        response: np.ndarray,
+    ):
+        self.photo = photo
+        self.exposures = exposures
+        self.evs = tuple(evs)
+        self.response = response
+        self._radiance, self._invented = radiance, invented
+
+    @classmethod
+    def of(cls, photo: Photo, evs: Sequence[float], light: StoredLight | RaisedLight) -> Self:
+        """A result whose exposures are drawn from light, but for the photo itself at EV 0."""
+
+        def draw(ev: float) -> np.ndarray:
+            return photo.pixels if ev == 0 else light.exposure(ev)
+
+        return cls(photo, Exposures(evs, draw), evs, light.radiance, light.invented, light.response)
+
+    def __repr__(self) -> str:
+        return f"Result({self.photo!r}, evs={self.evs})"
+
+    @cached_property
+    def radiance(self) -> np.ndarray:
+        """(H, W, 3) float32, linear Rec. 709, >= 0, 1.0 = the photo's white."""
+        return self._radiance() if callable(self._radiance) else self._radiance
+
+    @cached_property
+    def invented(self) -> np.ndarray:
+        """(H, W) float32 in [0, 1]: share of a pixel's light that the photo did not record."""
+        return self._invented() if callable(self._invented) else self._invented
 
     @property
     def captions(self) -> tuple[str, ...]:
         """One line per exposure, such as ``EV +2 · 4× more light``."""
-        return tuple(caption(ev, frame is not self.photo.pixels) for ev, frame in self.frames())
+        return tuple(
+            caption(ev, ev == 0 and self.exposures[k] is not self.photo.pixels) for k, ev in enumerate(self.evs)
+        )
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """(EV, exposure) pairs, dark to bright."""
@@ -87,7 +128,8 @@ class Result:
 
         Args:
             folder: where to; made if it is not there.
-            format: of the exposures: "png" (lossless), "jpg" or "tiff".
+            format: of the exposures: "png" (lossless), "jpg" or "tiff". The photo itself, where it came as a JPEG, goes
+                into its "jpg" without being compressed again.
             hdr: any of "exr", "hdr" and "ultrahdr".
             zip: put the exposures into one ``<stem>_bracket.zip`` instead of single files.
             keep_gps: let the files say where the photo was taken, where it says so itself.
@@ -103,20 +145,30 @@ class Result:
         check_hdr(hdr)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for ev, pixels in self.frames():
+
+        def write(index: int) -> Path:
+            ev = self.evs[index]
             path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            exif = image_io.bracket_exif(self.photo, ev, keep_gps=keep_gps)
-            if format == "png":
-                image_io.save_png(path, pixels, exif=exif)
-            elif format == "jpg":
-                image_io.save_jpeg(path, pixels, exif=exif)
-            else:
-                image_io.save_tiff(path, pixels, exif=exif)
-            written.append(path)
+            self._write_frame(path, format, index, image_io.bracket_exif(self.photo, ev, keep_gps=keep_gps))
+            return path
+
+        at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
+        written = each(write, range(len(self.evs)), workers=max(1, at_once))
         if zip:
             written = [_pack(folder / f"{self.photo.name}_bracket.zip", written)]
         return written + self.save_hdr(folder, hdr, keep_gps=keep_gps)
+
+    def _write_frame(self, path: Path, format: str, index: int, exif: bytes) -> None:
+        exposures = self.exposures
+        pixels = exposures.passing(index) if isinstance(exposures, Exposures) else exposures[index]
+        if format == "png":
+            image_io.save_png(path, pixels, exif=exif)
+        elif format == "tiff":
+            image_io.save_tiff(path, pixels, exif=exif)
+        elif pixels is self.photo.pixels:
+            image_io.save_photo_as_jpeg(path, self.photo, exif=exif)
+        else:
+            image_io.save_jpeg(path, pixels, exif=exif)
 
     def save_hdr(
         self,
@@ -174,6 +226,8 @@ class Pipeline:
             raise ValueError(f"model must be one of {', '.join(_NETWORKS)}, got {type(model).__name__}")
         self.device = _device(device)
         self.model = model.to(self.device).eval()
+        if not isinstance(model, EIN):  # which chooses for each of its layers
+            self.model.to(memory_format=torch.channels_last)
         self.model_name = name or type(model).__name__
         self.working_size = working_size
 
@@ -235,65 +289,106 @@ class Pipeline:
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str) -> Result:
         network: RadianceGenerator = self.model
-        srgb = to_tensor(photo)  # (1, 3, H, W)
+        fields = self._fields(photo, response)
+        if fields.gain.shape[-2:] == photo.pixels.shape[:2]:
+            lit = network.apply_fields(to_tensor(photo), fields)
+            invented = 1 - torch.exp2(-lit.log_gain[0].amax(0))
+            return Result.of(photo, evs, _stored(photo, fields.inverse_response[0], lit.radiance, invented))
+        # The residual was seen on averaged pixels, whose noise is not the photo's; without it, measured pixels are
+        # a table and the gain is all that has to be brought to the photo's size.
+        return Result.of(
+            photo,
+            evs,
+            RaisedLight(
+                photo,
+                fields.inverse_response[0].numpy(),
+                fields.gain[0].permute(1, 2, 0).numpy(),
+                lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
+            ),
+        )
+
+    def _fields(self, photo: Photo, response: str) -> LightFields:
+        """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU."""
+        network: RadianceGenerator = self.model
         size = _bounded(photo.height, photo.width, self.working_size)
-        seen = F.interpolate(srgb, size=size, mode="area") if size != (photo.height, photo.width) else srgb
-        fields = _flip_averaged(network, _padded(seen, network.size_multiple).to(self.device), size)
+        srgb = _padded(to_tensor(photo, size), network.size_multiple).to(self.device)
+        fields = _flip_averaged(network, srgb, size)
         if response == "srgb":
             fields = fields._replace(inverse_response=srgb_curve(self.device)[None])
-        fields = LightFields(*(field.cpu() for field in fields))
-        if size != (photo.height, photo.width):
-            # The residual was seen on averaged pixels, whose noise is not the photo's.
-            fields = fields._replace(residual=torch.zeros(1, 3, 1, 1))
-        radiance = np.empty((photo.height, photo.width, 3), np.float32)
-        invented = np.empty((photo.height, photo.width), np.float32)
-        for rows, gain, residual in _field_strips(fields, photo.height, photo.width):
-            part = srgb[:, :, rows]
-            lit = network.apply_fields(part, LightFields(fields.inverse_response, gain, residual))
-            radiance[rows] = lit.radiance[0].permute(1, 2, 0).numpy()
-            invented[rows] = 1 - torch.exp2(-lit.log_gain[0].amax(0)).numpy()
-        curve = fields.inverse_response[0].numpy()
-        return Result(photo, render(photo, radiance, evs, curve), evs, radiance, invented, curve)
+        return LightFields(*(field.cpu() for field in fields))
 
     @torch.inference_mode()
     def _run_ein(self, photo: Photo, evs: tuple[float, ...]) -> Result:
-        srgb = to_tensor(photo)
-        relative = self._tiled(srgb)
-        linear = srgb_to_linear(srgb)
-        trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
-        anchored = relative * match_exposure(relative, linear, trusted)
-        mask = clip_mask(srgb, 0.94, 0.995)
-        radiance = torch.lerp(linear, torch.maximum(anchored, linear), mask)  # (1, 3, H, W)
-        made_up = 1 - (linear / radiance.clamp(min=1e-6)).clamp(0, 1)
-        light = np.ascontiguousarray(radiance[0].permute(1, 2, 0).numpy())
-        invented = (made_up * mask)[0].amax(0).numpy()
-        curve = srgb_curve().numpy()
-        return Result(photo, render(photo, light, evs, curve), evs, light, invented, curve)
-
-    def _tiled(self, srgb: Tensor) -> Tensor:
-        network = self.model
-        return run_tiled(
-            network, srgb, multiple=network.size_multiple, minimum=network.minimum_size, device=self.device
-        )
+        light = torch.empty(photo.height, photo.width, 3)  # first as the network says, then anchored to the photo
+        for rows, relative in self._tiles(photo):
+            light[rows] = relative[0].permute(1, 2, 0)
+        scale = _anchor(photo, light)
+        invented = torch.empty(photo.height, photo.width)
+        for rows in strips(photo.height, photo.width):
+            srgb = _part_of(photo, rows)
+            relative = light[rows].permute(2, 0, 1)[None]
+            linear = srgb_to_linear(srgb)
+            mask = clip_mask(srgb, *_CLIPPED)
+            radiance = torch.lerp(linear, torch.maximum(relative * scale, linear), mask)  # (1, 3, rows, W)
+            made_up = 1 - (linear / radiance.clamp(min=1e-6)).clamp(0, 1)
+            invented[rows] = (made_up * mask)[0].amax(0)
+            light[rows] = radiance[0].permute(1, 2, 0)
+        return Result.of(photo, evs, StoredLight(photo, srgb_curve().numpy(), light.numpy(), invented.numpy()))
 
     @torch.inference_mode()
     def _run_bracket(self, photo: Photo, evs: tuple[float, ...]) -> Result:
-        srgb = to_tensor(photo)
-        frames = self._tiled(srgb)[0]  # (N, 3, H, W)
-        own = self.model.evs
-        light = np.ascontiguousarray(merge(frames, own).permute(1, 2, 0).numpy())
+        frames = {ev: np.empty_like(photo.pixels) for ev in self.model.evs if ev in evs}
+        others = tuple(ev for ev in evs if ev not in frames)
+        light: np.ndarray | None = None
+        if others or photo.height * photo.width <= _LIGHT_AT_ONCE:
+            light = np.empty((photo.height, photo.width, 3), np.float32)
+        self._paint(photo, frames, light)
         curve = srgb_curve().numpy()
-        peak = 255 if photo.bits == 8 else 65535
-        drawn = {
-            ev: np.ascontiguousarray((frame * peak).round().permute(1, 2, 0).numpy().astype(photo.pixels.dtype))
-            for ev, frame in zip(own, frames, strict=True)
-            if ev in evs
-        }
-        rest = tuple(ev for ev in evs if ev not in drawn)
-        drawn |= zip(rest, render(photo, light, rest, curve, keep_photo=False), strict=True)
-        # Every pixel of these frames was painted by the network; what counts is how far it left the photo.
-        clipped = clip_mask(srgb, 0.94, 0.995).amax(1)[0].numpy()
-        return Result(photo, tuple(drawn[ev] for ev in evs), evs, light, clipped, curve)
+        if light is not None:
+            frames |= zip(others, render(photo, light, others, curve, keep_photo=False), strict=True)
+        return Result(
+            photo,
+            tuple(frames[ev] for ev in evs),
+            evs,
+            partial(self._painted_light, photo) if light is None else light,
+            partial(_clipped_share, photo),
+            curve,
+        )
+
+    def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
+        """Run a BracketGenerator; fill those of its exposures that are asked for, and the light that they agree on."""
+        own = self.model.evs
+        peak = peak_of(photo)
+        # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
+        for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
+            for part in strips(rows.stop - rows.start, photo.width):
+                bracket = drawn[0, :, :, part]
+                there = slice(rows.start + part.start, rows.start + part.stop)
+                for ev, frame in frames.items():
+                    frame[there] = (bracket[own.index(ev)] * peak).round().permute(1, 2, 0).numpy()
+                if light is not None:
+                    light[there] = merge(bracket, own).permute(1, 2, 0).numpy()
+
+    @torch.inference_mode()
+    def _painted_light(self, photo: Photo) -> np.ndarray:
+        """The light alone, by another run of the network: of a large photo it would not fit beside the exposures."""
+        light = np.empty((photo.height, photo.width, 3), np.float32)
+        self._paint(photo, {}, light)
+        return light
+
+    def _tiles(self, photo: Photo, *, tile: int = 1024, overlap: int = 128) -> Iterator[tuple[slice, Tensor]]:
+        """What a network that works at the photo's own size says, in strips; see `hdrgan.tiling.tiled_strips`."""
+        network = self.model
+        return tiled_strips(
+            network,
+            torch.from_numpy(photo.pixels).permute(2, 0, 1)[None],
+            tile=tile,
+            overlap=overlap,
+            multiple=network.size_multiple,
+            minimum=network.minimum_size,
+            device=self.device,
+            half=_half_type(self.device),
+        )
 
 
 def check_hdr(kinds: Sequence[str]) -> None:
@@ -310,40 +405,6 @@ def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
     return stops
 
 
-def render(
-    photo: Photo, radiance: np.ndarray, evs: Sequence[float], inverse_response: np.ndarray, *, keep_photo: bool = True
-) -> tuple[np.ndarray, ...]:
-    """Draw exposures of radiance with a camera's curve.
-
-    Args:
-        photo: gives the number of bits, and itself at EV 0 unless ``keep_photo`` is off.
-        radiance: (H, W, 3) float32, 1.0 = white.
-        evs: stops.
-        inverse_response: (256,) as in `Result.response`.
-
-    Returns:
-        One (H, W, 3) uint8 or uint16 array per EV.
-    """
-    peak = 255 if photo.bits == 8 else 65535
-    codes = np.linspace(0, peak, len(inverse_response), dtype=np.float32)
-    # An even grid over the square root of light makes the curve a table; a search per pixel would be ten times slower.
-    grid = np.linspace(0, 1, 4096, dtype=np.float32)
-    table = np.interp(grid.astype(np.float64) ** 2, inverse_response, codes)
-    fine = np.append(table, table[-1]).astype(np.float32)
-    frames = [photo.pixels if keep_photo and ev == 0 else np.empty_like(photo.pixels) for ev in evs]
-    for top in range(0, radiance.shape[0], _STRIP):
-        root = np.sqrt(radiance[top : top + _STRIP])
-        for frame, ev in zip(frames, evs, strict=True):
-            if frame is photo.pixels:
-                continue
-            position = np.minimum(root * np.float32(2.0 ** (ev / 2)), 1) * np.float32(4095)
-            below = position.astype(np.int32)
-            position -= below
-            low = fine[below]
-            frame[top : top + _STRIP] = low + (fine[below + 1] - low) * position + np.float32(0.5)
-    return tuple(frames)
-
-
 def _flip_averaged(network: RadianceGenerator, srgb: Tensor, size: tuple[int, int]) -> LightFields:
     """Fields of the photo and of its mirror image, averaged: a free second opinion. Cropped to ``size``."""
     both = network.fields(torch.cat([srgb, srgb.flip(-1)]))
@@ -353,24 +414,37 @@ def _flip_averaged(network: RadianceGenerator, srgb: Tensor, size: tuple[int, in
     return LightFields(curve, gain[..., :height, :width], residual[..., :height, :width])
 
 
-def _field_strips(fields: LightFields, height: int, width: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Yield (rows, gain, residual) at the photo's size, a strip at a time, interpolated bilinearly."""
-    for top in range(0, height, _STRIP):
-        rows = slice(top, min(top + _STRIP, height))
-        yield rows, *(_resampled_rows(field, rows, height, width) for field in (fields.gain, fields.residual))
+def _stored(photo: Photo, response: Tensor, radiance: Tensor, invented: Tensor) -> StoredLight:
+    """Light in memory from tensors: radiance (1, 3, H, W), invented (H, W)."""
+    light = np.ascontiguousarray(radiance[0].permute(1, 2, 0).numpy())
+    return StoredLight(photo, response.numpy(), light, invented.numpy())
 
 
-def _resampled_rows(field: Tensor, rows: slice, height: int, width: int) -> Tensor:
-    """Rows of ``field`` (1, C, h, w) resized to (height, width) bilinearly, without making the other rows."""
-    h, w = field.shape[2:]
-    if (h, w) == (height, width):
-        return field[:, :, rows]
-    position = ((torch.arange(rows.start, rows.stop) + 0.5) * h / height - 0.5).clamp(0, h - 1)
-    below = position.floor().long().clamp(max=max(h - 2, 0))
-    fraction = (position - below).view(-1, 1)
-    above = (below + 1).clamp(max=h - 1)
-    blended = torch.lerp(field[:, :, below], field[:, :, above], fraction)  # (1, C, rows, w)
-    return F.interpolate(blended, size=(len(position), width), mode="bilinear", align_corners=False)
+def _anchor(photo: Photo, relative: Tensor) -> Tensor:
+    """The scale that brings EIN's relative radiance (H, W, 3) onto the photo's, by the pixels that did not clip."""
+    ratios = []
+    for rows in strips(photo.height, photo.width):
+        srgb = _part_of(photo, rows)
+        trusted = (srgb.amax(1) < 0.90) & (srgb.amin(1) > 0.05)
+        predicted = luminance(relative[rows].permute(2, 0, 1))
+        measured = luminance(srgb_to_linear(srgb)[0])
+        trusted = trusted & (predicted > 1e-6) & (measured > 1e-6)
+        ratios.append(torch.log(measured[trusted]) - torch.log(predicted[trusted]))
+    every = torch.cat(ratios)
+    return every.median().exp() if every.numel() else torch.ones(())
+
+
+def _clipped_share(photo: Photo) -> np.ndarray:
+    """Every pixel of a painted bracket is the network's; what counts as invented is what the photo had clipped."""
+    share = np.empty(photo.pixels.shape[:2], np.float32)
+    for rows in strips(photo.height, photo.width):
+        share[rows] = clip_mask(_part_of(photo, rows), *_CLIPPED).amax(1)[0].numpy()
+    return share
+
+
+def _part_of(photo: Photo, rows: slice) -> Tensor:
+    """Some rows of a photo as (1, 3, rows, W)."""
+    return to_tensor(Photo(photo.pixels[rows]))
 
 
 def _padded(srgb: Tensor, multiple: int) -> Tensor:
@@ -393,6 +467,13 @@ def _device(device: str | torch.device | None) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device} was asked for, but this machine or this build of torch has no CUDA")
     return chosen
+
+
+def _half_type(device: torch.device) -> torch.dtype | None:
+    """The half precision in which tiles run there; None where it would only cost accuracy."""
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 def _one_of(value: str, allowed: Sequence[str], what: str) -> None:

@@ -66,6 +66,7 @@ def tiled_strips(
     multiple: int = 1,
     minimum: int = 1,
     device: torch.device | str | None = None,
+    half: torch.dtype | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
     """Run a network over a photo and hand out the result in strips from top to bottom, each as soon as it is final.
 
@@ -78,6 +79,7 @@ def tiled_strips(
         multiple: height and width given to the network are multiples of this.
         minimum: and at least this.
         device: where the tiles are sent; None leaves them where the photo is.
+        half: torch.bfloat16 or torch.float16 to run convolutions in that precision (`torch.autocast`).
 
     Yields:
         (rows, strip): strip (1, …, rows, W) float32 on the CPU is the result for ``rows`` of the photo.
@@ -97,7 +99,9 @@ def tiled_strips(
         network = network.for_tiles(srgb)
 
     def run(top: int, left: int) -> Tensor:
-        output = network(_tile_of(srgb, top, left, down.tile, across.tile).to(device))
+        tile_there = _tile_of(srgb, top, left, down.tile, across.tile).to(device)
+        with torch.autocast(tile_there.device.type, dtype=half, enabled=half is not None):
+            output = network(tile_there)
         if output.shape[0] != 1 or output.shape[-2:] != (down.tile, across.tile):
             raise ValueError(f"network must keep {down.tile}x{across.tile}, but returned {tuple(output.shape)}")
         return output.to("cpu", torch.float32)
@@ -132,6 +136,7 @@ def run_tiled(
     multiple: int = 1,
     minimum: int = 1,
     device: torch.device | str | None = None,
+    half: torch.dtype | None = None,
 ) -> Tensor:
     """Run a network over a photo of any size, from 1 x 1; arguments and errors as in `tiled_strips`.
 
@@ -143,7 +148,7 @@ def run_tiled(
     """
     result: Tensor | None = None
     for rows, strip in tiled_strips(
-        network, srgb, tile=tile, overlap=overlap, multiple=multiple, minimum=minimum, device=device
+        network, srgb, tile=tile, overlap=overlap, multiple=multiple, minimum=minimum, device=device, half=half
     ):
         if strip.shape[-2] == srgb.shape[-2]:
             return strip

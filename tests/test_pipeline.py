@@ -98,7 +98,7 @@ def test_rendering_matches_the_formula_to_half_a_code():
 def test_a_large_photo_worked_on_in_strips_equals_the_whole(radiance, monkeypatch):
     pixels = picture(700, 90)
     whole = radiance(pixels)
-    monkeypatch.setattr("hdrgan.pipeline._STRIP", 37)
+    monkeypatch.setattr("hdrgan.rendering.STRIP_SAMPLES", 3 * 90 * 37)
     strips = radiance(pixels)
     for a, b in zip(whole.exposures, strips.exposures, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1

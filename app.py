@@ -39,7 +39,7 @@ os.environ["GRADIO_TEMP_DIR"] = os.path.join(
 import gradio as gr
 from starlette.middleware import Middleware
 
-from hdrgan import Photo, PhotoError, Pipeline, Result
+from hdrgan import Photo, PhotoError, Pipeline, Result, figures, viewer
 from hdrgan.guarded_decode import load_photo_guarded
 from hdrgan.image_io import PhotoLimits
 from hdrgan.pretrained import bundled_names
@@ -55,7 +55,6 @@ from hdrgan.serving import (
     sweep,
     trim_memory,
 )
-from hdrgan.tonemap import tone_map
 
 log = logging.getLogger("hdrgan.app")
 
@@ -71,9 +70,28 @@ MODELS = {
 EV_STEPS = [("−2 … +2", 1), ("−4 … +4", 2), ("−6 … +6", 3)]
 RESPONSES = [("Estimate it from the photo", "auto"), ("Assume sRGB", "srgb")]
 EXPORTS = {
-    "zip": ("Bracket", "Five full-size frames with their EV in EXIF, for merge software."),
-    "exr": ("OpenEXR", "Linear light in half floats, with what was invented marked."),
-    "hdr": ("Radiance HDR", "Linear light for 3D and older HDR software."),
+    "ultrahdr": (
+        "Ultra HDR",
+        "jpg",
+        "Your photo itself, with its light beside it. For phones and for sharing: bright screens show the light, all "
+        "others show the photo.",
+    ),
+    "zip": (
+        "Exposure bracket",
+        "zip",
+        "Five full-size PNG frames with their EV in EXIF. For merging in Lightroom, Photomatix, Hugin or enfuse.",
+    ),
+    "exr": (
+        "OpenEXR",
+        "exr",
+        "Linear light in half floats, with a channel that says what was invented. For Photoshop, Blender, darktable "
+        "and Nuke.",
+    ),
+    "hdr": (
+        "Radiance HDR",
+        "hdr",
+        "Linear light in the format that everything reads. For 3D worlds, game engines and older HDR software.",
+    ),
 }
 SHOWN_BY_BROWSERS = {"JPEG", "PNG", "WebP", "GIF", "BMP", "AVIF"}
 
@@ -144,8 +162,10 @@ EMPTY = """
 <span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>
 <p>Choose a photo, and its five exposures appear here, dark to bright.</p>
 """
-LIGHT = "<h2>The light</h2><p>Drag the line: the photo to its left, all of the light to its right.</p>"
-FILES = "<h2>The files</h2><p>In full size, made when you ask for them.</p>"
+LIGHT = """<h2>Light</h2>
+<p>Expose it anew: darker to look into the lights, brighter to look into the shadows.</p>"""
+NUMBERS = "<h2>Numbers</h2>"
+FILES = "<h2>Files</h2><p>In full size, made when you ask for them.</p>"
 FOOTER = """
 <p><strong>Blown highlights are invented.</strong> They are a plausible guess, not a record of what was there: not for
 measurement, not for evidence. Photos and results are deleted after about {minutes} minutes and go nowhere else.</p>
@@ -210,19 +230,58 @@ CSS = """
 #exposures .caption-label { position: static; max-width: none; width: 100%; border: 0; border-radius: 0; white-space:
     normal; padding: .55em .7em; font-size: var(--text-sm); color: var(--body-text-color); opacity: 1; }
 
-.export { align-items: center; gap: 16px; padding: 12px 0; border-top: var(--edge); }
-.export p { margin: 0; color: var(--body-text-color-subdued); font-size: var(--text-sm); }
+#light canvas { display: block; max-width: 100%; max-height: 70vh; margin: 0 auto; }
+.light-stage { background: #000; border-radius: var(--radius-lg); overflow: hidden; min-height: 120px; }
+.light-controls { display: flex; flex-wrap: wrap; gap: 10px 24px; margin-top: 12px; }
+.light-exposure { display: flex; align-items: center; gap: 12px; flex: 1 1 100%; }
+.light-exposure input { flex: 1; min-width: 80px; height: 24px; accent-color: var(--slider-color); }
+.light-exposure output { min-width: 4.5em; font-variant-numeric: tabular-nums; }
+.light-exposure button { border: var(--edge) !important; border-radius: var(--radius-md); padding: 4px 12px;
+    background: none; color: var(--body-text-color); font-size: var(--text-sm); font-weight: 400; }
+.light-switch { display: flex; align-items: center; gap: 8px; min-height: 28px; }
+.light-switch input { width: 18px; height: 18px; accent-color: var(--slider-color); }
+.light-controls :focus-visible { outline: 2px solid var(--slider-color); outline-offset: 2px; }
+.light-key { width: 1.4em; height: 1em; border-radius: 3px; background: repeating-linear-gradient(
+    135deg, #ff00be 0 4px, #b0569a 4px 8px); }
+.light-trouble { color: var(--error-text-color); }
+
+.numbers { display: grid; gap: 2px; margin: 0 0 12px; }
+.numbers div { display: flex; justify-content: space-between; gap: 12px; border-bottom: var(--edge); padding: 5px 0; }
+.numbers dt { color: var(--body-text-color-subdued); }
+.numbers dd { margin: 0; font-variant-numeric: tabular-nums; text-align: right; }
+#numbers h3 { font-size: .95rem; margin: 10px 0 4px; }
+#numbers .figure { display: block; width: 100%; height: auto; }
+.figure text { fill: var(--body-text-color-subdued); font-size: 14px; }
+.figure .axis, .figure .white { stroke: var(--body-text-color-subdued); stroke-width: 1; }
+.figure .white { stroke-dasharray: 3 3; }
+.figure .photo { fill: var(--figure-photo); }
+.figure .light { fill: var(--figure-light); fill-opacity: .15; stroke: var(--figure-light); stroke-width: 2.5; }
+.figure polyline { fill: none; stroke-width: 3; }
+.figure .curve { stroke: var(--figure-light); }
+.figure .plain { stroke: var(--body-text-color-subdued); stroke-dasharray: 7 6; stroke-width: 2; }
+.key { color: var(--body-text-color-subdued); font-size: var(--text-sm); margin: 4px 0 0; }
+.key i { display: inline-block; width: 1.2em; height: .8em; border-radius: 2px; margin: 0 .3em 0 .8em; }
+.key i:first-child { margin-left: 0; }
+.key .photo { background: var(--figure-photo); }
+.key .light, .key .curve { background: var(--figure-light); }
+.key .plain { height: 0; border-top: 2px dashed var(--body-text-color-subdued); vertical-align: middle; }
+.gradio-container { --figure-photo: #a1a1aa; --figure-light: #c2410c; }
+.dark .gradio-container, .gradio-container.dark { --figure-photo: #71717a; --figure-light: #fbbf24; }
+
+#files { align-items: stretch; }
+.export { gap: 10px; padding: 12px 0; border-top: var(--edge); justify-content: space-between; }
+.export p { margin: .3em 0 0; color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 .export h3 { margin: 0; font-size: 1rem; }
-.export button { flex: 0 0 112px; min-width: 112px; }
 #foot { border-top: var(--edge); margin-top: 12px; padding: 16px 0 0; font-size: var(--text-sm);
     color: var(--body-text-color-subdued); }
 
 @media (max-width: 640px) {
     #photo { height: 320px !important; }
-    #exposures .gallery-container:has(.preview) { height: min(80vh, 760px); }
-#exposures .gallery-container:has(.preview) .grid-wrap { display: none; }
-#exposures .preview::before { opacity: 1; background: var(--body-background-fill); }
-#exposures .grid-container { grid-template-columns: 1fr 1fr; }
+    #exposures .grid-container { grid-template-columns: 1fr 1fr; }
+    .light-exposure { flex-wrap: wrap; }
+    .light-exposure input { order: 1; flex: 1 1 100%; }
+    .light-exposure output { flex: 1; }
+    .figure text { font-size: 24px; }
     #exposures .gallery-item:nth-child(3) { grid-column: span 2; }
 }
 """
@@ -328,16 +387,22 @@ class Desk:
                 side = self.settings.preview_pixels
                 paths = save_frames(folder, result.photo.name, result.exposures, result.evs, side)
                 yield WAITING
-                before = save_view(folder / "photo.jpg", result.photo.pixels, side)
-                after = save_view(folder / "tone_mapped.jpg", tone_map(screen_radiance(result.radiance, side)), side)
+                light = folder / "light.bin"
+                light.write_bytes(
+                    viewer.pack_light(
+                        screen_radiance(result.radiance, viewer.MAX_SIDE),
+                        screen_radiance(result.invented[..., None], viewer.MAX_SIDE)[..., 0],
+                    )
+                )
                 yield (
                     summary_of(result, side),
                     [(str(path), caption) for path, caption in zip(paths, result.captions, strict=True)],
-                    (str(before), str(after)),
+                    str(light),
                     (upload, model, ev_step, response),
                     gr.Column(visible=True),
                     gr.HTML(visible=False),
                     gr.File(value=None, visible=False),
+                    numbers_of(result),
                 )
 
     def generate(
@@ -381,7 +446,8 @@ class Desk:
             model: the network, as for generate.
             ev_step: stops between two exposures of the bracket: 1, 2 or 3.
             response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
-            kind: "exr" or "hdr" is the linear radiance, where 1.0 is the photo's white; "zip" is the five exposures.
+            kind: "exr" or "hdr" is the linear radiance, where 1.0 is the photo's white; "ultrahdr" is the photo as a
+                JPEG with a gain map, for bright screens; "zip" is the five exposures.
 
         Returns:
             The file.
@@ -454,6 +520,26 @@ def summary_of(result: Result, preview_pixels: int) -> str:
     return f"<h2>Five exposures</h2><p role='status'>{' · '.join(parts)}</p>"
 
 
+def numbers_of(result: Result) -> str:
+    """What was measured of a result, as two drawings and a table: HTML."""
+    numbers = figures.measure(result.photo.pixels, result.radiance, result.invented, result.response, NOTABLE)
+    rows = (
+        ("Range of the photo", f"{numbers.photo_stops:.1f} stops"),
+        ("Range of the light", f"{numbers.light_stops:.1f} stops"),
+        ("Brightest light", f"{numbers.peak:.3g} × the photo’s white"),
+        ("Clipped in the photo", f"{100 * numbers.clipped:.2f} % of the pixels"),
+        ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
+    )
+    table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+    return (
+        f'<dl class="numbers">{table}</dl>'
+        f"<h3>How much light there is</h3>{figures.draw_histogram(numbers)}"
+        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p>'
+        f"<h3>How the camera turned light into pixels</h3>{figures.draw_response(result.response)}"
+        '<p class="key"><i class="curve"></i> as estimated <i class="plain"></i> sRGB</p>'
+    )
+
+
 def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = None) -> gr.Blocks:
     """Lay out the page and wire it; nothing is served yet.
 
@@ -523,24 +609,19 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
             with gr.Row():
                 with gr.Column(scale=3, min_width=320):
                     gr.HTML(LIGHT, padding=False)
-                    light = gr.ImageSlider(
-                        label="Photo and tone-mapped HDR",
-                        show_label=False,
-                        type="filepath",
-                        format="png",
-                        interactive=False,
-                        buttons=["fullscreen"],
-                        max_height=640,
-                        elem_id="light",
-                    )
+                    gr.HTML(viewer.MARKUP, js_on_load=viewer.script(NOTABLE), padding=False, elem_id="light")
+                    light = gr.File(visible=False)
                 with gr.Column(scale=2, min_width=320):
-                    gr.HTML(FILES, padding=False)
-                    savers = {}
-                    for kind, (name, purpose) in EXPORTS.items():
-                        with gr.Row(elem_classes="export"):
-                            gr.HTML(f"<h3>{name}</h3><p>{purpose}</p>", padding=False)
-                            savers[kind] = gr.Button(f"Save .{kind}", size="md", scale=0, elem_id=f"save-{kind}")
-                    ready = gr.File(label="Ready", visible=False, interactive=False, elem_id="ready")
+                    gr.HTML(NUMBERS, padding=False)
+                    numbers = gr.HTML(padding=False, elem_id="numbers")
+            gr.HTML(FILES, padding=False)
+            savers = {}
+            with gr.Row(elem_id="files"):
+                for kind, (name, suffix, purpose) in EXPORTS.items():
+                    with gr.Column(elem_classes="export", min_width=220):
+                        gr.HTML(f"<h3>{name}</h3><p>{purpose}</p>", padding=False)
+                        savers[kind] = gr.Button(f"Save .{suffix}", size="md", elem_id=f"save-{kind}")
+            ready = gr.File(label="Ready", visible=False, interactive=False, elem_id="ready")
 
         gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
 
@@ -549,14 +630,16 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 1}
         seen = [photo, upload, note]
         choice = [upload, model, ev_step, response]
-        outcome = [summary, gallery, light, shown, results, empty, ready]
+        outcome = [summary, gallery, light, shown, results, empty, ready, numbers]
         photo.upload(None, [photo], [upload], js=COPY, **quiet).then(desk.look, [upload], seen, **quiet)
         photo.clear(lambda: (None, ""), None, [upload, note], queue=False, **quiet)
-        develop.click(desk.develop, choice, outcome, **heavy, **quiet).success(None, js=REVEAL, **quiet)
+        finished = [develop.click(desk.develop, choice, outcome, **heavy, **quiet)]
         for path, example in examples.items():
-            example.click(lambda path=str(path): (path, path), None, [photo, upload], queue=False, **quiet).then(
-                desk.look, [upload], seen, **quiet
-            ).then(desk.develop, choice, outcome, **heavy, **quiet).success(None, js=REVEAL, **quiet)
+            chosen = example.click(lambda path=str(path): (path, path), None, [photo, upload], queue=False, **quiet)
+            looked = chosen.then(desk.look, [upload], seen, **quiet)
+            finished.append(looked.then(desk.develop, choice, outcome, **heavy, **quiet))
+        for event in finished:
+            event.success(None, [light], None, js=viewer.SHOW, **quiet).success(None, js=REVEAL, **quiet)
         for kind, saver in savers.items():
             saver.click(partial(desk.export_shown, kind), [shown], [ready], **heavy, **quiet).success(
                 None, [ready], None, js=DOWNLOAD, **quiet

@@ -42,7 +42,7 @@ def screen_pixels(pixels: np.ndarray, max_side: int) -> np.ndarray:
 
 
 def screen_radiance(radiance: np.ndarray, max_side: int) -> np.ndarray:
-    """Reduce radiance by averaging light, so that a small lamp keeps its energy: (H, W, 3) to (h, w, 3) float32."""
+    """Reduce radiance by averaging light, so that a small lamp keeps its energy: (H, W, C) to (h, w, C) float32."""
     height, width = fit(radiance.shape[0], radiance.shape[1], max_side)
     if (height, width) == radiance.shape[:2]:
         return radiance
@@ -50,7 +50,7 @@ def screen_radiance(radiance: np.ndarray, max_side: int) -> np.ndarray:
         Image.fromarray(np.ascontiguousarray(radiance[..., channel], dtype=np.float32)).resize(
             (width, height), Image.Resampling.BOX
         )
-        for channel in range(3)
+        for channel in range(radiance.shape[2])
     ]
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 

@@ -10,14 +10,18 @@ KNEE = 0.5
 """Linear level up to which the tone curve is the identity."""
 
 
-def _roll_off(white: float) -> float:
-    """The softness s with which the logarithmic shoulder leaves the knee at slope 1 and reaches 1 at ``white``."""
+def shoulder(white: float) -> tuple[float, float]:
+    """(softness, slope) of the shoulder `KNEE` + slope * log1p((light - `KNEE`) / softness).
+
+    It leaves the knee at slope 1 and reaches 1 at ``white``, which is above 1.
+    """
     low, high = 1e-6, 1e6
     for _ in range(100):
         middle = math.sqrt(low * high)
         slope = (1 - KNEE) / (middle * math.log1p((white - KNEE) / middle))
         low, high = (middle, high) if slope > 1 else (low, middle)
-    return math.sqrt(low * high)
+    softness = math.sqrt(low * high)
+    return softness, (1 - KNEE) / math.log1p((white - KNEE) / softness)
 
 
 def tone_map(radiance: np.ndarray, exposure: float = 0.0, white: float = 16.0) -> np.ndarray:
@@ -42,13 +46,12 @@ def tone_map(radiance: np.ndarray, exposure: float = 0.0, white: float = 16.0) -
         raise ValueError(f"white must be above 1, got {white}")
     if radiance.ndim != 3 or radiance.shape[2] != 3:
         raise ValueError(f"radiance must be (H, W, 3), got {radiance.shape}")
-    softness = _roll_off(white)
-    shoulder = (1 - KNEE) / math.log1p((white - KNEE) / softness)
+    softness, steepness = shoulder(white)
     shown = np.empty(radiance.shape, np.uint8)
     for top in range(0, radiance.shape[0], 256):  # strips bound the memory
         light = np.maximum(radiance[top : top + 256].astype(np.float32) * np.float32(2.0**exposure), 0)
         brightest = light.max(-1, keepdims=True)
-        above = KNEE + shoulder * np.log1p(np.maximum(brightest - KNEE, 0) / softness)
+        above = KNEE + steepness * np.log1p(np.maximum(brightest - KNEE, 0) / softness)
         level = np.where(brightest > KNEE, above, brightest)
         light *= np.minimum(level, 1) / np.maximum(brightest, 1e-8)
         encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)

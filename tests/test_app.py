@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 import socket
+import struct
 import time
 import zipfile
 from pathlib import Path
@@ -192,10 +193,12 @@ def test_previews_are_bounded_and_named_like_the_files(tmp_path):
     path = tmp_path / "wide.png"
     corners(100, 300).save(path)
     desk = desk_at(tmp_path / "cache", preview_pixels=150)
-    *_, (summary, gallery, light, shown, *_) = desk.develop(str(path), "fake", 2, "auto", silent)
+    *_, (summary, gallery, light, shown, *_, numbers) = desk.develop(str(path), "fake", 2, "auto", silent)
     assert [Path(file).name for file, _ in gallery] == [f"wide_ev{ev}.png" for ev in ("-4", "-2", "+0", "+2", "+4")]
     assert [caption.split(" · ")[0] for _, caption in gallery] == ["EV −4", "EV −2", "EV 0", "EV +2", "EV +4"]
-    assert {Image.open(file).size for file, _ in gallery} | {Image.open(file).size for file in light} == {(150, 50)}
+    assert {Image.open(file).size for file, _ in gallery} == {(150, 50)}
+    assert struct.unpack("<HH", Path(light).read_bytes()[:4]) == (300, 100)
+    assert "Range of the light" in numbers
     assert "300 × 100 pixels · shown at 150" in summary
     assert shown == (str(path), "fake", 2, "auto")
 
@@ -298,6 +301,13 @@ def test_generate_answers_five_files_with_the_photo_in_the_middle(client, tmp_pa
 def test_generate_takes_named_plain_arguments(client, photo):
     files = client.predict(photo=handle_file(photo), model="radiance", ev_step=1, response="srgb", api_name="/generate")
     assert [re.search(r"_ev([+-]\d)\.png$", file)[1] for file in files] == ["-2", "-1", "+0", "+1", "+2"]
+
+
+def test_export_answers_an_ultra_hdr_whose_picture_is_the_photo(client, photo):
+    file = client.predict(handle_file(photo), kind="ultrahdr", api_name="/export")
+    assert Path(file).name == "beach_ultrahdr.jpg"
+    shown = load_photo(file).pixels.astype(int)
+    assert np.abs(shown - load_photo(photo).pixels).mean() < 1
 
 
 @pytest.mark.parametrize("kind", ["exr", "hdr"])

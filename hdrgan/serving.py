@@ -361,6 +361,7 @@ class Workbench:
                     )
                 yield pulse
         finally:
+            piece.dropped_at = time.monotonic()
             piece.dropped.set()
         if piece.error is not None:
             raise piece.error
@@ -374,7 +375,7 @@ class Workbench:
                 self.check()
                 piece.result = piece.work()
             except _DroppedError:
-                log.info("work stopped: nobody waits for it")
+                log.info("work stopped %.2f s after nobody waited for it any more", time.monotonic() - piece.dropped_at)
             except BaseException as error:  # whoever waits for it says what it means
                 piece.error = error
             finally:
@@ -394,6 +395,7 @@ class _Piece:
         self.error: BaseException | None = None
         self.done = threading.Event()
         self.dropped = threading.Event()
+        self.dropped_at = 0.0
 
 
 # The folder of temporary files

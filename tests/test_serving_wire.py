@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import threading
@@ -407,3 +408,16 @@ def test_an_upload_that_breaks_off_is_swept_and_all_else_with_it(page):
     page.works()
     app.sweep(page.temporary, keep_s=600, now=time.time() + 610)
     assert not list(page.temporary.iterdir())
+
+
+# What is said of it
+
+
+def test_the_readme_lists_every_limit_with_its_default(root):
+    readme = (root / "README.md").read_text()
+    rows = dict(line.strip("| ").split(" | ")[:2] for line in readme.splitlines() if line.startswith("| `HDRGAN_"))
+    fields = {f"`HDRGAN_{field.name.upper()}`": field.default for field in dataclasses.fields(app.Settings)}
+    assert set(rows) == set(fields)
+    numbers = {name: str(int(default)) for name, default in fields.items() if not isinstance(default, str)}
+    assert {name: rows[name] for name in numbers} == numbers
+    assert app.Settings.from_env({name.strip("`"): default for name, default in numbers.items()}) == app.Settings()

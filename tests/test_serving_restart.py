@@ -1,0 +1,119 @@
+"""The page is killed in the middle of its work, and started again beside what it left behind."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+
+class Program:
+    """``python app.py`` in a process of its own: its address, and what it logs."""
+
+    def __init__(self, root: Path, temporary: Path) -> None:
+        environ = os.environ | {"TMPDIR": str(temporary), "HDRGAN_MODELS": "radiance", "HDRGAN_DEVICE": "cpu"}
+        environ |= {"GRADIO_SERVER_PORT": "7900", "GRADIO_NUM_PORTS": "99", "OMP_NUM_THREADS": "1"}
+        environ.pop("GRADIO_TEMP_DIR", None)
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=root,
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if "The page is at" in line:
+                break
+        else:
+            pytest.fail("app.py ended before it served the page:\n" + "".join(self.said))
+        threading.Thread(target=self.said.extend, args=(self.process.stderr,), daemon=True).start()
+        self.http = httpx.Client(base_url=re.search(r"http://\S+", self.said[-1])[0], timeout=60)
+
+    def upload(self, height: int, width: int) -> str:
+        file = io.BytesIO()
+        noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(noise).save(file, "JPEG", quality=95)
+        return self.http.post("gradio_api/upload", files={"files": ("beach.jpg", file.getvalue())}).json()[0]
+
+    def ask(self, path: str) -> str:
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "radiance", 2, "auto"]
+        event = self.http.post("gradio_api/call/generate", json={"data": data}).json()["event_id"]
+        return f"gradio_api/call/generate/{event}"
+
+    def end(self) -> None:
+        self.http.close()
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if fields[1] == str(pid) and fields[0] != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+def seen_within(seconds: float, look) -> object:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"nothing to be seen within {seconds} seconds")
+
+
+def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
+    first = Program(root, tmp_path)
+    try:
+        first.ask(first.upload(1600, 2400))
+        (half,) = seen_within(60, lambda: list(tmp_path.glob("hdrgan-*/answer-*/*"))[:1])
+        workers = children(first.process.pid)
+    finally:
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait(30)
+        first.http.close()
+    left = list(tmp_path.glob("hdrgan-*/answer-*/*"))
+    assert 0 < len(left) < 5, "it must have been killed before its last file was written"
+    (orphan,) = tmp_path.glob("hdrgan-*")
+
+    second = Program(root, tmp_path)
+    try:
+        seen_within(20, lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()])
+        assert not orphan.exists()
+        assert "left behind by a server that was killed" in "".join(second.said)
+        assert second.http.get("healthz").json() == {"status": "ok"}
+        assert second.http.get(f"gradio_api/file={half}").status_code == 403
+        answer = second.http.get(second.ask(second.upload(60, 80))).text
+        assert "event: complete" in answer
+        files = set(re.findall(r'"path": "([^"]+_ev[^"]+\.png)"', answer))
+        assert len(files) == 5
+        for file in files:
+            served = second.http.get(f"gradio_api/file={file}").content
+            assert Image.open(io.BytesIO(served)).convert("RGB").size == (80, 60)
+    finally:
+        second.end()
+    assert not list(tmp_path.iterdir()), "a stopped server leaves nothing behind"
+    log = "".join(first.said + second.said)
+    assert "Traceback" not in log
+    assert re.search(r"radiance: 80 × 60 pixels in \d+\.\d\d s", log)
+    assert re.search(r"POST /gradio_api/upload: 200 in \d+\.\d\d s, \d{4,} bytes in", log)
+    assert "beach" not in log, "the log never says whose photo or what it is called"

@@ -75,18 +75,24 @@ KeepGps = Annotated[bool, typer.Option("--keep-gps", help="Let the files say whe
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]
 
 
-@app.callback()
-def options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
-    """One photo in; five exposures and an HDR image out."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
-    if version:
+def print_version(asked: bool) -> None:
+    """Print the version and end, before a command is missed."""
+    if asked:
         from hdrgan import __version__
 
         typer.echo(f"hdrgan {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """One photo in; five exposures and an HDR image out."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
 
 
 @app.command(no_args_is_help=True)

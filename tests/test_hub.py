@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
-import time
 import tomllib
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ import torch
 from huggingface_hub import ModelCard
 from local_hub import Blob, LocalHub, front_matter, readme_errors
 from packaging.version import Version
+from page_server import clean_environment, fetch, page
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -211,7 +209,6 @@ pinned = Bracket.from_pretrained("tester/two", revision="v1").decoder[2].bias[0]
 latest = Bracket.from_pretrained("tester/two").decoder[2].bias[0].item()
 from huggingface_hub import snapshot_download
 snapshot = snapshot_download("tester/bracket")
-snapshot_download("tester/bracket", repo_type="space", local_dir=out / "space")
 same = Bracket.from_pretrained(snapshot)
 print(json.dumps({
     "pinned": pinned, "latest": latest, "snapshot": sorted(p.name for p in Path(snapshot).iterdir()),
@@ -264,7 +261,7 @@ def test_loading_over_http(published, folders, root, tmp_path):
 
     assert (seen["pinned"], seen["latest"]) == (1.0, 2.0)
     assert seen["snapshot"] == [".gitattributes", "README.md", "SHA256SUMS", "config.json", "model.safetensors"]
-    assert "gradio" in serves(out / "space").lower()
+    assert (home / "hub" / "models--tester--bracket").is_dir(), "downloads are kept where HF_HOME says"
 
     expected = {
         "wrong repo": "The Hub has no model tester/nothing, or it is private",
@@ -322,6 +319,44 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/scripts"))]
 
 
+def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
+    """`hdrgan push --space`, then what anybody does: `hf download` into an empty folder, and start the page there."""
+    PatchDiscriminator(width=8).save_pretrained(tmp_path / "critic")
+    with LocalHub() as local:
+        env = local.environment(tmp_path / "home", token=True) | {"PYTHONPATH": str(root), "NO_COLOR": "1"}
+
+        def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+            line = [sys.executable, *map(str, arguments)]
+            return subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+
+        pushed = command("-m", "hdrgan", "push", folders["bracket"], "tester/page", "--space", "--private")
+        assert pushed.stdout.split() == [f"{local.url}/tester/page", f"{local.url}/spaces/tester/page"], pushed.stderr
+        examples = {path.name for path in (root / "examples").glob("*.jpg")}
+        model = local.repos["model", "tester/page"].head.files
+        assert {f"samples/{name}" for name in examples} == {name for name in model if name.startswith("samples/")}
+        assert b"made by these weights](samples/sunset.jpg)" in model["README.md"].content
+        assert local.repos["space", "tester/page"].private
+
+        pushed = command("-m", "hdrgan", "push", tmp_path / "critic", "tester/critic")
+        assert pushed.stdout.split() == [f"{local.url}/tester/critic"], pushed.stderr
+        assert not [name for name in local.repos["model", "tester/critic"].head.files if "samples/" in name]
+        pushed = command("-m", "hdrgan", "push", tmp_path / "critic", "tester/other", "--space")
+        assert (pushed.returncode, pushed.stderr) == (
+            2,
+            "hdrgan: a Space needs a network that makes pictures, and PatchDiscriminator does not\n",
+        )
+
+        download = ("-m", "huggingface_hub.cli.hf", "download", "tester/page", "--local-dir")
+        assert command(*download, "model").returncode == 0
+        assert command(*download, "space", "--repo-type", "space").returncode == 0
+    network = BracketGenerator.from_pretrained(tmp_path / "model")
+    expected = outputs(BracketGenerator.from_pretrained(folders["bracket"]))["out"]
+    assert torch.equal(outputs(network)["out"], expected)
+    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment()) as address:
+        assert "gradio" in fetch(address).lower()
+        assert "/generate" in fetch(f"{address}gradio_api/info")
+
+
 def test_the_front_matter_of_the_project_is_that_of_a_space(root):
     text = hub.space_readme("user/name")
     assert readme_errors(text, "space") == []
@@ -344,30 +379,6 @@ def test_a_space_of_another_gradio_is_refused(tmp_path, monkeypatch):
     (tmp_path / "requirements.txt").write_text("gradio\n")
     with pytest.raises(ValueError, match="does not pin gradio"):
         hub.gradio_pin()
-
-
-def serves(folder: Path, seconds: float = 120) -> str:
-    """Start app.py in a folder, on its own, and return the page that it serves."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    keep = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HF_TOKEN")}
-    env = keep | {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
-    log = folder / "server.log"
-    with log.open("w") as output:
-        server = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=env, stdout=output, stderr=output)
-    try:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            assert server.poll() is None, log.read_text()
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
-                    return answer.read().decode()
-            except OSError:
-                time.sleep(0.3)
-        raise AssertionError(f"no answer in {seconds} s: {log.read_text()}")
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
 
 
 FAIL = """

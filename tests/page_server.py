@@ -1,0 +1,56 @@
+"""Start a page in a process of its own, as somebody who has only the folder or only the wheel would."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def page(command: list[str], folder: Path, env: Mapping[str, str], seconds: float = 120) -> Iterator[str]:
+    """Run a command in a folder until its page answers; yield the address, and stop it by its process id.
+
+    Args:
+        command: what starts the page.
+        folder: where it runs; takes ``server.log``.
+        env: its environment; the address is added.
+        seconds: how long to wait for the first answer.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env = {**env, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
+    address = f"http://127.0.0.1:{port}/"
+    log = folder / "server.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(command, cwd=folder, env=env, stdout=output, stderr=output)
+    try:
+        end = time.monotonic() + seconds
+        while True:
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < end, f"no answer in {seconds} s: {log.read_text()}"
+            try:
+                fetch(address)
+                break
+            except OSError:
+                time.sleep(0.3)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def fetch(address: str) -> str:
+    """What a GET of the address answers."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without anything that leads to the checkout or to somebody's account."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HF_TOKEN", "HF_ENDPOINT")}

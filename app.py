@@ -122,7 +122,7 @@ class Settings:
     preview_pixels: int = 2048  # longest side of what the page shows; downloads are full size
     queue: int = 16  # visitors who may wait; the next one is told that the page is busy
     connections: int = 256  # at a time; every open page holds one or two
-    sessions: int = 1000  # pages whose last result is remembered for their downloads
+    sessions: int = 200  # pages whose last result is remembered for their downloads
     threads: int = 16  # of the server
     keep_minutes: int = 10  # how long uploads and results stay on disk
     mcp: bool = True  # offer the page's functions to language models as MCP tools
@@ -269,6 +269,7 @@ CSS = """
 .dark .gradio-container, .gradio-container.dark { --figure-photo: #71717a; --figure-light: #fbbf24; }
 
 #files { align-items: stretch; }
+#ready a { color: var(--body-text-color); text-decoration: underline; }
 .export { gap: 10px; padding: 12px 0; border-top: var(--edge); justify-content: space-between; }
 .export p { margin: .3em 0 0; color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 .export h3 { margin: 0; font-size: 1rem; }

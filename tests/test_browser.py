@@ -14,13 +14,18 @@ import threading
 import zipfile
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from hdrgan import load_photo
 from hdrgan.hdr_io import load_radiance
+from hdrgan.radiometry import linear_to_srgb
+from hdrgan.tonemap import tone_map
 
 pytestmark = pytest.mark.browser
 
@@ -185,6 +190,10 @@ def test_a_photo_becomes_five_upright_captioned_exposures_and_files(page, photo,
         assert sorted(archive.namelist()) == sorted(FILES)
         with archive.open("porch_ev-2.png") as file:
             assert Image.open(file).size == (320, 480)
+    bright = download(page, "Save .jpg", tmp_path)
+    assert bright.name == "porch_ultrahdr.jpg"
+    assert imagecodecs.ultrahdr_decode(bright.read_bytes())[..., :3].max() > 1
+    assert decoded_by_the_browser(page, bright) == [320, 480]
     for kind in ("exr", "hdr"):
         path = download(page, f"Save .{kind}", tmp_path)
         assert path.name == f"porch.{kind}"
@@ -192,6 +201,128 @@ def test_a_photo_becomes_five_upright_captioned_exposures_and_files(page, photo,
         assert light.shape == (480, 320, 3)
         assert light.max() > 1, "what was clipped must have got more light than white"
     expect(page.locator("#ready a")).to_have_attribute("href", re.compile(r"/porch\.hdr$"))
+
+
+def decoded_by_the_browser(page: Page, path: Path) -> list[int]:
+    """Width and height of a picture file as Chromium decodes it."""
+    return page.evaluate(
+        """async (bytes) => {
+            const picture = await createImageBitmap(new Blob([new Uint8Array(bytes)], { type: "image/jpeg" }));
+            return [picture.width, picture.height];
+        }""",
+        list(path.read_bytes()),
+    )
+
+
+def canvas(page: Page, state: str) -> np.ndarray:
+    """Pixels of the light view once it shows ``state``: EV, whether it is tone mapped, whether it is marked."""
+    expect(page.locator("#light-canvas")).to_have_attribute("data-drawn", state)
+    pixels = page.evaluate(
+        """() => {
+            const canvas = document.getElementById("light-canvas");
+            const { width, height } = canvas;
+            return [width, height, [...canvas.getContext("2d").getImageData(0, 0, width, height).data]];
+        }"""
+    )
+    return np.array(pixels[2], np.uint8).reshape(pixels[1], pixels[0], 4)[..., :3]
+
+
+def test_the_light_is_exposed_in_the_browser_with_the_keyboard_alone(page, photo, tmp_path):
+    choose(page, photo)
+    make(page)
+    radiance = load_radiance(download(page, "Save .exr", tmp_path))
+    first = canvas(page, "0 true false")
+    assert np.abs(first.astype(int) - tone_map(radiance)).max() <= 2
+
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    slider = page.get_by_role("slider", name="Exposure")
+    slider.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+    darker = canvas(page, "-2 true false")
+    assert np.abs(darker.astype(int) - tone_map(radiance, -2)).max() <= 2
+    assert slider.get_attribute("aria-valuetext") == "EV −2"
+    page.keyboard.press("Home")
+    assert canvas(page, "-6 true false").mean() < darker.mean() < first.mean()
+    page.keyboard.press("End")
+    assert canvas(page, "6 true false").mean() > first.mean()
+    page.get_by_role("button", name="Reset").press("Enter")
+    assert np.array_equal(canvas(page, "0 true false"), first)
+
+    page.get_by_role("switch", name="Fit all of the light").press("Space")
+    clipped = canvas(page, "0 false false")
+    plain = linear_to_srgb(torch.from_numpy(radiance)).numpy() * 255
+    assert np.abs(clipped - plain).max() <= 2
+    assert np.abs(clipped.astype(int) - load_photo(photo).pixels).mean() < 2, "clipped at EV 0 it is nearly the photo"
+
+    page.get_by_role("switch", name="Mark invented light").press("Space")
+    marked = (canvas(page, "0 false true") != clipped).any(-1)
+    assert marked[60:100, 40:80].all(), "the middle of the lamp was clipped"
+    assert not marked[-80:, -80:].any(), "the far corner was not"
+    assert not asked, "moving the exposure must not ask the server for anything"
+
+
+def test_the_numbers_are_of_this_photo(page, photo, tmp_path):
+    choose(page, photo)
+    make(page)
+    numbers = page.locator("#numbers")
+    before, after = (
+        float(re.search(rf"{name}\s+([\d.]+) stops", numbers.inner_text())[1])
+        for name in ("Range of the photo", "Range of the light")
+    )
+    assert before < after
+    expect(page.get_by_role("img", name=re.compile("Histogram of light.*stops"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("Tone curve of the camera"))).to_be_visible()
+
+    dim = tmp_path / "dim.png"
+    Image.fromarray((load_photo(photo).pixels * 0.7).astype(np.uint8)).save(dim)
+    choose(page, dim)
+    make(page)
+    expect(numbers).to_contain_text("Notably invented\n0.00 %", use_inner_text=True)
+    canvas(page, "0 true false")
+    page.get_by_role("switch", name="Mark invented light").press("Space")
+    plain = np.abs(
+        canvas(page, "0 true true").astype(int) - tone_map(load_radiance(download(page, "Save .exr", tmp_path)))
+    )
+    assert plain.max() <= 2, "nothing is marked where nothing was invented"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_barrier(browser, address, photo, tmp_path, scheme):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(SLOW)
+    page.goto(address)
+    expect(page.get_by_role("button", name="Make five exposures")).to_be_visible()
+    found = {"empty": barriers(page)}
+    page.get_by_role("button", name="Advanced").click()
+    choose(page, photo)
+    make(page)
+    canvas(page, "0 true false")
+    download(page, "Save .jpg", tmp_path)
+    found["results"] = barriers(page)
+    page.locator("#exposures .thumbnail-lg").first.click()
+    expect(page.locator("#exposures .preview")).to_be_visible()
+    found["one exposure large"] = barriers(page)
+    fake = tmp_path / "holiday.jpg"
+    fake.write_text("Dear diary")
+    page.reload()
+    page.get_by_test_id("file-upload").set_input_files(fake)
+    expect(page.get_by_role("alert").filter(has_text="can’t be used")).to_be_visible()
+    found["refused"] = barriers(page)
+    context.close()
+    assert found == dict.fromkeys(found, [])
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core calls serious or critical, with the first place of each."""
+    violations = Axe().run(page).response["violations"]
+    return [
+        f"{found['id']} ({len(found['nodes'])}): {found['nodes'][0]['html'][:200]}"
+        for found in violations
+        if found["impact"] in ("serious", "critical")
+    ]
 
 
 def test_the_model_and_the_step_can_be_switched(page, photo):

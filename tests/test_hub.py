@@ -469,6 +469,56 @@ def test_a_card_counts_peers_and_marks_its_own_row(folders):
     assert "{%" not in text
 
 
+def test_a_card_calls_a_validation_a_validation(folders):
+    evaluation = evaluation_of(folders["radiance"])
+    text = hub.render_card(folders["radiance"], evaluation)
+    assert "Measured with `hdrgan evaluate`" in text
+    assert "A **validation, not a test**" not in text
+    text = hub.render_card(folders["radiance"], evaluation | {"measured_by": "train_accelerate.py"})
+    assert "A **validation, not a test**: measured by `train_accelerate.py`" in text
+    assert "Measured with" not in text
+
+
+@pytest.mark.parametrize(
+    ("training", "cost"),
+    [
+        ({"seconds": 90, "hardware": "1 x cpu"}, "took 90 seconds on 1 x cpu. The energy was not metered"),
+        ({"seconds": 600}, "took 10 minutes. The energy was not metered"),
+        (
+            {"seconds": 90_000, "hardware": "1 x cuda", "energy_kwh": 7.5},
+            "took 25.0 hours on 1 x cuda. Metered energy: 7.50",
+        ),
+        ({"hardware": "two cores"}, "were trained on two cores; for how long was not recorded. The energy was not"),
+        ({"steps": 5}, "says neither on which machine, nor for how long, nor with how much energy"),
+        ({}, "says neither on which machine, nor for how long, nor with how much energy"),
+    ],
+)
+def test_the_cost_of_training_is_what_the_weights_say(training, cost):
+    network = PatchDiscriminator(width=8)
+    network.training_summary = training
+    text = hub.render_card(network)
+    assert cost in text
+    assert "| hardware" not in text
+
+
+@pytest.mark.parametrize("name", ["radiance", "bracket"])
+def test_bundled_weights_bring_the_figures_of_the_benchmark(name, root, monkeypatch):
+    benchmark = report.read_report(root / "benchmarks" / "yardstick.json")
+    (measured,) = [system for system in benchmark["systems"] if system["name"] == name]
+    card = ModelCard(hub.render_card(name, repo_id=f"user/{name}"))
+    assert readme_errors(str(card), "model") == []
+    on_card = {(result.dataset_config, result.metric_name): result.metric_value for result in card.data.eval_results}
+    for condition, figures in measured["conditions"].items():
+        assert on_card[condition, "PU21-PSNR (dB)"] == figures["pu21"]
+        for ev, value in figures["bracket_psnr"].items():
+            assert on_card[condition, f"PSNR EV {ev} (dB)"] == value
+    # Of other weights it says nothing, and an installation may lack it.
+    monkeypatch.setattr(hub, "read_report", lambda path: benchmark | {"systems": benchmark["systems"][:1]})
+    assert "have not been evaluated" in hub.render_card(name)
+    monkeypatch.setattr(hub, "_BENCHMARK", "nothing.json")
+    assert "have not been evaluated" in hub.render_card(name)
+
+
 def test_foreign_networks_are_not_published(tmp_path):
     PatchDiscriminator(width=8).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

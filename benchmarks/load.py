@@ -1,7 +1,7 @@
 """What the page does in a crowd: ``python -m benchmarks.load``, about ten minutes on two cores.
 
-It serves the page with its default limits, but photos kept for three minutes, on two processor cores of this machine, and
-visits it over the loopback: users with photos all at once, then one after the other until the memory can be judged,
+It serves the page with its default limits, but photos kept for three minutes, on two processor cores of this machine,
+and visits it over the loopback: users with photos all at once, then one after the other until the memory can be judged,
 uploads that break off, visitors who leave in the middle of the work. It prints what came out, and ends with status 1 if
 anything is not as it should be. The visitors run on the same cores as the page, so its times are those of a machine
 that is busier than it looks.

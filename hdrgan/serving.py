@@ -76,6 +76,7 @@ class _Exchange:
     taken: int = 0
     given: int = 0
     status: int = 0
+    broken_off: bool = False
 
 
 class Guard:
@@ -126,6 +127,9 @@ class Guard:
         except _RefusalError as refusal:
             if not exchange.status:
                 await _answer(self._noting(send, exchange, scope), refusal.status, {"detail": refusal.detail})
+        except Exception:
+            if exchange.status or not exchange.broken_off:  # who hangs up while uploading is no fault to trace back
+                raise
         finally:
             self._open -= 1
             _report(scope, exchange)
@@ -243,7 +247,8 @@ def _bounded(receive: Receive, most: int, seconds: float, exchange: _Exchange) -
         exchange.taken += len(message.get("body", b""))
         if exchange.taken > most:
             raise _RefusalError(413, _too_large(most))
-        arrived = message["type"] != "http.request" or not message.get("more_body", False)
+        exchange.broken_off = message["type"] == "http.disconnect"
+        arrived = exchange.broken_off or not message.get("more_body", False)
         return message
 
     return bounded

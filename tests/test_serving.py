@@ -130,6 +130,34 @@ def test_more_visitors_than_it_takes_are_told_so_and_health_still_answers(tmp_pa
     assert asyncio.run(crowd()) == [200, 200, 200, 200, 503, 200]
 
 
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_who_hangs_up_while_uploading_is_no_fault_of_the_server(tmp_path, hangs_up):
+    async def application(scope, receive, send):
+        while (await receive())["type"] == "http.request":
+            if not hangs_up:
+                break
+        raise RuntimeError("the form has no end")
+
+    async def exchange() -> None:
+        news = [{"type": "http.request", "body": b"--x", "more_body": True}, {"type": "http.disconnect"}]
+        scope = {"type": "http", "method": "POST", "path": UPLOAD, "headers": []}
+        line = iter(news)
+
+        async def receive():
+            return next(line)
+
+        async def send(message):
+            raise AssertionError("nobody listens")
+
+        await guarded(application, tmp_path)(scope, receive, send)
+
+    if hangs_up:
+        asyncio.run(exchange())
+    else:
+        with pytest.raises(RuntimeError, match="no end"):
+            asyncio.run(exchange())
+
+
 # Addresses
 
 

@@ -159,43 +159,37 @@ def to_tensor(photo: Photo, size: tuple[int, int] | None = None) -> torch.Tensor
     """
     import torch
 
+    peak = int(np.iinfo(photo.pixels.dtype).max)
     if size is not None and size != photo.pixels.shape[:2]:
-        return torch.from_numpy(_averaged(photo.pixels, size)).permute(2, 0, 1)[None]  # (1, 3, h, w)
-    if photo.pixels.dtype == np.uint8:
+        sums, rows = _row_sums(photo.pixels, size[0])
+        columns = torch.from_numpy(sums).permute(2, 0, 1)[None]  # (1, 3, h, W)
+        means = torch.nn.functional.adaptive_avg_pool2d(columns, size)
+        return means.div_(torch.from_numpy(rows * np.float32(peak)).view(-1, 1))
+    if peak == 255:
         pixels = torch.from_numpy(photo.pixels)
         return pixels.permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, H, W)
     scaled = photo.pixels * np.float32(1 / 65535)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None]  # (1, 3, H, W)
 
 
-def _averaged(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Mean of the codes under each pixel of a smaller picture: (H, W, 3) integers to (h, w, 3) float32 in [0, 1].
+def _row_sums(pixels: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows under each row of a lower picture, added up, and how many they are: (h, W, 3) and (h,) float32.
 
-    The windows are those of torch's adaptive average pooling. The sums are whole numbers, so that the means are exact.
+    The windows are those of torch's adaptive average pooling, which does the rest; but it would want the whole photo
+    in float first.
     """
-    height, width = size
-    top, bottom = _windows(pixels.shape[0], height)
-    left, right = _windows(pixels.shape[1], width)
-    peak = int(np.iinfo(pixels.dtype).max)
+    row = np.arange(height)
+    top, bottom = row * len(pixels) // height, -(-(row + 1) * len(pixels) // height)
     # Narrow sums are added several times faster than wide ones.
-    column_sum = np.min_scalar_type(peak * int((bottom - top).max()))
-    means = np.empty((height, width, 3), np.float32)
+    narrow = np.min_scalar_type(int(np.iinfo(pixels.dtype).max) * int((bottom - top).max()))
+    sums = np.empty((height, *pixels.shape[1:]), np.float32)
 
-    def average(row: int) -> None:
-        columns = pixels[top[row] : bottom[row]].sum(0, dtype=column_sum)  # (W, 3)
-        running = np.zeros((len(columns) + 1, 3), np.int64)
-        np.cumsum(columns, 0, out=running[1:])
-        samples = (right - left) * (bottom[row] - top[row]) * peak
-        means[row] = (running[right] - running[left]) / samples[:, None]
+    def add(part: range) -> None:
+        for k in part:
+            sums[k] = pixels[top[k] : bottom[k]].sum(0, dtype=narrow)
 
-    each(average, range(height))
-    return means
-
-
-def _windows(large: int, small: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of ``small`` pixels begins and ends among ``large`` ones; neighbours share those that they cut."""
-    k = np.arange(small)
-    return k * large // small, -(-(k + 1) * large // small)
+    each(add, [range(start, min(start + 16, height)) for start in range(0, height, 16)])
+    return sums, (bottom - top).astype(np.float32)
 
 
 # Reading

@@ -226,7 +226,7 @@ class Pipeline:
             raise ValueError(f"model must be one of {', '.join(_NETWORKS)}, got {type(model).__name__}")
         self.device = _device(device)
         self.model = model.to(self.device).eval()
-        if not isinstance(model, EIN):  # which chooses for each of its layers
+        if isinstance(model, BracketGenerator):  # the others choose for each of their layers
             self.model.to(memory_format=torch.channels_last)
         self.model_name = name or type(model).__name__
         self.working_size = working_size
@@ -311,8 +311,8 @@ class Pipeline:
         """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU."""
         network: RadianceGenerator = self.model
         size = _bounded(photo.height, photo.width, self.working_size)
-        srgb = _padded(to_tensor(photo, size), network.size_multiple).to(self.device)
-        fields = _flip_averaged(network, srgb, size)
+        srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
+        fields = _flip_averaged(network, srgb, size, residual=size == photo.pixels.shape[:2])
         if response == "srgb":
             fields = fields._replace(inverse_response=srgb_curve(self.device)[None])
         return LightFields(*(field.cpu() for field in fields))
@@ -405,13 +405,15 @@ def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
     return stops
 
 
-def _flip_averaged(network: RadianceGenerator, srgb: Tensor, size: tuple[int, int]) -> LightFields:
-    """Fields of the photo and of its mirror image, averaged: a free second opinion. Cropped to ``size``."""
-    both = network.fields(torch.cat([srgb, srgb.flip(-1)]))
-    gain, residual = ((field[:1] + field[1:].flip(-1)) / 2 for field in (both.gain, both.residual))
-    curve = both.inverse_response.mean(0, keepdim=True)
+def _flip_averaged(network: RadianceGenerator, srgb: Tensor, size: tuple[int, int], *, residual: bool) -> LightFields:
+    """Fields of the photo and of its mirror image, averaged: a second opinion. Cropped to ``size``."""
     height, width = size
-    return LightFields(curve, gain[..., :height, :width], residual[..., :height, :width])
+    one, other = (network.fields(view, residual=residual) for view in (srgb, srgb.flip(-1)))
+    return LightFields(
+        (one.inverse_response + other.inverse_response) / 2,
+        ((one.gain + other.gain.flip(-1)) / 2)[..., :height, :width],
+        ((one.residual + other.residual.flip(-1)) / 2)[..., :height, :width],
+    )
 
 
 def _stored(photo: Photo, response: Tensor, radiance: Tensor, invented: Tensor) -> StoredLight:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 FLOORS = {
-    0: ["radiometry", "image_io", "hdr_io", "pretrained", "codecs", "guarded_decode", "parallel"],
+    0: ["radiometry", "image_io", "hdr_io", "pretrained", "codecs", "guarded_decode", "parallel", "convolution"],
     1: ["models", "bracket", "tonemap", "tiling", "gain_map", "preview", "figures", "serving", "rendering"],
     2: ["viewer", "data", "losses", "ein_loss", "metrics", "report", "checkpoints"],
     3: ["pipeline", "evaluation", "validation", "hub", "convert"],

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.convolution import convolve
 from hdrgan.pretrained import PretrainedModel
 from hdrgan.radiometry import CURVE_SAMPLES, LUMA_WEIGHTS, decode, srgb_curve
 
@@ -103,7 +104,7 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu_(self.conv2(F.relu_(self.conv1(x))))
+        return F.relu_(convolve(self.conv2, F.relu_(convolve(self.conv1, x))))
 
 
 class RadianceGenerator(
@@ -193,11 +194,12 @@ class RadianceGenerator(
         # The rounding of a cumulative sum must not leave white at 0.9999.
         return torch.cat([torch.zeros_like(curve[:, :1]), curve[:, :-1], torch.ones_like(curve[:, :1])], 1).clamp(0, 1)
 
-    def fields(self, srgb: Tensor) -> LightFields:
+    def fields(self, srgb: Tensor, *, residual: bool = True) -> LightFields:
         """Run the deep part at the size of its input.
 
         Args:
             srgb: (B, 3, H, W) encoded in [0, 1]; H and W multiples of `size_multiple`.
+            residual: whether the correction is wanted; without, it is nought.
 
         Returns:
             Response, gain in stops and residual at (H, W).
@@ -214,7 +216,8 @@ class RadianceGenerator(
         with torch.autocast(srgb.device.type, enabled=False):  # half precision would blur what it looks for
             statistics = photo_statistics(srgb.detach().float(), self.statistics_bins)
         clipped = clip_mask(srgb, self.clip_start, self.clip_end)
-        x = self.stem(F.pixel_unshuffle(torch.cat([srgb - 0.5, clipped], 1), self.patch))  # (B, C, H/p, W/p)
+        patches = F.pixel_unshuffle(torch.cat([srgb - 0.5, clipped], 1), self.patch)
+        x = convolve(self.stem, patches)  # (B, C, H/p, W/p)
         skips = []
         for level, block in enumerate(self.encoder):
             x = block(F.avg_pool2d(x, 2) if level else x)
@@ -223,11 +226,12 @@ class RadianceGenerator(
         x = skips[-1] + self.global_out(context)[:, :, None, None]
         for level in reversed(range(len(self.decoder))):
             x = self.decoder[level](torch.cat([skips[level], F.interpolate(x, scale_factor=2.0, mode="nearest")], 1))
-        gain, residual = F.pixel_shuffle(self.head(x), self.patch).float().chunk(2, 1)  # each (B, 3, H, W)
+        drawn = convolve(self.head, x, None if residual else 3 * self.patch**2)
+        drawn = F.pixel_shuffle(drawn, self.patch).float()  # (B, 6 or 3, H, W)
         return LightFields(
             self.inverse_response(self.response(context).float()),
-            self.max_stops * torch.sigmoid(gain - 2),
-            self.max_residual * torch.tanh(residual),
+            self.max_stops * torch.sigmoid(drawn[:, :3] - 2),
+            self.max_residual * torch.tanh(drawn[:, 3:]) if residual else torch.zeros_like(drawn),
         )
 
     def apply_fields(self, srgb: Tensor, fields: LightFields) -> RadianceOutput:

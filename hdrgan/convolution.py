@@ -1,0 +1,42 @@
+"""3 x 3 convolutions at the speed that the processor has: Winograd's where it is quicker than direct summation."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_LEAST_CHANNELS = 32 * 32  # inputs times outputs
+_LEAST_SIDE = 24  # below, the tiles of the transform are mostly border
+
+
+def convolve(conv: nn.Conv2d, x: Tensor, outputs: int | None = None) -> Tensor:
+    """``conv(x)`` for a 3 x 3 convolution with one pixel of zeros around, or only its first ``outputs`` channels.
+
+    Where nothing is learned, float32 on a CPU goes through NNPACK's Winograd transform: 1.2 to 1.7 times as fast at the
+    sizes of a RadianceGenerator, for one of seven decimal digits.
+    """
+    weight = conv.weight if outputs is None else conv.weight[:outputs]
+    bias = conv.bias if outputs is None or conv.bias is None else conv.bias[:outputs]
+    if not _transformable(x, weight):
+        return F.conv2d(x, weight, bias, padding=1)
+    results = [
+        cast(Tensor, torch._nnpack_spatial_convolution(one.contiguous(), weight, bias, 1)) for one in torch.split(x, 1)
+    ]
+    return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def _transformable(x: Tensor, weight: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and weight.shape[0] * weight.shape[1] >= _LEAST_CHANNELS
+        and min(x.shape[-2:]) >= _LEAST_SIDE
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # public, but torch types it not
+        and torch._nnpack_available()  # which also makes it ready
+    )

@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +33,7 @@ from hdrgan.pretrained import (
     WEIGHTS_NAME,
     PretrainedError,
     PretrainedModel,
+    bundled_names,
     locate,
     project_file,
     read_config,
@@ -137,7 +138,8 @@ def push(
         files |= {path: content for path, _, content in pictures}
         parts = [_Part("model", files, (f"{SAMPLES_FOLDER}/",))]
         if space:
-            parts.append(_Part("space", _space_files(network, folder, repo_id), ("hdrgan/", "examples/")))
+            space_files = _space_files(network, folder, repo_id)
+            parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables=_space_variables(network)))
         api = HfApi(token=token, library_name="hdrgan", library_version=hdrgan.__version__)
         return _publish(api, repo_id, parts, private, message or f"Publish {type(network).__name__}")
 
@@ -402,13 +404,23 @@ def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[s
     return files
 
 
+def _space_variables(network: PretrainedModel) -> dict[str, str]:
+    """Settings of the page: the network that is published comes first, and so is the one preselected."""
+    own = _BUNDLED_AS[type(network).__name__]
+    return {"HDRGAN_MODELS": ",".join([own, *(name for name in bundled_names() if name != own)])}
+
+
 @dataclass
 class _Part:
-    """One repository's share of a push: its files, and the folders in which older files are taken away."""
+    """One repository's share of a push: its files, and the folders in which older files are taken away.
+
+    A Space's variables are set when it is made; those of one that is there already are its owner's.
+    """
 
     kind: str
     files: Mapping[str, Path | bytes]
     tidied: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
     head: str | None = None
     made: bool = False
     committed: bool = False
@@ -456,9 +468,12 @@ def _content(source: Path | bytes) -> bytes | str:
 
 
 def _open_repository(api: HfApi, repo_id: str, part: _Part, private: bool) -> None:
-    sdk = "gradio" if part.kind == "space" else None
+    options: dict[str, Any] = {}
+    if part.kind == "space":
+        options["space_sdk"] = "gradio"
+        options["space_variables"] = [{"key": key, "value": value} for key, value in part.variables.items()]
     try:
-        api.create_repo(repo_id, repo_type=part.kind, private=private, space_sdk=sdk)
+        api.create_repo(repo_id, repo_type=part.kind, private=private, **options)
         part.made = True
     except HfHubHTTPError as error:
         if error.response.status_code != 409:

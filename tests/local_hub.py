@@ -69,6 +69,7 @@ class Repo:
     name: str
     private: bool
     sdk: str | None = None
+    variables: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
 
@@ -258,7 +259,8 @@ class LocalHub:
             if (kind, name) in self.repos:
                 return JSONResponse(url | {"error": "You already created this repo"}, 409)
             private = bool(body.get("private")) or body.get("visibility") == "private"
-            repo = Repo(kind, name, private, body.get("sdk"))
+            variables = {entry["key"]: entry["value"] for entry in body.get("variables") or []}
+            repo = Repo(kind, name, private, body.get("sdk"), variables)
             repo.commit("initial commit", {".gitattributes": Blob(GITATTRIBUTES, False)})
             self.repos[kind, name] = repo
             return url

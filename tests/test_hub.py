@@ -307,6 +307,7 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     files = {path: blob.content for path, blob in repo.head.files.items()}
     readme = files["README.md"].decode()
     assert readme_errors(readme, "space") == []
+    assert repo.variables == {"HDRGAN_MODELS": "bracket,radiance"}, "the pushed network is the one preselected"
     matter = front_matter(readme)
     assert matter["models"] == ["tester/bracket"]
     assert Version(matter["sdk_version"]) == hub.gradio_pin()
@@ -340,11 +341,6 @@ def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
         pushed = command("-m", "hdrgan", "push", tmp_path / "critic", "tester/critic")
         assert pushed.stdout.split() == [f"{local.url}/tester/critic"], pushed.stderr
         assert not [name for name in local.repos["model", "tester/critic"].head.files if "samples/" in name]
-        pushed = command("-m", "hdrgan", "push", tmp_path / "critic", "tester/other", "--space")
-        assert (pushed.returncode, pushed.stderr) == (
-            2,
-            "hdrgan: a Space needs a network that makes pictures, and PatchDiscriminator does not\n",
-        )
 
         download = ("-m", "huggingface_hub.cli.hf", "download", "tester/page", "--local-dir")
         assert command(*download, "model").returncode == 0
@@ -352,7 +348,8 @@ def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
     network = BracketGenerator.from_pretrained(tmp_path / "model")
     expected = outputs(BracketGenerator.from_pretrained(folders["bracket"]))["out"]
     assert torch.equal(outputs(network)["out"], expected)
-    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment()) as address:
+    variables = local.repos["space", "tester/page"].variables
+    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | variables) as address:
         assert "gradio" in fetch(address).lower()
         assert "/generate" in fetch(f"{address}gradio_api/info")
 

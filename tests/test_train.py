@@ -115,6 +115,7 @@ def test_the_card_has_the_measured_table_with_identity(finished):
     for system in ("identity", "bracket"):
         row = next(line for line in card.splitlines() if line.startswith("|") and f"{system}" in line.split("|")[1])
         assert f"{last[system]['bracket_psnr']['-4']:.2f}" in row
+    assert "A **validation, not a test**: measured by `train_accelerate.py`" in card
 
 
 def test_validation_has_a_line_with_identity_beside_the_network(finished):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,9 +20,7 @@ def convolve(conv: nn.Conv2d, x: Tensor, outputs: int | None = None) -> Tensor:
     bias = conv.bias if outputs is None or conv.bias is None else conv.bias[:outputs]
     if not _transformable(x, weight):
         return F.conv2d(x, weight, bias, padding=1)
-    results = [
-        cast(Tensor, torch._nnpack_spatial_convolution(one.contiguous(), weight, bias, 1)) for one in torch.split(x, 1)
-    ]
+    results = [torch._nnpack_spatial_convolution(one.contiguous(), weight, bias, 1) for one in torch.split(x, 1)]
     return results[0] if len(results) == 1 else torch.cat(results)
 
 

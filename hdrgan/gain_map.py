@@ -113,7 +113,7 @@ def encode_ultrahdr(photo: Photo, radiance: np.ndarray, *, keep_gps: bool = Fals
     """
     base = photo.jpeg or b"".join(encode_jpeg(photo.pixels, BASE_QUALITY))
     gains = make_gain_map(np.asarray(photo), radiance)
-    picture = imagecodecs.jpeg8_encode(gains.codes, level=MAP_QUALITY, subsampling="444")
+    picture = bytes(imagecodecs.jpeg8_encode(gains.codes, level=MAP_QUALITY, subsampling="444"))
     second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, _ISO + _iso_metadata(gains))])
     length = sum(map(len, second))
     first = _with_segments(
@@ -187,7 +187,7 @@ def _with_segments(jpeg: bytes, segments: list[bytes]) -> list[bytes | memoryvie
     """Parts of a JPEG with segments put behind its JFIF segment, or at its start where it has none."""
     whole = memoryview(jpeg)
     at = 2
-    if whole[2:4] == b"\xff\xe0" and whole[6:11] == b"JFIF\0":
+    if jpeg[2:4] == b"\xff\xe0" and jpeg[6:11] == b"JFIF\0":
         at = 4 + struct.unpack_from(">H", jpeg, 4)[0]
     return [bytes(whole[:at]), *segments, whole[at:]]
 

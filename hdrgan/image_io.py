@@ -579,7 +579,7 @@ def _with_exif(jpeg_file: bytes | bytearray, exif: bytes | Image.Exif | None) ->
     segment = b"Exif\0\0" + block
     if len(segment) > 65_533:
         raise ValueError(f"EXIF of {len(segment)} bytes does not fit a JPEG segment")
-    head = 4 + int.from_bytes(whole[4:6], "big") if whole[2:4] == b"\xff\xe0" else 2
+    head = 4 + int.from_bytes(whole[4:6], "big") if jpeg_file[2:4] == b"\xff\xe0" else 2
     return whole[:head], b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment, whole[head:]
 
 

@@ -7,12 +7,12 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from hdrgan import image_io
 from hdrgan.bracket import merge
@@ -35,7 +35,9 @@ HDR_FORMATS = ("exr", "hdr", "ultrahdr")
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
-_NETWORKS: dict[str, type[nn.Module]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
+
+Network = RadianceGenerator | BracketGenerator | EIN
+_NETWORKS: dict[str, type[Network]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
 
 
 def caption(ev: float, painted: bool = False) -> str:
@@ -216,7 +218,7 @@ class Pipeline:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Network,
         *,
         device: str | torch.device | None = None,
         name: str = "",
@@ -227,7 +229,7 @@ class Pipeline:
         self.device = _device(device)
         self.model = model.to(self.device).eval()
         if isinstance(model, BracketGenerator):  # the others choose for each of their layers
-            self.model.to(memory_format=torch.channels_last)
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         self.model_name = name or type(model).__name__
         self.working_size = working_size
 
@@ -288,7 +290,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str) -> Result:
-        network: RadianceGenerator = self.model
+        network = cast(RadianceGenerator, self.model)
         fields = self._fields(photo, response)
         if fields.gain.shape[-2:] == photo.pixels.shape[:2]:
             lit = network.apply_fields(to_tensor(photo), fields)
@@ -309,7 +311,7 @@ class Pipeline:
 
     def _fields(self, photo: Photo, response: str) -> LightFields:
         """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU."""
-        network: RadianceGenerator = self.model
+        network = cast(RadianceGenerator, self.model)
         size = _bounded(photo.height, photo.width, self.working_size)
         srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
         fields = _flip_averaged(network, srgb, size, residual=size == photo.pixels.shape[:2])
@@ -337,7 +339,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def _run_bracket(self, photo: Photo, evs: tuple[float, ...]) -> Result:
-        frames = {ev: np.empty_like(photo.pixels) for ev in self.model.evs if ev in evs}
+        frames = {ev: np.empty_like(photo.pixels) for ev in cast(BracketGenerator, self.model).evs if ev in evs}
         others = tuple(ev for ev in evs if ev not in frames)
         light: np.ndarray | None = None
         if others or photo.height * photo.width <= _LIGHT_AT_ONCE:
@@ -357,7 +359,7 @@ class Pipeline:
 
     def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
         """Run a BracketGenerator; fill those of its exposures that are asked for, and the light that they agree on."""
-        own = self.model.evs
+        own = cast(BracketGenerator, self.model).evs
         peak = peak_of(photo)
         # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
@@ -378,7 +380,7 @@ class Pipeline:
 
     def _tiles(self, photo: Photo, *, tile: int = 1024, overlap: int = 128) -> Iterator[tuple[slice, Tensor]]:
         """What a network that works at the photo's own size says, in strips; see `hdrgan.tiling.tiled_strips`."""
-        network = self.model
+        network = cast(BracketGenerator | EIN, self.model)
         return tiled_strips(
             network,
             torch.from_numpy(photo.pixels).permute(2, 0, 1)[None],

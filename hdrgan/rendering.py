@@ -189,7 +189,7 @@ class _Stretch:
         column = at - row * length
         row *= upper.shape[1]
         flat = upper.reshape(-1)
-        values = flat[row + self._left[column]]
+        values: np.ndarray = flat[row + self._left[column]]
         values += (flat[row + self._right[column]] - values) * self._across[column]
         return values
 

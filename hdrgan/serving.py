@@ -370,7 +370,8 @@ class Workbench:
             piece.dropped.set()
         if piece.error is not None:
             raise piece.error
-        return piece.result
+        result: T = piece.result
+        return result
 
     def _work(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 # The page on processors alone, served by an account without rights.
 #   docker build -t hdrgan .
-#   docker run --rm -p 127.0.0.1:7860:7860 --read-only --tmpfs /tmp hdrgan
+#   docker run --rm -p 127.0.0.1:7860:7860 --read-only --tmpfs /tmp:size=4g hdrgan
 FROM python:3.11-slim
 
 RUN useradd --create-home --uid 1000 hdrgan

@@ -436,7 +436,8 @@ def claim(folder: Path) -> int:
     Returns:
         What holds the mark: closing it with `os.close` gives the folder up. -1 on systems without such locks.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     return _lock(folder)
 
 

@@ -369,9 +369,11 @@ def test_the_sweep_takes_no_link_for_what_it_points_at(tmp_path):
 
 
 def test_a_folder_is_claimed_for_this_account_only(tmp_path):
-    held = claim(tmp_path / "new")
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
-    os.close(held)
+    (tmp_path / "there").mkdir(mode=0o755)
+    for folder in (tmp_path / "new", tmp_path / "there"):
+        held = claim(folder)
+        assert folder.stat().st_mode & 0o777 == 0o700
+        os.close(held)
 
 
 def test_only_folders_of_servers_that_ended_are_orphans(tmp_path):

@@ -371,7 +371,7 @@ class PretrainedModel(PyTorchModelHubMixin):
             "class_name": type(self).__name__,
             "training": json.dumps(dict(self.training_summary), sort_keys=True, allow_nan=False),
         }
-        weights = serialise(_stored_tensors(cast(nn.Module, self), dtype), metadata=metadata)
+        weights = _in_order(serialise(_stored_tensors(cast(nn.Module, self), dtype), metadata=metadata))
         text = json.dumps(config, sort_keys=True, indent=2, allow_nan=False)
         _write_atomically(save_directory / WEIGHTS_NAME, weights)
         _write_atomically(save_directory / CONFIG_NAME, f"{text}\n".encode())
@@ -401,6 +401,16 @@ def _stored_tensors(network: nn.Module, dtype: torch.dtype | None) -> dict[str, 
         # A clone of its own: safetensors refuses tensors that share memory or are not contiguous.
         tensors[key] = stored.clone(memory_format=torch.contiguous_format)
     return tensors
+
+
+def _in_order(weights: bytes) -> bytes:
+    """A safetensors file with sorted metadata: the library shuffles them, and equal networks should hash equally."""
+    start = 8 + int.from_bytes(weights[:8], "little")
+    header = json.loads(weights[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + memoryview(weights)[start:]
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -41,6 +41,17 @@ _ISO = b"urn:iso:std:iso:ts:21496:-1\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MPF_BYTES = 2 + 2 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16  # marker, length, name, header, directory of 3, two pictures
 _MULTI_PICTURE_PRIMARY = 0x030000
+# From upright (H, W, 3) to how each EXIF orientation stores it.
+_LAID: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: a.transpose(1, 0, 2)[::-1],
+    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda a: a.transpose(1, 0, 2)[:, ::-1],
+}
 
 
 class GainMap(NamedTuple):
@@ -113,13 +124,15 @@ def encode_ultrahdr(photo: Photo, radiance: np.ndarray, *, keep_gps: bool = Fals
     """
     base = photo.jpeg or b"".join(encode_jpeg(photo.pixels, BASE_QUALITY))
     gains = make_gain_map(np.asarray(photo), radiance)
-    picture = bytes(imagecodecs.jpeg8_encode(gains.codes, level=MAP_QUALITY, subsampling="444"))
+    # A photo that lies on its side in its file goes on lying there, and its map beside it.
+    codes = np.ascontiguousarray(_LAID[photo.jpeg_orientation](gains.codes))
+    picture = bytes(imagecodecs.jpeg8_encode(codes, level=MAP_QUALITY, subsampling="444"))
     second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, _ISO + _iso_metadata(gains))])
     length = sum(map(len, second))
     first = _with_segments(
         base,
         [
-            _segment(0xE1, bracket_exif(photo, 0, keep_gps=keep_gps)),
+            _segment(0xE1, bracket_exif(photo, 0, keep_gps=keep_gps, orientation=photo.jpeg_orientation)),
             _xmp(_container_xmp(length)),
             _segment(0xE2, _ISO + struct.pack(">HH", 0, 0)),
             bytes(_MPF_BYTES),  # filled in below, once it is known where everything lies

@@ -233,7 +233,7 @@ def _receive_photo(pipe: IO[bytes]) -> Photo:
             raise EOFError
         filled += count
     exif, jpeg = (_read_block(pipe, 1 << 31) for _ in range(2))
-    return Photo(pixels, str(head["name"]), str(head["format"]), unpack_exif(exif), jpeg or None)
+    return Photo(pixels, str(head["name"]), str(head["format"]), unpack_exif(exif), jpeg or None, int(head["lies"]))
 
 
 def serve() -> None:
@@ -256,7 +256,7 @@ def serve() -> None:
         finally:
             del given
         head: dict[str, Any] = {"height": photo.height, "width": photo.width, "bits": photo.bits}
-        head |= {"name": photo.name, "format": photo.format}
+        head |= {"name": photo.name, "format": photo.format, "lies": photo.jpeg_orientation}
         pixels = memoryview(photo.pixels).cast("B")  # type: ignore[arg-type]
         _send(pipe_out, json.dumps(head).encode(), pixels, pack_exif(photo.exif), photo.jpeg or b"")
         del photo, pixels, source

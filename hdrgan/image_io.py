@@ -71,8 +71,9 @@ class Photo:
         format: "JPEG", "PNG", "WebP", "AVIF", "HEIC", "GIF", "BMP", "TIFF", or "" for a picture from memory.
         exif: what the file says of its making, without orientation; it may hold a position, so hand on
             `bracket_exif` instead.
-        jpeg: where the file is an 8-bit YCbCr JPEG whose pixels were taken as they are (upright, sRGB): its picture
-            data byte for byte, without metadata. The base of an Ultra HDR file.
+        jpeg: where the file is an 8-bit YCbCr JPEG whose colours were taken as they are: its picture data byte for
+            byte, without metadata. The base of an Ultra HDR file.
+        jpeg_orientation: EXIF orientation in which ``jpeg`` lies; 1 is upright.
     """
 
     pixels: np.ndarray
@@ -80,6 +81,7 @@ class Photo:
     format: str = ""
     exif: Image.Exif | None = None
     jpeg: bytes | None = None
+    jpeg_orientation: int = 1
 
     @property
     def height(self) -> int:
@@ -243,8 +245,10 @@ def _decode(data: bytes, name: str, limits: PhotoLimits) -> Photo:
         orientation = exif.get(_ORIENTATION) if exif is not None else None
     if exif is not None and _ORIENTATION in exif:
         del exif[_ORIENTATION]
-    pixels = _finish(decoded, orientation)
-    return Photo(pixels, name, kind, exif, decoded.jpeg if pixels is decoded.pixels else None)
+    colours = _in_srgb(decoded)
+    own = decoded.jpeg if colours is decoded.pixels else None
+    lies = int(orientation or 1) if own is not None and orientation in range(2, 9) else 1
+    return Photo(_turn(colours, orientation), name, kind, exif, own, lies)
 
 
 def _recognise(data: bytes) -> tuple[str, Decoder]:
@@ -312,6 +316,11 @@ _KNOWN_STRANGERS = [
 
 def _finish(decoded: Decoded, orientation: int | None) -> np.ndarray:
     """Decoded pixels as an upright sRGB picture: (H, W, 3) contiguous; the same array where nothing had to change."""
+    return _turn(_in_srgb(decoded), orientation)
+
+
+def _in_srgb(decoded: Decoded) -> np.ndarray:
+    """Decoded pixels in sRGB without alpha: (H, W, 3); the same array where nothing had to change."""
     pixels = decoded.pixels
     alpha = pixels[..., -1] if decoded.has_alpha else None
     opaque = alpha is None or int(alpha.min()) == np.iinfo(pixels.dtype).max
@@ -319,7 +328,7 @@ def _finish(decoded: Decoded, orientation: int | None) -> np.ndarray:
     colours = colour.to_srgb(colours, decoded.space, decoded.icc)
     if alpha is not None and not opaque:
         colours = colour.flatten(np.concatenate([colours, alpha[..., None]], 2))
-    return _turn(colours, orientation)
+    return colours
 
 
 def _turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
@@ -433,7 +442,7 @@ def unpack_exif(block: bytes) -> Image.Exif | None:
     return _read_exif(block)
 
 
-def bracket_exif(photo: Photo, ev: float, *, keep_gps: bool = False) -> bytes:
+def bracket_exif(photo: Photo, ev: float, *, keep_gps: bool = False, orientation: int = 1) -> bytes:
     """EXIF for one exposure of a bracket, as merge software groups frames by it.
 
     ExposureBiasValue is ``ev``; ExposureTime, where the photo has one, is scaled by 2^ev. Maker, model, lens, aperture,
@@ -443,13 +452,14 @@ def bracket_exif(photo: Photo, ev: float, *, keep_gps: bool = False) -> bytes:
         photo: where the exposure comes from.
         ev: stops relative to the photo.
         keep_gps: whether the position is handed on.
+        orientation: in which the picture is stored.
 
     Returns:
-        An EXIF block beginning with ``Exif\\0\\0``, orientation 1, software "hdrgan".
+        An EXIF block beginning with ``Exif\\0\\0``, software "hdrgan".
     """
     base, detail, position = _exif_entries(photo.exif)
     directory = {tag: base[tag] for tag in _KEPT_BASE if tag in base}
-    directory[_ORIENTATION] = Entry(ifd.SHORT, (1,))
+    directory[_ORIENTATION] = Entry(ifd.SHORT, (orientation,))
     directory[_SOFTWARE] = Entry(ifd.ASCII, "hdrgan")
     fields = {tag: detail[tag] for tag in _KEPT_EXIF if tag in detail}
     directory |= {282: Entry(ifd.RATIONAL, ((72, 1),)), 283: Entry(ifd.RATIONAL, ((72, 1),))}
@@ -565,9 +575,9 @@ def encode_jpeg(
 def save_photo_as_jpeg(
     path: str | os.PathLike[str], photo: Photo, quality: int = 95, exif: bytes | Image.Exif | None = None
 ) -> None:
-    """Save a photo as `save_jpeg` does; one that was read from a JPEG keeps its picture data, byte for byte."""
-    parts = encode_jpeg(photo.pixels, quality, exif) if photo.jpeg is None else _with_exif(photo.jpeg, exif)
-    write_atomic(path, *parts)
+    """Save a photo upright as `save_jpeg` does; one read from an upright JPEG keeps its picture data, byte for byte."""
+    own = photo.jpeg if photo.jpeg_orientation == 1 else None
+    write_atomic(path, *(encode_jpeg(photo.pixels, quality, exif) if own is None else _with_exif(own, exif)))
 
 
 def _with_exif(jpeg_file: bytes | bytearray, exif: bytes | Image.Exif | None) -> tuple[bytes | memoryview, ...]:

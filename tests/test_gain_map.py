@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from gainmap_audit.detect import ISO_JPEG, ULTRAHDR, classify
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hdrgan import load_photo
 from hdrgan.gain_map import MAP_PIXELS, MOST_STOPS, encode_ultrahdr, make_gain_map, save_ultrahdr
@@ -95,6 +95,24 @@ def test_the_picture_is_the_users_own_byte_for_byte(options):
     assert np.array_equal(load_photo(data).pixels, load_photo(jpeg).pixels), "and it can be given to hdrgan again"
 
 
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_photo_that_lies_on_its_side_stays_as_it_is_and_is_shown_upright(orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    jpeg = jpeg_of(scene(), exif=exif)
+    photo = load_photo(jpeg)
+    upright = srgb_curve().numpy()[photo.pixels]
+    upright[:20, :30] *= 4  # light at the top left of the upright picture
+    data = ultrahdr(photo, upright)
+    assert scan_of(data) == scan_of(jpeg)
+    assert np.array_equal(load_photo(data).pixels, photo.pixels)
+    shown = Image.fromarray(np.log2(applied(data, iso_values(data)).max(-1).clip(1e-3)).astype(np.float32))
+    shown.getexif()[274] = orientation
+    found = np.asarray(ImageOps.exif_transpose(shown))
+    assert found.shape == upright.shape[:2]
+    assert np.median(np.abs(found - np.log2(upright.max(-1)))[:20, :30]) < 0.1
+
+
 def test_other_photos_become_a_jpeg_close_to_them():
     radiance = scene()
     pixels = (srgb_curve().numpy().searchsorted(radiance.clip(0, 1)) * 257).astype(np.uint16)
@@ -138,6 +156,15 @@ def test_both_specifications_get_the_light_back(lamp):
     reach = radiance.max(-1) < 2 ** iso_values(data)["HDRCapacityMax"]
     for values in (xmp_values(data), iso_values(data)):
         assert np.median(np.abs(applied(data, values) - radiance)[reach] / radiance[reach]) < 0.02
+
+
+@pytest.mark.parametrize("unknown", [b"urn:iso:std:iso:ts:21496:-1", b"http://ns.adobe.com/hdr-gain-map/1.0/"])
+def test_a_reader_that_knows_one_kind_alone_gets_the_light_back(lamp, unknown):
+    _, radiance, data = lamp
+    assert data.count(unknown) == 2
+    crippled = data.replace(unknown, unknown[:4] + b"x" * (len(unknown) - 4))
+    found = imagecodecs.ultrahdr_decode(crippled).astype(np.float32)[..., :3]
+    assert np.median((np.abs(found - radiance) / radiance)[radiance.max(-1) < 4]) < 0.02
 
 
 def test_a_photo_that_lost_nothing_promises_nothing(tmp_path):

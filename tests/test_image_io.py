@@ -26,6 +26,7 @@ from hdrgan.image_io import (
     bracket_exif,
     load_photo,
     save_jpeg,
+    save_photo_as_jpeg,
     save_png,
     save_tiff,
     to_tensor,
@@ -385,12 +386,23 @@ def test_a_plain_jpeg_is_handed_on_without_its_metadata():
 
 @pytest.mark.parametrize(
     "options",
-    [{"exif": camera_exif(6)}, {"icc_profile": profile("p3")}, {"mode": "L"}, {"mode": "CMYK"}, {"keep_rgb": True}],
-    ids=["turned", "wide", "grey", "ink", "not YCC"],
+    [{"icc_profile": profile("p3")}, {"mode": "L"}, {"mode": "CMYK"}, {"keep_rgb": True}],
+    ids=["wide", "grey", "ink", "not YCC"],
 )
-def test_a_jpeg_whose_pixels_changed_is_not_handed_on(options):
+def test_a_jpeg_whose_colours_changed_is_not_handed_on(options):
     image = Image.fromarray(picture()).convert(options.pop("mode", "RGB"))
     assert load_photo(saved(image, "JPEG", **options)).jpeg is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_that_lies_on_its_side_is_handed_on_as_it_lies(orientation, tmp_path):
+    photo = load_photo(saved(Image.fromarray(picture()), "JPEG", exif=camera_exif(orientation), quality=95))
+    assert photo.jpeg_orientation == orientation
+    turned = Image.open(io.BytesIO(photo.jpeg))
+    turned.getexif()[274] = orientation
+    assert np.array_equal(np.asarray(ImageOps.exif_transpose(turned)), photo.pixels)
+    save_photo_as_jpeg(tmp_path / "upright.jpg", photo, exif=bracket_exif(photo, 0))
+    assert np.abs(load_photo(tmp_path / "upright.jpg").pixels.astype(int) - photo.pixels).mean() < 3
 
 
 # Refusals

@@ -54,6 +54,7 @@ _OURS = f"{API}/file="
 
 BUSY = "The page is busy: as many photos as it takes are waiting already. Please try again in a minute."
 CROWDED = "The page is busy: it has as many visitors as it takes. Please try again in a minute."
+NO_FIT = f"This request fits none of the functions that this server has; {API}/info lists them."
 NO_ADDRESSES = f"This server opens no addresses. Upload the photo to {API}/upload, and name the path that it answers."
 NOT_OFFERED = "This server does not offer that."
 NO_ROOM = "The disk of this server is full for the moment. Please try again in some minutes."
@@ -127,9 +128,12 @@ class Guard:
         except _RefusalError as refusal:
             if not exchange.status:
                 await _answer(self._noting(send, exchange, scope), refusal.status, {"detail": refusal.detail})
-        except Exception:
-            if exchange.status or not exchange.broken_off:  # who hangs up while uploading is no fault to trace back
+        except Exception as error:
+            if exchange.status or not (exchange.broken_off or _JOINS.match(scope["path"])):
                 raise
+            if not exchange.broken_off:  # who hangs up while uploading is no fault, and gets no answer
+                log.warning("a request that fits no function was refused: %s", type(error).__name__)
+                await _answer(self._noting(send, exchange, scope), 400, {"detail": NO_FIT})
         finally:
             self._open -= 1
             _report(scope, exchange)
@@ -388,6 +392,7 @@ class Workbench:
                 self._at_hand.piece = None
                 piece.done.set()
                 del piece  # or the last photo would stay in memory until the next one comes
+                trim_memory()
 
 
 class _DroppedError(Exception):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import re
 import socket
 import threading
 import time
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -221,6 +224,13 @@ def test_json_over_the_limit_is_413_and_broken_json_an_error(page, root):
         assert_nothing_leaked(answer, root)
 
 
+def test_a_request_that_fits_no_function_is_told_so(page):
+    unfit = {"call/nope": {"data": []}, "call/v2/generate": {"data": [1]}, "call/v2/nope": {"photo": 1}}
+    for path, body in unfit.items():
+        answer = page.http.post(f"gradio_api/{path}", json=body)
+        assert (answer.status_code, answer.json()) == (400, {"detail": serving.NO_FIT}), path
+
+
 # Paths
 
 
@@ -408,6 +418,24 @@ def test_an_upload_that_breaks_off_is_swept_and_all_else_with_it(page):
     page.works()
     app.sweep(page.temporary, keep_s=600, now=time.time() + 610)
     assert not list(page.temporary.iterdir())
+
+
+def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def disk_is_full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    photo = tmp_path / "beach.png"
+    photo.write_bytes(picture())
+    full = app.Desk({"fake": FakePipeline()}, app.Settings(disk_megabytes=1), tmp_path / "full")
+    (tmp_path / "full" / "other.jpg").write_bytes(bytes(2**20))
+    with pytest.raises(gr.Error, match=re.escape(serving.NO_ROOM)):
+        list(full.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
+    filling = app.Desk({"fake": FakePipeline()}, app.Settings(), tmp_path / "filling")
+    monkeypatch.setattr("hdrgan.image_io.write_atomic", disk_is_full)
+    with pytest.raises(gr.Error, match=re.escape(serving.NO_ROOM)):
+        list(filling.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["other.jpg"]
+    assert not list((tmp_path / "filling").iterdir())
 
 
 # What is said of it

@@ -235,7 +235,7 @@ CSS = """
 .light-controls { display: flex; flex-wrap: wrap; gap: 10px 24px; margin-top: 12px; }
 .light-exposure { display: flex; align-items: center; gap: 12px; flex: 1 1 100%; }
 .light-exposure input { flex: 1; min-width: 80px; height: 24px; accent-color: var(--slider-color); }
-.light-exposure output { min-width: 4.5em; font-variant-numeric: tabular-nums; }
+.light-exposure span { min-width: 4.5em; font-variant-numeric: tabular-nums; }
 .light-exposure button { border: var(--edge) !important; border-radius: var(--radius-md); padding: 4px 12px;
     background: none; color: var(--body-text-color); font-size: var(--text-sm); font-weight: 400; }
 .light-switch { display: flex; align-items: center; gap: 8px; min-height: 28px; }
@@ -281,8 +281,8 @@ CSS = """
     #exposures .grid-container { grid-template-columns: 1fr 1fr; }
     .light-exposure { flex-wrap: wrap; }
     .light-exposure input { order: 1; flex: 1 1 100%; }
-    .light-exposure output { flex: 1; }
-    .figure text { font-size: 24px; }
+    .light-exposure span { flex: 1; }
+    .figure text { font-size: 21px; }
     #exposures .gallery-item:nth-child(3) { grid-column: span 2; }
 }
 """

@@ -20,8 +20,8 @@ SAMPLES = 1_000_000
 EDGE = 0.001
 """Share of the pixels left out at either end when a range is measured: one hot pixel is no dynamic range."""
 
-WIDTH, HEIGHT = 600, 240
-LEFT, TOP, BOTTOM = 8, 12, 34
+WIDTH, HEIGHT = 600, 260
+LEFT, TOP, BOTTOM = 8, 26, 54
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def draw_histogram(numbers: Numbers) -> str:
         return LEFT + (WIDTH - 2 * LEFT) * (stop - lowest) / (highest - lowest)
 
     ticks = "".join(
-        f'<text x="{place(stop):.1f}" y="{HEIGHT - 18}" text-anchor="middle">{_signed(stop)}</text>'
+        f'<text x="{place(stop):.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle">{_signed(stop)}</text>'
         for stop in range(lowest + 2, highest, 2)
     )
     white = place(0)
@@ -103,11 +103,11 @@ def draw_histogram(numbers: Numbers) -> str:
         "Histogram of light",
         f"Share of the pixels over stops relative to the photo's white, in {len(numbers.photo)} bars. The photo spans "
         f"{numbers.photo_stops:.1f} stops and ends at white; the light spans {numbers.light_stops:.1f} stops.",
-        f'<line class="white" x1="{white:.1f}" x2="{white:.1f}" y1="{TOP - 8}" y2="{HEIGHT - BOTTOM}"/>'
-        f'<text x="{white + 5:.1f}" y="{TOP + 2}">the photo’s white</text>'
+        f'<line class="white" x1="{white:.1f}" x2="{white:.1f}" y1="4" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text x="{white + 5:.1f}" y="{TOP - 6}">the photo’s white</text>'
         f'<path class="photo" d="{outline(numbers.photo)}"/><path class="light" d="{outline(numbers.light)}"/>'
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
-        f'{ticks}<text x="{WIDTH / 2}" y="{HEIGHT - 2}" text-anchor="middle">stops of light</text>',
+        f'{ticks}<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">stops of light</text>',
     )
 
 
@@ -130,7 +130,7 @@ def draw_response(response: np.ndarray) -> str:
     middle = len(response) // 2
     words = f"At half of the scale the light is {response[middle]:.3f} of white; with sRGB it is {plain[128]:.3f}."
     ticks = "".join(
-        f'<text x="{LEFT + across * share:.1f}" y="{HEIGHT - 18}" text-anchor="{anchor}">{round(255 * share)}</text>'
+        f'<text x="{LEFT + across * share:.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="{anchor}">{round(255 * share)}</text>'
         for share, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
     )
     return _svg(
@@ -138,8 +138,8 @@ def draw_response(response: np.ndarray) -> str:
         f"Linear light over pixel value. {words}",
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
         f'<polyline class="plain" points="{line(plain)}"/><polyline class="curve" points="{line(response)}"/>'
-        f'<text x="{LEFT}" y="{TOP + 2}">light</text>{ticks}'
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 2}" text-anchor="middle">pixel value</text>',
+        f'<text x="{LEFT}" y="{TOP - 6}">light</text>{ticks}'
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">pixel value</text>',
     )
 
 

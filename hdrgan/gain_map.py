@@ -31,7 +31,7 @@ OFFSET = 1 / 64
 
 BASE_QUALITY = 97
 MAP_QUALITY = 97
-MAP_PIXELS = 4_000_000
+MAP_PIXELS = 2_000_000
 """Pixels of the map at most; that of a larger photo is smaller than the photo and stretched by its reader."""
 
 _DENOMINATOR = 1 << 20

@@ -85,7 +85,7 @@ MARKUP = """
     <datalist id="light-marks"><option value="-6"></option><option value="-4"></option><option value="-2"></option>
       <option value="0"></option><option value="2"></option><option value="4"></option><option value="6"></option>
     </datalist>
-    <output id="light-says" for="light-ev">EV 0</output>
+    <span id="light-says" aria-hidden="true">EV 0</span>
     <button id="light-reset" type="button">Reset</button>
   </div>
   <label class="light-switch"><input id="light-map" type="checkbox" role="switch" checked>

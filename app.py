@@ -417,7 +417,7 @@ class Desk:
         """Turn one photo into five exposures of the same scene, dark to bright, as full-size PNG files.
 
         Args:
-            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF).
+            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF) that was uploaded to this server.
             model: the network: "radiance" keeps the photo and adds the light that it lost; "bracket" paints all five.
             ev_step: stops between two exposures: 1, 2 or 3; with 2 the exposures are EV -4, -2, 0, +2 and +4.
             response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
@@ -443,7 +443,7 @@ class Desk:
         """Turn one photo into one file of its light at full size.
 
         Args:
-            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF).
+            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF) that was uploaded to this server.
             model: the network, as for generate.
             ev_step: stops between two exposures of the bracket: 1, 2 or 3.
             response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.

@@ -208,6 +208,8 @@ def main() -> None:
         if not ok:
             failures.append(name)
 
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    line("cores, and the load of the machine before", f"{cores}, {os.getloadavg()[1]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
         health = Health(server.url)
@@ -261,6 +263,7 @@ def main() -> None:
             left = server.files()
             line("files on the disk, after the sweep", f"{len(left)}", not left)
             line("memory at rest", f"{server.resident_mb():.0f} MB")
+            line("load of the machine, with this run", f"{os.getloadavg()[1]:.1f}")
             health.over.set()
             health.join()
             waits = sorted(health.waits)

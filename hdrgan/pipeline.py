@@ -317,6 +317,8 @@ class Pipeline:
         fields = _flip_averaged(network, srgb, size, residual=size == photo.pixels.shape[:2])
         if response == "srgb":
             fields = fields._replace(inverse_response=srgb_curve(self.device)[None])
+        if not _clips(photo):
+            fields = fields._replace(gain=torch.zeros_like(fields.gain))
         return LightFields(*(field.cpu() for field in fields))
 
     @torch.inference_mode()
@@ -326,11 +328,12 @@ class Pipeline:
             light[rows] = relative[0].permute(1, 2, 0)
         scale = _anchor(photo, light)
         invented = torch.empty(photo.height, photo.width)
+        clips = _clips(photo)
         for rows in strips(photo.height, photo.width):
             srgb = _part_of(photo, rows)
             relative = light[rows].permute(2, 0, 1)[None]
             linear = srgb_to_linear(srgb)
-            mask = clip_mask(srgb, *_CLIPPED)
+            mask = clip_mask(srgb, *_CLIPPED) * clips
             radiance = torch.lerp(linear, torch.maximum(relative * scale, linear), mask)  # (1, 3, rows, W)
             made_up = 1 - (linear / radiance.clamp(min=1e-6)).clamp(0, 1)
             invented[rows] = (made_up * mask)[0].amax(0)
@@ -440,10 +443,21 @@ def _anchor(photo: Photo, relative: Tensor) -> Tensor:
 
 def _clipped_share(photo: Photo) -> np.ndarray:
     """Every pixel of a painted bracket is the network's; what counts as invented is what the photo had clipped."""
-    share = np.empty(photo.pixels.shape[:2], np.float32)
+    share = np.zeros(photo.pixels.shape[:2], np.float32)
+    if not _clips(photo):
+        return share
     for rows in strips(photo.height, photo.width):
         share[rows] = clip_mask(_part_of(photo, rows), *_CLIPPED).amax(1)[0].numpy()
     return share
+
+
+def _clips(photo: Photo) -> bool:
+    """Whether any channel reached the end of its scale; a photo that stays below it lost no light to clipping.
+
+    The masks begin below white, because JPEG darkens some of what clipped. By themselves they would take bright paper
+    for clipped.
+    """
+    return bool(photo.pixels.max() == peak_of(photo))
 
 
 def _part_of(photo: Photo, rows: slice) -> Tensor:

@@ -72,6 +72,18 @@ def test_measured_pixels_keep_their_light_and_only_clipped_ones_are_invented(rad
     assert (result.invented[pixels.min(-1) == 255] > 0).all()
 
 
+@pytest.mark.parametrize("kind", ["radiance", "bracket", "ein"])
+@pytest.mark.parametrize("size", [(40, 56), (160, 120)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_photo_without_clipped_pixels_has_nothing_invented(kind, size, dtype, request):
+    pixels = picture(*size, dtype)
+    pixels -= (pixels == np.iinfo(dtype).max).astype(dtype)  # paper as white as can be without clipping
+    result = request.getfixturevalue(kind)(pixels)
+    assert result.invented.max() == 0
+    if kind != "bracket":  # which paints the whole picture
+        assert result.radiance.max() <= 1
+
+
 def test_frames_agree_with_one_another_and_grow_with_the_ev(radiance):
     result = radiance(picture(), (-3, -1, 0, 1, 3))
     means = [frame.mean() for frame in result.exposures]

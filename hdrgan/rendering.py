@@ -6,8 +6,9 @@ entries as there are codes. Only samples that clipped are computed one by one, i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -15,14 +16,16 @@ import numpy as np
 from hdrgan.image_io import Photo
 from hdrgan.parallel import each
 
-STRIP_SAMPLES = 1 << 18
-"""Samples worked on at a time: what stays in the cache of a core."""
+STRIP_SAMPLES = 1 << 19
+"""Samples worked on at a time: few enough for the cache of a core, and enough to be worth a thread's attention."""
 
-_GRID = 4096
+_KEPT_SAMPLES = 32_000_000  # clipped samples of a photo whose light is kept between exposures: 8 bytes each
+_DARKEST = -20.0  # stops below white from which on there is nothing but black, in 16 bits and with any curve
+_STEPS = {255: 1024, 65535: 8192}  # a stop is some 80 codes of 8 bits at most, and 20,000 of 16
 
 
 class Camera:
-    """A response curve, turned round: light to codes.
+    """A response curve, turned round: light to codes, by a table over the logarithm of light.
 
     Args:
         inverse_response: (K,) float32 ascending light of the codes 0 to peak, evenly spaced.
@@ -30,22 +33,31 @@ class Camera:
     """
 
     def __init__(self, inverse_response: np.ndarray, peak: int):
-        codes = np.linspace(0, peak, len(inverse_response), dtype=np.float32)
-        # An even grid over the square root of light makes the curve a table; a search per pixel would be ten times
-        # slower, and the root spends the grid where the eye looks.
-        grid = np.linspace(0, 1, _GRID, dtype=np.float32)
-        table = np.interp(grid.astype(np.float64) ** 2, inverse_response, codes)
-        self._fine = np.append(table, table[-1]).astype(np.float32)
-        self._dtype = np.uint8 if peak == 255 else np.uint16
+        self._steps = _STEPS[peak]
+        middles = (np.arange(-_DARKEST * self._steps) + 0.5) / self._steps + _DARKEST
+        codes = np.interp(np.exp2(middles), inverse_response, np.linspace(0, peak, len(inverse_response)))
+        codes[0] = 0  # stands for everything darker as well
+        # One more, for white and everything brighter.
+        self._table = np.append(codes, peak).round().astype(np.uint8 if peak == 255 else np.uint16)
 
-    def expose(self, root: np.ndarray, ev: float) -> np.ndarray:
-        """Codes of light whose square root is ``root``, ``ev`` stops brighter than the photo; shaped like it."""
-        position = np.minimum(root * np.float32(2.0 ** (ev / 2)), 1) * np.float32(_GRID - 1)
-        below = position.astype(np.int32)
-        position -= below
-        low = self._fine[below]
-        codes: np.ndarray = (low + (self._fine[below + 1] - low) * position + np.float32(0.5)).astype(self._dtype)
+    def expose(self, stops: np.ndarray, ev: float) -> np.ndarray:
+        """Codes of light given in stops relative to white, ``ev`` stops brighter than the photo; of the same shape."""
+        position = (stops + np.float32(ev - _DARKEST)) * np.float32(self._steps)
+        codes: np.ndarray = np.take(self._table, position.astype(np.intp), mode="clip")
         return codes
+
+
+def stops_of(light: np.ndarray) -> np.ndarray:
+    """Stops of linear light relative to white, as float32; black is given a number that is dark enough."""
+    # A logarithm and an exponential to the base e are several times faster than those to the base 2.
+    stops: np.ndarray = np.log(np.maximum(light, np.float32(2.0**-60))) * np.float32(1 / np.log(2))
+    return stops
+
+
+def light_of(stops: np.ndarray) -> np.ndarray:
+    """Undo `stops_of`."""
+    light: np.ndarray = np.exp(stops * np.float32(np.log(2)))
+    return light
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,6 @@ class StoredLight:
         return _drawn(self.photo, self.stored_radiance, ev, self.response)
 
 
-@dataclass(frozen=True)
 class RaisedLight:
     """Light of a photo whose measured samples are linearised, and whose clipped ones are raised by a smooth gain.
 
@@ -89,77 +100,87 @@ class RaisedLight:
             0 counts as measured.
     """
 
-    photo: Photo
-    response: np.ndarray
-    gain: np.ndarray
-    clip_mask: Callable[[np.ndarray], np.ndarray]
-    _mask: np.ndarray = field(init=False, repr=False)
-    _linear: np.ndarray = field(init=False, repr=False)
-    _first: int = field(init=False, repr=False)
-    _stretch: _Stretch = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        peak = peak_of(self.photo)
+    def __init__(
+        self, photo: Photo, response: np.ndarray, gain: np.ndarray, clip_mask: Callable[[np.ndarray], np.ndarray]
+    ):
+        peak = peak_of(photo)
         codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
-        mask = self.clip_mask(codes).astype(np.float32)
-        tables = {
-            "_mask": mask,
-            "_linear": np.interp(codes, np.linspace(0, 1, len(self.response)), self.response).astype(np.float32),
-            "_first": int(np.argmax(mask > 0)) if mask[-1] > 0 else peak + 1,
-            "_stretch": _Stretch(self.gain, self.photo.height, self.photo.width),
-        }
-        for name, value in tables.items():
-            object.__setattr__(self, name, value)
+        self.photo, self.response = photo, response
+        self._linear = np.interp(codes, np.linspace(0, 1, len(response)), response).astype(np.float32)
+        self._stops = stops_of(self._linear)
+        self._mask = clip_mask(codes).astype(np.float32)
+        self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
+        self._stretch = _Stretch(gain, photo.height, photo.width)
+        self._strips = list(strips(photo.height, photo.width))
+        self._lock = threading.Lock()
+        self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
 
     def radiance(self) -> np.ndarray:
         """(H, W, 3) float32, made anew at every call."""
         radiance = look_up(self._linear, self.photo.pixels)
 
-        def lift(rows: slice) -> None:
-            at, codes, log_gain = self._clipped(rows)
-            radiance[rows].reshape(-1)[at] = self._linear[codes] * np.exp2(log_gain)
+        def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
+            radiance[rows].reshape(-1)[at] = light_of(stops)
 
-        each(lift, strips(self.photo.height, self.photo.width))
+        self._for_clipped(lift)
         return radiance
 
     def invented(self) -> np.ndarray:
         """(H, W) float32, made anew at every call."""
         invented = np.zeros(self.photo.pixels.shape[:2], np.float32)
 
-        def mark(rows: slice) -> None:
-            at, _, log_gain = self._clipped(rows)
+        def mark(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
             if at.size:
+                gain = stops - self._stops[self.photo.pixels[rows].reshape(-1)[at]]
                 pixel = at // 3
                 first = np.flatnonzero(np.diff(pixel, prepend=-1))  # where the samples of another pixel begin
-                most = np.maximum.reduceat(log_gain, first)
-                invented[rows].reshape(-1)[pixel[first]] = 1 - np.exp2(-most)
+                most = np.maximum(np.maximum.reduceat(gain, first), 0)
+                invented[rows].reshape(-1)[pixel[first]] = 1 - light_of(-most)
 
-        each(mark, strips(self.photo.height, self.photo.width))
+        self._for_clipped(mark)
         return invented
 
     def exposure(self, ev: float) -> np.ndarray:
         """(H, W, 3) codes like the photo's, ``ev`` stops brighter; made anew at every call."""
         peak = peak_of(self.photo)
         camera = Camera(self.response, peak)
-        root = np.sqrt(self._linear)
-        table = camera.expose(root, ev)
+        table = camera.expose(self._stops, ev)
         frame = look_up(table, self.photo.pixels)
-        if self._first > peak or table[self._first] == peak:
-            return frame  # all that clipped is white in this exposure, however bright it is
 
-        def lift(rows: slice) -> None:
-            at, codes, log_gain = self._clipped(rows)
-            frame[rows].reshape(-1)[at] = camera.expose(root[codes] * np.exp2(log_gain / 2), ev)
+        def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
+            frame[rows].reshape(-1)[at] = camera.expose(stops, ev)
 
-        each(lift, strips(self.photo.height, self.photo.width))
+        # In a bright exposure all that clipped is white, however bright it is.
+        if self._first <= peak and table[self._first] < peak:
+            self._for_clipped(lift)
         return frame
 
-    def _clipped(self, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where in the flattened strip samples clipped, their codes, and the stops by which they are raised."""
+    def _for_clipped(self, work: Callable[[slice, np.ndarray, np.ndarray], None]) -> None:
+        """Call ``work(rows, at, stops)`` for every strip: where in it samples clipped, and what light they have."""
+        if self._first > peak_of(self.photo):
+            return
+        with self._lock:
+            if self._kept is None and self._few():
+                self._kept = each(self._clipped, self._strips)
+        kept = self._kept
+
+        def do(index: int) -> None:
+            rows = self._strips[index]
+            work(rows, *(kept[index] if kept is not None else self._clipped(rows)))
+
+        each(do, range(len(self._strips)))
+
+    def _few(self) -> bool:
+        """Whether the light of all clipped samples may be kept."""
+        count = each(lambda rows: np.count_nonzero(self.photo.pixels[rows] >= self._first), self._strips)
+        return sum(count) <= _KEPT_SAMPLES
+
+    def _clipped(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Where in the flattened strip samples clipped (int32), and the stops of their light (float32)."""
         samples = self.photo.pixels[rows].reshape(-1)
         at = np.flatnonzero(samples >= self._first)
         codes = samples[at]
-        return at, codes, self._mask[codes] * self._stretch(rows, at)
+        return at.astype(np.int32), self._stops[codes] + self._mask[codes] * self._stretch(rows, at)
 
 
 class _Stretch:
@@ -259,7 +280,7 @@ def _drawn(photo: Photo, radiance: np.ndarray, ev: float, inverse_response: np.n
     frame = np.empty_like(photo.pixels)
 
     def draw(rows: slice) -> None:
-        frame[rows] = camera.expose(np.sqrt(radiance[rows]), ev)
+        frame[rows] = camera.expose(stops_of(radiance[rows]), ev)
 
     each(draw, strips(*frame.shape[:2]))
     return frame
@@ -289,7 +310,7 @@ def look_up(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
     def fill(part: slice) -> None:
         np.take(table, source[part].astype(np.intp), out=target[part], mode="clip")
 
-    step = STRIP_SAMPLES // 2
+    step = STRIP_SAMPLES // 4  # in machine integers they take eight times the room
     each(fill, [slice(start, start + step) for start in range(0, len(source), step)])
     return found
 

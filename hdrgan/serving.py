@@ -37,7 +37,9 @@ T = TypeVar("T")
 
 API = "/gradio_api"
 HEALTH = "/healthz"
-FORM_BYTES = 1 << 16  # what a form adds to the file in it
+FORM_BYTES = (
+    1 << 20
+)  # what a form may add to the file in it, so that the form's reader meets the limit first and tidies up
 EMPTY_FOLDER_S = 60.0
 SPARE_DISK = 256 << 20  # what is left of a disk to whatever else runs on the machine
 PULSE_S = 0.5

@@ -532,12 +532,13 @@ def numbers_of(result: Result) -> str:
         ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
     )
     table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+    curve = "taken for sRGB" if figures.is_srgb(result.response) else "as estimated from this photo"
     return (
         f'<dl class="numbers">{table}</dl>'
         f"<h3>How much light there is</h3>{figures.draw_histogram(numbers)}"
         '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p>'
         f"<h3>How the camera turned light into pixels</h3>{figures.draw_response(result.response)}"
-        '<p class="key"><i class="curve"></i> as estimated <i class="plain"></i> sRGB</p>'
+        f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p>'
     )
 
 

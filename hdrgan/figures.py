@@ -129,8 +129,9 @@ def draw_response(response: np.ndarray) -> str:
     plain = srgb_curve().numpy()
     middle = len(response) // 2
     words = f"At half of the scale the light is {response[middle]:.3f} of white; with sRGB it is {plain[128]:.3f}."
+    under = HEIGHT - BOTTOM + 22
     ticks = "".join(
-        f'<text x="{LEFT + across * share:.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="{anchor}">{round(255 * share)}</text>'
+        f'<text x="{LEFT + across * share:.1f}" y="{under}" text-anchor="{anchor}">{round(255 * share)}</text>'
         for share, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
     )
     return _svg(
@@ -141,6 +142,11 @@ def draw_response(response: np.ndarray) -> str:
         f'<text x="{LEFT}" y="{TOP - 6}">light</text>{ticks}'
         f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">pixel value</text>',
     )
+
+
+def is_srgb(response: np.ndarray) -> bool:
+    """Whether a response curve is plain sRGB, because nothing was estimated."""
+    return bool(np.abs(response - srgb_curve().numpy()).max() < 1e-5)
 
 
 def _luminance(light: np.ndarray) -> np.ndarray:

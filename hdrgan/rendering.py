@@ -172,7 +172,7 @@ class RaisedLight:
 
     def _few(self) -> bool:
         """Whether the light of all clipped samples may be kept."""
-        count = each(lambda rows: np.count_nonzero(self.photo.pixels[rows] >= self._first), self._strips)
+        count = each(lambda rows: int(np.count_nonzero(self.photo.pixels[rows] >= self._first)), self._strips)
         return sum(count) <= _KEPT_SAMPLES
 
     def _clipped(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:

@@ -37,9 +37,7 @@ T = TypeVar("T")
 
 API = "/gradio_api"
 HEALTH = "/healthz"
-FORM_BYTES = (
-    1 << 20
-)  # what a form may add to the file in it, so that the form's reader meets the limit first and tidies up
+FORM_BYTES = 1 << 20  # that a form may add to its file: its reader meets the limit of a file first, and tidies up
 EMPTY_FOLDER_S = 60.0
 SPARE_DISK = 256 << 20  # what is left of a disk to whatever else runs on the machine
 PULSE_S = 0.5

@@ -48,6 +48,7 @@ _CLOSED = re.compile(
     re.IGNORECASE,
 )
 _JOINS = re.compile(rf"{API}/(queue/join|call/|run/|api/)")
+_STREAMS = re.compile(rf"{API}/(queue/data|call/)")
 _ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]+:/|data:|//)", re.IGNORECASE)
 _NAMED = re.compile(rf"{API}(/[a-z_]{{1,24}}){{1,2}}|/[a-z_]{{0,24}}")
 _OURS = f"{API}/file="
@@ -129,11 +130,16 @@ class Guard:
             if not exchange.status:
                 await _answer(self._noting(send, exchange, scope), refusal.status, {"detail": refusal.detail})
         except Exception as error:
-            if exchange.status or not (exchange.broken_off or _JOINS.match(scope["path"])):
-                raise
-            if not exchange.broken_off:  # who hangs up while uploading is no fault, and gets no answer
+            # What strangers do wrong, anybody can do a thousand times: it gets a line in the log and no traceback.
+            if exchange.broken_off:
+                pass  # who hangs up while uploading gets no answer
+            elif not exchange.status and _JOINS.match(scope["path"]):
                 log.warning("a request that fits no function was refused: %s", type(error).__name__)
                 await _answer(self._noting(send, exchange, scope), 400, {"detail": NO_FIT})
+            elif exchange.status and _STREAMS.match(scope["path"]):
+                log.warning("a stream of events broke off: %s", type(error).__name__)
+            else:
+                raise
         finally:
             self._open -= 1
             _report(scope, exchange)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -267,6 +268,21 @@ def test_the_log_has_time_and_size_and_nothing_of_the_photo(tmp_path, caplog):
     assert not [line for line in mine if "s3cret" in line or "50c4e7" in line or "\n" in line]
 
 
+@pytest.mark.parametrize("path", ["/gradio_api/queue/data", "/gradio_api/call/generate/nope", "/"])
+def test_a_stream_that_nobody_asked_for_leaves_a_line_in_the_log_and_no_traceback(tmp_path, path, caplog):
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("no such event")
+
+    if path == "/":  # the page's own faults are for the log
+        with pytest.raises(RuntimeError):
+            request(guarded(application, tmp_path), "GET", path)
+        return
+    with suppress(AssertionError):  # of the client, that the answer has no end
+        request(guarded(application, tmp_path), "GET", path)
+    assert "a stream of events broke off: RuntimeError" in caplog.text
+
+
 # The work
 
 
@@ -431,3 +447,19 @@ def test_memory_goes_back_after_a_crowd(root):
     command = [sys.executable, "-c", CROWD, "settled"]  # any other word, and more than 100 MB stay
     grown = float(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
     assert grown < 16, "megabytes that stay after eight visitors at once"
+
+
+# The image
+
+
+def test_the_image_has_what_the_page_needs_and_runs_without_rights(root):
+    steps = [line.split() for line in (root / "Dockerfile").read_text().replace("\\\n", " ").splitlines() if line]
+    let_through = (root / ".dockerignore").read_text().split()
+    assert let_through[0] == "*"
+    copied = {source for step in steps if step[0] == "COPY" for source in step[1:-1]}
+    assert copied == {"requirements.txt", "app.py", "LICENSE", "README.md", "hdrgan", "examples"}
+    assert all((root / source).exists() and f"!{source}" in let_through for source in copied)
+    words = [step[0] for step in steps]
+    assert words.index("USER") < words.index("CMD")
+    assert steps[words.index("USER")][1] != "root"
+    assert any(f"7860{serving.HEALTH}'" in word for word in steps[words.index("HEALTHCHECK")])

@@ -51,6 +51,39 @@ def perceptual_code(relative: Tensor) -> Tensor:
     return torch.log1p(500 * relative.clamp(0, 1)) / 6.2166
 
 
+def response_loss(
+    inverse_response: Tensor,
+    truth: Tensor,
+    srgb: Tensor,
+    *,
+    evs: Sequence[float] = (-4.0, -2.0, 2.0, 4.0),
+) -> Tensor:
+    """How wrong a curve makes the exposures of a photo, and its light, before anything else goes wrong.
+
+    Every code of the photo is taken to light and drawn again at each EV, each curve with its own; the differences are
+    weighted by how many pixels have the code. Squared differences make the mean of what is possible the best answer:
+    with absolute ones the network would bet on the likeliest curve, and a lost bet costs more than caution.
+
+    Args:
+        inverse_response: (B, 256) estimated.
+        truth: (B, 256).
+        srgb: (B, 3, H, W) the photo in [0, 1].
+        evs: stops.
+
+    Returns:
+        Scalar: mean squared difference of exposures over ``evs``, plus 0.003 x that of log2 light.
+    """
+    codes = inverse_response.shape[1]
+    index = (srgb.detach().flatten(1) * (codes - 1)).round().long().clamp(0, codes - 1)
+    share = torch.zeros_like(truth).scatter_add_(1, index, torch.ones_like(index, dtype=truth.dtype)) / index.shape[1]
+    drawn = bracket_from_radiance(inverse_response[:, None, :, None], inverse_response, evs)  # (B, N, 1, 256, 1)
+    real = bracket_from_radiance(truth[:, None, :, None], truth, evs)
+    exposures = ((drawn - real).square()[:, :, 0, :, 0].mean(1) * share).sum(1).mean()
+    floor = 2**-8
+    light = (torch.log2(inverse_response + floor) - torch.log2(truth + floor)).square()
+    return exposures + 0.003 * (light * share).sum(1).mean()
+
+
 def radiance_loss(
     output: RadianceOutput,
     radiance: Tensor,
@@ -62,7 +95,7 @@ def radiance_loss(
     highlight_weight: float = 1.0,
     perceptual_weight: float = 4.0,
     bracket_weight: float = 4.0,
-    response_weight: float = 4.0,
+    response_weight: float = 10.0,
 ) -> dict[str, Tensor]:
     """Compare predicted light with the truth in the ways it will be looked at.
 
@@ -76,7 +109,7 @@ def radiance_loss(
         highlight_weight: of the Huber difference in log2 luminance over clipped pixels alone.
         perceptual_weight: of the RMS difference in a perceptual code at a 1000 cd/m2 peak, all pixels and clipped ones.
         bracket_weight: of the RMS difference of exposures, each drawn with its own curve.
-        response_weight: of the mean absolute difference between the curves.
+        response_weight: of `response_loss`, the only term that the curve learns from.
 
     Returns:
         Each term, weighted, by name; ``loss`` is their sum.
@@ -97,7 +130,7 @@ def radiance_loss(
     # A quarter of the pixels, of a new phase each time, tells the bracket's error as well as all of them.
     row, column = torch.randint(0, 2, (2,)).tolist()
     some = (..., slice(row, None, 2), slice(column, None, 2))
-    drawn = bracket_from_radiance(output.radiance[some], output.inverse_response, evs)
+    drawn = bracket_from_radiance(output.radiance[some], output.inverse_response.detach(), evs)
     real = bracket_from_radiance(radiance[some], inverse_response, evs)
     exposures = torch.stack([_rms(drawn[:, k] - real[:, k]) for k in range(len(evs))]).mean()
     terms = {
@@ -105,6 +138,6 @@ def radiance_loss(
         "highlight": highlight_weight * highlight,
         "perceptual": perceptual_weight * (_rms(code_error) + 0.5 * _rms(code_error, clipped)),
         "bracket": bracket_weight * exposures,
-        "response": response_weight * (output.inverse_response - inverse_response).abs().mean(),
+        "response": response_weight * response_loss(output.inverse_response, inverse_response, srgb, evs=evs),
     }
     return {"loss": torch.stack(list(terms.values())).sum(), **terms}

@@ -33,6 +33,8 @@ DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_FORMATS = ("png", "jpg", "tiff")
 HDR_FORMATS = ("exr", "hdr", "ultrahdr")
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
+_LOOKED_AT = 384  # side of a square of as many pixels as the response is estimated from
+_PIECE = 128  # side of the pieces in which they are taken from a larger photo
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 
@@ -314,9 +316,8 @@ class Pipeline:
         network = cast(RadianceGenerator, self.model)
         size = _bounded(photo.height, photo.width, self.working_size)
         srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
-        fields = _flip_averaged(network, srgb, size, residual=size == photo.pixels.shape[:2])
-        if response == "srgb":
-            fields = fields._replace(inverse_response=srgb_curve(self.device)[None])
+        curve = srgb_curve(self.device)[None] if response == "srgb" else network.curve(_pieces(photo).to(self.device))
+        fields = _flip_averaged(network, srgb, curve, size, residual=size == photo.pixels.shape[:2])
         if not _clips(photo):
             fields = fields._replace(gain=torch.zeros_like(fields.gain))
         return LightFields(*(field.cpu() for field in fields))
@@ -410,12 +411,34 @@ def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
     return stops
 
 
-def _flip_averaged(network: RadianceGenerator, srgb: Tensor, size: tuple[int, int], *, residual: bool) -> LightFields:
+def _pieces(photo: Photo) -> Tensor:
+    """What the response is estimated from: (1, T, 3, h, w) at the photo's own resolution, all of it or a spread of it.
+
+    Averaging pixels would hide noise and compression, and make every edge look like one of linear light. The pieces
+    stand on the 8 x 8 grid of JPEG.
+    """
+    height, width = photo.pixels.shape[:2]
+    tops, lefts, rows, columns = [0], [0], height, width
+    if height * width > _LOOKED_AT**2:
+        rows, columns = min(_PIECE, height), min(_PIECE, width)
+        across = min(width // columns, _LOOKED_AT // columns)
+        down = min(height // rows, _LOOKED_AT**2 // (rows * columns * across))
+        tops, lefts = (
+            [int(start) // 8 * 8 for start in np.linspace(0, size - side, count)]
+            for size, side, count in ((height, rows, down), (width, columns, across))
+        )
+    pixels = np.stack([photo.pixels[top : top + rows, left : left + columns] for top in tops for left in lefts])
+    return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo)).permute(0, 3, 1, 2)[None]
+
+
+def _flip_averaged(
+    network: RadianceGenerator, srgb: Tensor, curve: Tensor, size: tuple[int, int], *, residual: bool
+) -> LightFields:
     """Fields of the photo and of its mirror image, averaged: a second opinion. Cropped to ``size``."""
     height, width = size
-    one, other = (network.fields(view, residual=residual) for view in (srgb, srgb.flip(-1)))
+    one, other = (network.fields(view, curve=curve, residual=residual) for view in (srgb, srgb.flip(-1)))
     return LightFields(
-        (one.inverse_response + other.inverse_response) / 2,
+        curve,
         ((one.gain + other.gain.flip(-1)) / 2)[..., :height, :width],
         ((one.residual + other.residual.flip(-1)) / 2)[..., :height, :width],
     )

@@ -7,6 +7,7 @@ import torch
 from hdrgan.data.camera import VirtualCamera, sigmoid_response
 from hdrgan.losses import bracket_from_radiance, radiance_loss
 from hdrgan.models.radiance_generator import RadianceGenerator, photo_statistics
+from hdrgan.models.response import inverse_response
 from hdrgan.radiometry import expose, srgb_curve, srgb_to_linear
 
 
@@ -31,12 +32,12 @@ def test_unclipped_pixels_get_no_gain_and_clipped_ones_only_more_light(network):
 
 
 def test_the_response_ascends_from_black_to_white_whatever_the_network_says(network):
-    curves = network.inverse_response(torch.randn(64, 4) * 100)
+    curves = inverse_response(torch.randn(64, 4) * 100)
     assert curves.shape == (64, 256)
     assert (curves.diff(dim=1) >= 0).all()
     assert (curves[:, 0] == 0).all()
     assert (curves[:, -1] == 1).all()
-    torch.testing.assert_close(network.inverse_response(torch.zeros(1, 4))[0], srgb_curve(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(inverse_response(torch.zeros(1, 4))[0], srgb_curve(), atol=1e-5, rtol=0)
 
 
 def test_the_residual_is_bounded(network):

@@ -9,6 +9,7 @@ from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
 from hdrgan.bracket import merge
 from hdrgan.image_io import to_tensor
 from hdrgan.models.radiance_generator import LightFields, clip_mask
+from hdrgan.pipeline import _pieces
 from hdrgan.radiometry import match_exposure, srgb_curve, srgb_to_linear
 from hdrgan.tiling import run_tiled
 
@@ -57,7 +58,7 @@ def plain_radiance(model, photo, response):
     padded = F.pad(seen, (0, -size[1] % m, 0, -size[0] % m), mode="replicate")
     both = model.fields(torch.cat([padded, padded.flip(-1)]))
     gain, residual = (((f[:1] + f[1:].flip(-1)) / 2)[..., : size[0], : size[1]] for f in (both.gain, both.residual))
-    curve = both.inverse_response.mean(0, keepdim=True) if response == "auto" else srgb_curve()[None]
+    curve = model.curve(_pieces(photo)) if response == "auto" else srgb_curve()[None]
     if size != (height, width):
         residual = torch.zeros(1, 3, height, width)
         gain = F.interpolate(gain, size=(height, width), mode="bilinear", align_corners=False)

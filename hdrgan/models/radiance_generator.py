@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdrgan.convolution import convolve
+from hdrgan.models.response import ResponseHead, inverse_response, response_evidence
 from hdrgan.pretrained import PretrainedModel
-from hdrgan.radiometry import CURVE_SAMPLES, LUMA_WEIGHTS, decode, srgb_curve
+from hdrgan.radiometry import LUMA_WEIGHTS, decode
 
 
 class LightFields(NamedTuple):
@@ -80,7 +81,7 @@ def photo_statistics(srgb: Tensor, bins: int) -> Tensor:
         )
 
     one = srgb.new_ones(1, 1, 1, 1)
-    pixels = float(srgb.shape[2] * srgb.shape[3])
+    pixels = srgb.shape[2] * srgb.shape[3]  # no float: an exported network must not remember one size
     histograms = [binned(one, srgb[:, c : c + 1]) / pixels for c in range(3)]
     count = binned(one, luma)
     # An empty bin says nothing: it reads as the prior of one pixel.
@@ -115,13 +116,14 @@ class RadianceGenerator(
     license="mit",
     pipeline_tag="image-to-image",
 ):
-    """U-Net on the pixel-unshuffled photo with a global branch for the response curve.
+    """U-Net on the pixel-unshuffled photo for the light, and a head on measured evidence for the response curve.
 
     Args:
         widths: channels at 1/patch, 1/(2 patch), 1/(4 patch) … of the working size.
         patch: side of the pixel blocks that the first layer sees as one.
         context: width of the global vector.
         knots: degrees of freedom of the response curve around sRGB.
+        response_width: hidden width of the head that estimates it.
         statistics_bins: intensity bins of `photo_statistics`.
         max_stops: most stops that a clipped channel can be raised.
         max_residual: largest correction of an encoded value.
@@ -138,6 +140,7 @@ class RadianceGenerator(
         patch: int = 4,
         context: int = 256,
         knots: int = 32,
+        response_width: int = 192,
         statistics_bins: int = 32,
         max_stops: float = 10.0,
         max_residual: float = 0.05,
@@ -151,8 +154,11 @@ class RadianceGenerator(
             raise ValueError(f"widths must hold at least two positive numbers, got {widths}")
         if not 0 < clip_start < clip_end <= 1:
             raise ValueError(f"clip_start and clip_end must ascend within (0, 1], got {clip_start} and {clip_end}")
-        if knots < 2 or statistics_bins < 2:
-            raise ValueError(f"knots and statistics_bins must be at least 2, got {knots} and {statistics_bins}")
+        if knots < 2 or statistics_bins < 2 or response_width < 4:
+            raise ValueError(
+                "knots and statistics_bins must be at least 2 and response_width 4, "
+                f"got {knots}, {statistics_bins} and {response_width}"
+            )
         self.evs = tuple(float(ev) for ev in evs)
         self.widths = widths
         self.statistics_bins = statistics_bins
@@ -171,34 +177,38 @@ class RadianceGenerator(
             nn.LeakyReLU(0.1),
         )
         self.global_out = nn.Linear(context, widths[-1])
-        self.response = nn.Linear(context, knots)
+        self.response = ResponseHead(knots, response_width)
         self.decoder = nn.ModuleList(_Block(a + b, a) for a, b in zip(widths, widths[1:], strict=False))
         self.head = nn.Conv2d(widths[0], 6 * self.patch**2, 3, padding=1)
         with torch.no_grad():
             # The untrained network is the identity baseline: sRGB, no correction, and little gain.
-            for layer in (self.response, self.head):
-                layer.weight.mul_(0.1)
-                nn.init.zeros_(cast(Tensor, layer.bias))
+            self.head.weight.mul_(0.1)
+            nn.init.zeros_(cast(Tensor, self.head.bias))
 
     @property
     def size_multiple(self) -> int:
         """What height and width of the input of `fields` must be multiples of."""
         return self.patch << len(self.widths) - 1
 
-    def inverse_response(self, logits: Tensor) -> Tensor:
-        """Curves around sRGB: (B, knots) log-slopes relative to sRGB's to (B, 256), ascending from 0 to 1."""
-        base = srgb_curve(logits.device).diff()  # (255,)
-        bend = F.interpolate(logits[:, None], size=CURVE_SAMPLES - 1, mode="linear", align_corners=True)[:, 0]
-        steps = base * torch.exp(3 * torch.tanh(bend / 3))
-        curve = torch.cumsum(steps / steps.sum(1, keepdim=True), 1)
-        # The rounding of a cumulative sum must not leave white at 0.9999.
-        return torch.cat([torch.zeros_like(curve[:, :1]), curve[:, :-1], torch.ones_like(curve[:, :1])], 1).clamp(0, 1)
+    def curve(self, tiles: Tensor) -> Tensor:
+        """Estimate the camera's inverse response from pieces of a photo that were not resampled.
 
-    def fields(self, srgb: Tensor, *, residual: bool = True) -> LightFields:
+        Args:
+            tiles: (B, T, 3, H, W) encoded; see `response_evidence`.
+
+        Returns:
+            (B, 256) linear value of each code, ascending from 0 to 1.
+        """
+        with torch.autocast(tiles.device.type, enabled=False):  # half precision would blur what it looks for
+            return inverse_response(self.response(response_evidence(tiles.detach().float())))
+
+    def fields(self, srgb: Tensor, *, curve: Tensor | None = None, residual: bool = True) -> LightFields:
         """Run the deep part at the size of its input.
 
         Args:
             srgb: (B, 3, H, W) encoded in [0, 1]; H and W multiples of `size_multiple`.
+            curve: (B, 256) inverse response where it is known already; estimated from ``srgb`` otherwise, which should
+                not have been resampled then.
             residual: whether the correction is wanted; without, it is nought.
 
         Returns:
@@ -229,7 +239,7 @@ class RadianceGenerator(
         drawn = convolve(self.head, x, None if residual else 3 * self.patch**2)
         drawn = F.pixel_shuffle(drawn, self.patch).float()  # (B, 6 or 3, H, W)
         return LightFields(
-            self.inverse_response(self.response(context).float()),
+            self.curve(srgb[:, None]) if curve is None else curve,
             self.max_stops * torch.sigmoid(drawn[:, :3] - 2),
             self.max_residual * torch.tanh(drawn[:, 3:]) if residual else torch.zeros_like(drawn),
         )
@@ -244,5 +254,10 @@ class RadianceGenerator(
         return RadianceOutput(radiance, fields.inverse_response, log_gain, fields.residual)
 
     def forward(self, srgb: Tensor) -> RadianceOutput:
-        """srgb (B, 3, H, W) in [0, 1] to radiance (B, 3, H, W), 1.0 = white; see `RadianceOutput`."""
-        return self.apply_fields(srgb, self.fields(srgb))
+        """srgb (B, 3, H, W) in [0, 1] to radiance (B, 3, H, W), 1.0 = white; see `RadianceOutput`.
+
+        The curve gets no gradient from the radiance: it learns from `hdrgan.losses.response_loss` alone.
+        """
+        fields = self.fields(srgb)
+        drawn = self.apply_fields(srgb, fields._replace(inverse_response=fields.inverse_response.detach()))
+        return drawn._replace(inverse_response=fields.inverse_response)

@@ -1,0 +1,137 @@
+"""Evidence of the response curve, the head that reads it, and what the shipped head makes of known curves."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hdrgan import Photo, Pipeline
+from hdrgan.data.camera import VirtualCamera, sigmoid_response
+from hdrgan.losses import response_loss
+from hdrgan.models.response import EVIDENCE, ResponseHead, inverse_response, response_evidence
+from hdrgan.pipeline import _pieces
+from hdrgan.radiometry import linear_to_srgb, srgb_curve
+
+
+def scene(size=256, seed=0):
+    """Linear light (size, size, 3) with soft-edged shapes of many brightnesses, lamps among them."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
+    light = np.full((size, size, 3), 0.02, np.float32) + 0.05 * y[..., None]
+    for _ in range(60):
+        radius, colour = rng.uniform(0.03, 0.2), 10 ** rng.uniform(-2.2, 0.6) * rng.uniform(0.6, 1.0, 3)
+        distance = np.hypot(x - rng.random(), y - rng.random()) - radius
+        cover = np.clip(0.5 - distance * size, 0, 1)[..., None]  # an edge is a mixture of light, one pixel wide
+        light = light * (1 - cover) + cover * colour.astype(np.float32)
+    return light
+
+
+def as_tiles(codes):
+    return torch.from_numpy(codes.astype(np.float32) / 255).permute(2, 0, 1)[None, None]
+
+
+def through_jpeg(codes, quality):
+    file = io.BytesIO()
+    Image.fromarray(codes).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def encoded(light, curve):
+    return (curve(light.clip(0, 1)) * 255).round().astype(np.uint8)
+
+
+def srgb(light):
+    return linear_to_srgb(torch.from_numpy(light)).numpy()
+
+
+def test_evidence_is_finite_for_any_size_and_counts_tiles_as_one_photo():
+    for shape in ((1, 1, 3, 1, 1), (2, 3, 3, 5, 40), (1, 4, 3, 64, 64)):
+        assert response_evidence(torch.rand(shape)).shape == (shape[0], EVIDENCE)
+        assert response_evidence(torch.ones(shape)).isfinite().all()
+        assert response_evidence(torch.zeros(shape)).isfinite().all()
+    tile = torch.rand(1, 1, 3, 64, 64)
+    torch.testing.assert_close(
+        response_evidence(tile.expand(-1, 5, -1, -1, -1))[:, :96], response_evidence(tile)[:, :96], atol=1e-4, rtol=0
+    )
+    with pytest.raises(ValueError, match="tiles must be"):
+        response_evidence(torch.rand(1, 3, 64, 64))
+
+
+def test_evidence_tells_a_compressed_file_and_a_noisy_one():
+    codes = encoded(scene(), srgb)
+    noisy = (codes + np.random.default_rng(0).normal(0, 3, codes.shape)).clip(0, 255).astype(np.uint8)
+    still = slice(96 + 16, 96 + 32)  # share of pixels within a quarter of a step, by intensity
+    coefficients = slice(96 + 96 + 2 + 7, 96 + 96 + 2 + 14)  # near zero on the grid more often than off it
+    plain, compressed, grainy = (response_evidence(as_tiles(c))[0] for c in (codes, through_jpeg(codes, 85), noisy))
+    assert compressed[coefficients].max() > plain[coefficients].abs().max() + 0.05
+    assert grainy[still].mean() < plain[still].mean() - 0.1
+
+
+def test_edges_bend_with_the_curve():
+    """Half light is above half way between the codes of its neighbours in sRGB, and half way where nothing bends."""
+    places = slice(-(64 + 64 + 16 + 6 + 7), -(64 + 16 + 6 + 7))
+    light = scene()
+    bent = response_evidence(as_tiles(encoded(light, srgb)))[0, places]
+    straight = response_evidence(as_tiles(encoded(light, lambda x: x)))[0, places]
+    assert bent.sum() > straight.sum() + 0.5
+
+
+def test_pieces_of_a_large_photo_are_its_own_pixels_on_the_jpeg_grid():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (1000, 1500, 3), dtype=np.uint8)
+    pieces = _pieces(Photo(pixels))
+    assert pieces.shape == (1, 9, 3, 128, 128)
+    first, last = ((pieces[0, k].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8) for k in (0, -1))
+    np.testing.assert_array_equal(first, pixels[:128, :128])
+    np.testing.assert_array_equal(last, pixels[872 : 872 + 128, 1368 : 1368 + 128])
+    whole = _pieces(Photo(pixels[:200, :300]))
+    np.testing.assert_allclose(whole[0, 0].permute(1, 2, 0).numpy() * 255, pixels[:200, :300], atol=1e-3)
+    assert _pieces(Photo(np.zeros((3, 200_000, 3), np.uint8))).shape[2:] == (3, 3, 128)
+
+
+def test_an_untrained_head_answers_srgb_and_any_head_ascends():
+    head = ResponseHead(8, 16)
+    with torch.no_grad():
+        curve = inverse_response(head(torch.zeros(1, EVIDENCE)))
+        torch.testing.assert_close(curve[0], srgb_curve(), atol=0.02, rtol=0)
+        for weight in head.parameters():
+            weight.mul_(30)
+        curves = inverse_response(head(torch.randn(16, EVIDENCE) * 9))
+    assert (curves.diff(dim=1) >= 0).all()
+
+
+def test_the_loss_is_least_at_the_truth_and_prefers_caution_to_a_lost_bet():
+    photo = torch.rand(1, 3, 32, 32) ** 2
+    n, sigma = 0.9, 0.6
+    light = torch.linspace(0, 1, 4096)
+    other = torch.from_numpy(
+        np.interp(np.linspace(0, 1, 256), sigmoid_response(n, sigma)(light.numpy()), light.numpy()).astype(np.float32)
+    )[None]
+    plain = srgb_curve()[None]
+    assert response_loss(plain, plain, photo) < 1e-6
+
+    def risk(guess):
+        return (response_loss(guess, plain, photo) + response_loss(guess, other, photo)) / 2
+
+    assert risk((plain + other) / 2) < risk(plain)
+    assert risk((plain + other) / 2) < risk(other)
+
+
+def test_the_shipped_head_knows_renders_from_camera_photos():
+    pipe = Pipeline.from_pretrained("radiance", device="cpu")
+    camera = VirtualCamera()
+    truth = srgb_curve().numpy()
+    from_render, from_camera = [], []
+    for seed in range(6):
+        light = scene(seed=seed)
+        rng = np.random.default_rng(seed)
+        render = pipe(camera.shoot(light, np.random.default_rng(seed), clean=True).srgb)
+        white = np.percentile(light.max(-1), 92)
+        noise = rng.standard_normal(light.shape, dtype=np.float32) * 0.004
+        shot = encoded((light / white + noise).clip(0, 1), sigmoid_response(0.9, 0.6))
+        from_render.append(np.abs(render.response - truth).mean())
+        from_camera.append(np.abs(pipe(through_jpeg(shot, 88)).response - truth).mean())
+    assert np.median(from_render) < 0.02
+    assert np.median(from_camera) > 2 * np.median(from_render)

@@ -55,7 +55,8 @@ def response_evidence(tiles: Tensor) -> Tensor:
         raise ValueError(f"tiles must be (B, T, 3, H, W), got {tuple(tiles.shape)}")
     short = [max(0, _SMALLEST - side) for side in tiles.shape[3:]]
     if any(short):
-        tiles = F.pad(tiles.flatten(0, 1), (0, short[1], 0, short[0]), mode="replicate").unflatten(0, tiles.shape[:2])
+        padded = F.pad(tiles.flatten(0, 1), (0, short[1], 0, short[0]), mode="replicate")
+        tiles = padded.reshape(*tiles.shape[:2], *padded.shape[1:])
     batch, count, _, height, width = tiles.shape
     pixels = float(count * height * width)
     luma = (tiles * tiles.new_tensor(LUMA_WEIGHTS).view(3, 1, 1)).sum(2)  # (B, T, H, W)

@@ -245,6 +245,32 @@ def convert(
     typer.echo(folder)
 
 
+exporting = typer.Typer(help="Write a network for programs without torch.", no_args_is_help=True)
+app.add_typer(exporting, name="export")
+
+
+@exporting.callback()
+def export() -> None:
+    """Write a network for programs without torch."""
+
+
+@exporting.command(no_args_is_help=True)
+def onnx(
+    model: Annotated[str, typer.Argument(help="Bundled name, model folder, or user/repo on the Hub.")],
+    file: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+) -> None:
+    """Write the network alone as ONNX, and check with onnxruntime that it computes the same.
+
+    Example: hdrgan export onnx radiance radiance.onnx
+    """
+    with plain_errors():
+        from hdrgan.export import export_onnx
+        from hdrgan.pipeline import Pipeline
+
+        difference = export_onnx(Pipeline.from_pretrained(model, device="cpu").model, file)
+    typer.echo(f"{file}: differs from torch by {difference:.0e} of its range at most")
+
+
 @app.command(no_args_is_help=True)
 def push(
     model: Annotated[str, typer.Argument(help="Bundled name or model folder, such as a run's generator.")],

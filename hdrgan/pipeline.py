@@ -41,6 +41,8 @@ _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time
 Network = RadianceGenerator | BracketGenerator | EIN
 _NETWORKS: dict[str, type[Network]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
 
+_WORK: dict[type[Network], str] = {RadianceGenerator: "fields", BracketGenerator: "forward", EIN: "reconstruct"}
+
 
 def caption(ev: float, painted: bool = False) -> str:
     """What stands under an exposure: its EV and what that means for the light; ``painted`` frames are no photo."""
@@ -216,6 +218,8 @@ class Pipeline:
         name: what the model is called in captions, logs and files.
         working_size: longest side, in pixels, at which a RadianceGenerator looks at a photo. What it finds is smooth
             and is brought to the photo's own size; the photo's pixels are never resampled.
+        compile: True to run the network through ``torch.compile``, which takes a C++ compiler and a minute at the first
+            photo and pays for itself on a graphics card or over many photos; or the name of one of its backends.
     """
 
     def __init__(
@@ -225,6 +229,7 @@ class Pipeline:
         device: str | torch.device | None = None,
         name: str = "",
         working_size: int = 512,
+        compile: bool | str = False,
     ):
         if not isinstance(model, tuple(_NETWORKS.values())):
             raise ValueError(f"model must be one of {', '.join(_NETWORKS)}, got {type(model).__name__}")
@@ -234,6 +239,10 @@ class Pipeline:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         self.model_name = name or type(model).__name__
         self.working_size = working_size
+        if compile:
+            work = _WORK[type(model)]
+            backend = compile if isinstance(compile, str) else "inductor"
+            setattr(model, work, torch.compile(getattr(model, work), backend=backend))
 
     @classmethod
     def from_pretrained(
@@ -244,6 +253,7 @@ class Pipeline:
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
+        compile: bool | str = False,
     ) -> Self:
         """Load a bundled model ("radiance", "bracket", "ein"), a folder, or a repository of the Hub.
 
@@ -257,7 +267,7 @@ class Pipeline:
                 f"{name} holds {'a ' + str(kind) if kind else 'a network of unknown class'}; "
                 f"a pipeline runs {', '.join(_NETWORKS)}."
             )
-        return cls(_NETWORKS[kind].from_pretrained(folder), device=device, name=str(name))
+        return cls(_NETWORKS[kind].from_pretrained(folder), device=device, name=str(name), compile=compile)
 
     def __call__(
         self,

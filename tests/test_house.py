@@ -10,7 +10,7 @@ FLOORS = {
     0: ["radiometry", "image_io", "hdr_io", "pretrained", "codecs", "guarded_decode", "parallel", "convolution"],
     1: ["models", "bracket", "tonemap", "tiling", "gain_map", "preview", "figures", "serving", "rendering"],
     2: ["viewer", "data", "losses", "ein_loss", "metrics", "report", "checkpoints"],
-    3: ["pipeline", "evaluation", "validation", "hub", "convert"],
+    3: ["pipeline", "evaluation", "validation", "hub", "convert", "export"],
     4: ["cli", "__main__", "__init__"],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -46,42 +46,54 @@ def _rms(error: Tensor, weight: Tensor | None = None) -> Tensor:
     return (weighted + 1e-6).sqrt().mean()
 
 
+def _tint(radiance: Tensor) -> Tensor:
+    """log2 of each channel over luminance, (B, 3, H, W); next to nothing has no colour."""
+    floor = 2**-6
+    return torch.log2(radiance + floor) - torch.log2(luminance(radiance) + floor)
+
+
 def perceptual_code(relative: Tensor) -> Tensor:
     """A smooth stand-in for PU21 on [0, 1] of a 1000 cd/m2 peak: log-like in lights, linear in darks, about 0 to 1."""
     return torch.log1p(500 * relative.clamp(0, 1)) / 6.2166
 
 
+def code_shares(srgb: Tensor, codes: int = 256) -> Tensor:
+    """Share of each code among the samples of a photo: (B, 3, H, W) in [0, 1] to (B, codes)."""
+    index = (srgb.detach().float().flatten(1) * (codes - 1)).round().long().clamp(0, codes - 1)
+    ones = torch.ones_like(index, dtype=torch.float32)
+    return torch.zeros(len(index), codes, device=srgb.device).scatter_add_(1, index, ones) / index.shape[1]
+
+
 def response_loss(
     inverse_response: Tensor,
     truth: Tensor,
-    srgb: Tensor,
     *,
+    shares: Tensor,
     evs: Sequence[float] = (-4.0, -2.0, 2.0, 4.0),
+    light_weight: float = 0.003,
 ) -> Tensor:
     """How wrong a curve makes the exposures of a photo, and its light, before anything else goes wrong.
 
     Every code of the photo is taken to light and drawn again at each EV, each curve with its own; the differences are
-    weighted by how many pixels have the code. Squared differences make the mean of what is possible the best answer:
+    weighted by how many samples have the code. Squared differences make the mean of what is possible the best answer:
     with absolute ones the network would bet on the likeliest curve, and a lost bet costs more than caution.
 
     Args:
         inverse_response: (B, 256) estimated.
         truth: (B, 256).
-        srgb: (B, 3, H, W) the photo in [0, 1].
+        shares: (B, 256) from `code_shares`.
         evs: stops.
+        light_weight: of the squared difference of log2 light.
 
     Returns:
-        Scalar: mean squared difference of exposures over ``evs``, plus 0.003 x that of log2 light.
+        Scalar: mean squared difference of exposures over ``evs``, and the weighted one of light.
     """
-    codes = inverse_response.shape[1]
-    index = (srgb.detach().flatten(1) * (codes - 1)).round().long().clamp(0, codes - 1)
-    share = torch.zeros_like(truth).scatter_add_(1, index, torch.ones_like(index, dtype=truth.dtype)) / index.shape[1]
     drawn = bracket_from_radiance(inverse_response[:, None, :, None], inverse_response, evs)  # (B, N, 1, 256, 1)
     real = bracket_from_radiance(truth[:, None, :, None], truth, evs)
-    exposures = ((drawn - real).square()[:, :, 0, :, 0].mean(1) * share).sum(1).mean()
+    exposures = ((drawn - real).square()[:, :, 0, :, 0].mean(1) * shares).sum(1).mean()
     floor = 2**-8
     light = (torch.log2(inverse_response + floor) - torch.log2(truth + floor)).square()
-    return exposures + 0.003 * (light * share).sum(1).mean()
+    return exposures + light_weight * (light * shares).sum(1).mean()
 
 
 def radiance_loss(
@@ -93,6 +105,7 @@ def radiance_loss(
     evs: Sequence[float] = (-4.0, -2.0, 2.0, 4.0),
     log_weight: float = 1.0,
     highlight_weight: float = 1.0,
+    colour_weight: float = 1.0,
     perceptual_weight: float = 4.0,
     bracket_weight: float = 4.0,
     response_weight: float = 10.0,
@@ -107,6 +120,7 @@ def radiance_loss(
         evs: exposures at which brackets are compared.
         log_weight: of the mean absolute difference in log2 radiance.
         highlight_weight: of the Huber difference in log2 luminance over clipped pixels alone.
+        colour_weight: of the mean absolute difference in log2 of each channel over luminance, over clipped pixels.
         perceptual_weight: of the RMS difference in a perceptual code at a 1000 cd/m2 peak, all pixels and clipped ones.
         bracket_weight: of the RMS difference of exposures, each drawn with its own curve.
         response_weight: of `response_loss`, the only term that the curve learns from.
@@ -126,6 +140,8 @@ def radiance_loss(
     huber = F.huber_loss(bright_error, torch.zeros_like(bright_error), reduction="none", delta=2.0)
     share = clipped.flatten(1).sum(1)
     highlight = ((huber * clipped).flatten(1).sum(1) / share.clamp(min=1)).mean()
+    tint = _tint(predicted) - _tint(truth)
+    colour = ((tint.abs() * clipped).flatten(1).sum(1) / (3 * share).clamp(min=1)).mean()
     code_error = perceptual_code(predicted / peak) - perceptual_code(truth / peak)
     # A quarter of the pixels, of a new phase each time, tells the bracket's error as well as all of them.
     row, column = torch.randint(0, 2, (2,)).tolist()
@@ -136,8 +152,10 @@ def radiance_loss(
     terms = {
         "log": log_weight * log_error.abs().mean(),
         "highlight": highlight_weight * highlight,
+        "colour": colour_weight * colour,
         "perceptual": perceptual_weight * (_rms(code_error) + 0.5 * _rms(code_error, clipped)),
         "bracket": bracket_weight * exposures,
-        "response": response_weight * response_loss(output.inverse_response, inverse_response, srgb, evs=evs),
+        "response": response_weight
+        * response_loss(output.inverse_response, inverse_response, shares=code_shares(srgb), evs=evs),
     }
     return {"loss": torch.stack(list(terms.values())).sum(), **terms}

@@ -1,15 +1,19 @@
 """Evidence of the response curve, the head that reads it, and what the shipped head makes of known curves."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_sets import make_scenes
 
-from hdrgan import Photo, Pipeline
+from hdrgan import Photo, Pipeline, RadianceGenerator
 from hdrgan.data.camera import VirtualCamera, sigmoid_response
-from hdrgan.losses import response_loss
+from hdrgan.losses import code_shares, response_loss
 from hdrgan.models.response import EVIDENCE, ResponseHead, inverse_response, response_evidence
 from hdrgan.pipeline import _pieces
 from hdrgan.radiometry import linear_to_srgb, srgb_curve
@@ -103,17 +107,18 @@ def test_an_untrained_head_answers_srgb_and_any_head_ascends():
 
 
 def test_the_loss_is_least_at_the_truth_and_prefers_caution_to_a_lost_bet():
-    photo = torch.rand(1, 3, 32, 32) ** 2
+    shares = code_shares(torch.rand(1, 3, 32, 32) ** 2)
+    assert shares.sum() == pytest.approx(1)
     n, sigma = 0.9, 0.6
     light = torch.linspace(0, 1, 4096)
     other = torch.from_numpy(
         np.interp(np.linspace(0, 1, 256), sigmoid_response(n, sigma)(light.numpy()), light.numpy()).astype(np.float32)
     )[None]
     plain = srgb_curve()[None]
-    assert response_loss(plain, plain, photo) < 1e-6
+    assert response_loss(plain, plain, shares=shares) < 1e-6
 
     def risk(guess):
-        return (response_loss(guess, plain, photo) + response_loss(guess, other, photo)) / 2
+        return (response_loss(guess, plain, shares=shares) + response_loss(guess, other, shares=shares)) / 2
 
     assert risk((plain + other) / 2) < risk(plain)
     assert risk((plain + other) / 2) < risk(other)
@@ -135,3 +140,26 @@ def test_the_shipped_head_knows_renders_from_camera_photos():
         from_camera.append(np.abs(pipe(through_jpeg(shot, 88)).response - truth).mean())
     assert np.median(from_render) < 0.02
     assert np.median(from_camera) > 2 * np.median(from_render)
+
+
+def test_the_recipe_fits_a_head_and_leaves_a_generator_with_it(root, tmp_path):
+    make_scenes(tmp_path / "scenes", 6)
+    run = subprocess.run(
+        [
+            sys.executable,
+            root / "recipes/response_head.py",
+            *(tmp_path / "scenes", "radiance", tmp_path / "out"),
+            *("--views=2", "--view-size=48", "--shots=60", "--epochs=2", "--validation-share=0.3"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(root)},
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("render") == run.stdout.count("camera") == 3
+    made = RadianceGenerator.from_pretrained(tmp_path / "out").state_dict()
+    shipped = RadianceGenerator.from_pretrained("radiance").state_dict()
+    changed = {name for name in made if not torch.equal(made[name], shipped[name])}
+    assert changed
+    assert all(name.startswith("response.") for name in changed)

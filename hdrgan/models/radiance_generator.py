@@ -21,6 +21,8 @@ from hdrgan.models.response import ResponseHead, inverse_response, response_evid
 from hdrgan.pretrained import PretrainedModel
 from hdrgan.radiometry import LUMA_WEIGHTS, decode
 
+_COLOUR_BOX = 17  # pixels at working size over which the colour of invented light is averaged, twice
+
 
 class LightFields(NamedTuple):
     """What the deep part says about a photo; see `RadianceGenerator.fields`.
@@ -108,6 +110,30 @@ class _Block(nn.Module):
         return F.relu_(convolve(self.conv2, F.relu_(convolve(self.conv1, x))))
 
 
+def _smoothed(gain: Tensor, clipped: Tensor) -> Tensor:
+    """Take the pattern of the pixel blocks out of the gain, and let its colour change slowly.
+
+    Light above white has detail in brightness; colour that turns from block to block is only the network's doubt. What
+    did not clip has no say.
+
+    Args:
+        gain: (B, 3, H, W) stops.
+        clipped: (B, 3, H, W) from `clip_mask`.
+    """
+    say = clipped.amax(1, keepdim=True) + 1e-3
+    brightness = gain.mean(1, keepdim=True)
+    colour = gain - brightness
+    for _ in range(2):
+        colour = _box(colour * say, _COLOUR_BOX) / _box(say, _COLOUR_BOX)
+    return (_box(brightness * say, 3) / _box(say, 3) + colour).clamp(min=0)
+
+
+def _box(x: Tensor, side: int) -> Tensor:
+    """Mean over a square, of what of it lies within the picture; along and across in turn, which is as good."""
+    x = F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
+    return F.avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+
+
 class RadianceGenerator(
     nn.Module,
     PretrainedModel,
@@ -162,6 +188,7 @@ class RadianceGenerator(
         self.evs = tuple(float(ev) for ev in evs)
         self.widths = widths
         self.statistics_bins = statistics_bins
+        self.knots, self.response_width = knots, response_width
         self.max_stops = float(max_stops)
         self.max_residual = float(max_residual)
         self.clip_start, self.clip_end = float(clip_start), float(clip_end)
@@ -240,7 +267,7 @@ class RadianceGenerator(
         drawn = F.pixel_shuffle(drawn, self.patch).float()  # (B, 6 or 3, H, W)
         return LightFields(
             self.curve(srgb[:, None]) if curve is None else curve,
-            self.max_stops * torch.sigmoid(drawn[:, :3] - 2),
+            _smoothed(self.max_stops * torch.sigmoid(drawn[:, :3] - 2), clipped),
             self.max_residual * torch.tanh(drawn[:, 3:]) if residual else torch.zeros_like(drawn),
         )
 

@@ -12,6 +12,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -248,6 +249,17 @@ def _hwc(picture: Tensor) -> np.ndarray:
 
 
 # Data sets
+
+
+def yardstick_views(
+    folder: str | PathLike[str], evs: Sequence[float] = EVS, *, responses: Path | None = None
+) -> Iterator[View]:
+    """The photos of a yardstick (a folder with ``index.csv``) with their true radiance and exposures, one by one.
+
+    Raises:
+        DatasetError: the index or a file that it names cannot be used.
+    """
+    return _open_yardstick(Path(folder), evs, responses, None).views()
 
 
 def _open(data: Path, *, evs: Sequence[float], limit: int | None, **options: Any) -> _Scenes:

@@ -67,7 +67,7 @@ def pipeline(name: str) -> Any:
     from hdrgan import EIN, Pipeline
     from hdrgan.pretrained import bundled_folder
 
-    if (bundled_folder(name) / "config.json").exists():
+    if bundled_folder(name) is not None:
         return Pipeline.from_pretrained(name, device="cpu")
     return Pipeline(EIN(), device="cpu", name="ein")
 

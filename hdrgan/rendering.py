@@ -20,7 +20,7 @@ STRIP_SAMPLES = 1 << 19
 """Samples worked on at a time: few enough for the cache of a core, and enough to be worth a thread's attention."""
 
 _KEPT_SAMPLES = 32_000_000  # clipped samples of a photo whose light is kept between exposures: 8 bytes each
-_DARKEST = -20.0  # stops below white from which on there is nothing but black, in 16 bits and with any curve
+_DARKEST = -24.0  # stops below white from which on there is nothing but black, in 16 bits and with any curve
 _STEPS = {255: 1024, 65535: 8192}  # a stop is some 80 codes of 8 bits at most, and 20,000 of 16
 
 

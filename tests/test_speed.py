@@ -1,5 +1,7 @@
 """The quick way from photo to result gives what the plain way gives: every pixel in float, all at once."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -351,3 +353,17 @@ def test_winograd_convolves_as_direct_summation_does():
         torch.testing.assert_close(convolve(conv, x), conv(x), rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(convolve(conv, x, 16), conv(x)[:, :16], rtol=1e-3, atol=1e-3)
     assert convolve(conv, x).requires_grad  # training goes the way that has gradients
+
+
+def test_memory_while_saving_is_that_of_a_few_exposures(tmp_path):
+    photo = Photo(np.tile(scene(300, 400), (5, 5, 1)))  # 3 megapixels, 9 MB
+    pipe = Pipeline(network("radiance"), device="cpu", working_size=WORKING_SIZE)
+    pipe(photo).save(tmp_path, format="jpg", hdr=())
+    tracemalloc.start()
+    try:
+        pipe(photo).save(tmp_path, format="jpg", hdr=())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Five exposures in float would be 20 times the photo.
+    assert most < 4 * photo.pixels.nbytes + 20e6

@@ -182,7 +182,7 @@ def test_a_saved_network_of_each_kind_makes_the_same_pipeline(radiance, bracket,
         assert np.array_equal(again(picture()).radiance, pipe(picture()).radiance)
 
 
-@pytest.mark.parametrize("name", ["radiance", "bracket"])
+@pytest.mark.parametrize("name", ["radiance", "bracket", "ein"])
 def test_the_bundled_networks_load_and_know_their_evs(name):
     pipe = Pipeline.from_pretrained(name, device="cpu")
     result = pipe(picture(96, 96))

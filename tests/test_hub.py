@@ -307,7 +307,7 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     files = {path: blob.content for path, blob in repo.head.files.items()}
     readme = files["README.md"].decode()
     assert readme_errors(readme, "space") == []
-    assert repo.variables == {"HDRGAN_MODELS": "bracket,radiance"}, "the pushed network is the one preselected"
+    assert repo.variables == {"HDRGAN_MODELS": "bracket,ein,radiance"}, "the pushed network is the one preselected"
     matter = front_matter(readme)
     assert matter["models"] == ["tester/bracket"]
     assert Version(matter["sdk_version"]) == hub.gradio_pin()
@@ -498,7 +498,7 @@ def test_the_cost_of_training_is_what_the_weights_say(training, cost):
     assert "| hardware" not in text
 
 
-@pytest.mark.parametrize("name", ["radiance", "bracket"])
+@pytest.mark.parametrize("name", ["radiance", "bracket", "ein"])
 def test_bundled_weights_bring_the_figures_of_the_benchmark(name, root, monkeypatch):
     benchmark = report.read_report(root / "benchmarks" / "yardstick.json")
     (measured,) = [system for system in benchmark["systems"] if system["name"] == name]

@@ -357,18 +357,18 @@ def chart(lines: dict[str, list[tuple[float, float]]], left: int, title: str) ->
     for megapixels in SIZES:
         yield f'<text x="{x(megapixels):.1f}" y="328" text-anchor="middle">{megapixels}</text>'
     yield f'<text x="{left + 160}" y="348" text-anchor="middle">megapixels</text>'
-    placed: list[float] = []
+    placed: list[tuple[float, float]] = []
     for name, line in lines.items():
         colour = COLOURS[name]
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
         yield from (f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5" fill="{colour}"/>' for a, b in line)
         end = line[-1]
-        height = y(end[1]) + 4
-        while any(abs(height - other) < 14 for other in placed):  # names must not lie on one another
+        right, height = x(end[0]) + 7, y(end[1]) + 4
+        while any(abs(right - a) < 60 and abs(height - b) < 14 for a, b in placed):  # names must not lie on one another
             height += 14
-        placed.append(height)
-        yield f'<text x="{x(end[0]) + 7:.1f}" y="{height:.1f}" fill="{colour}">{name}</text>'
+        placed.append((right, height))
+        yield f'<text x="{right:.1f}" y="{height:.1f}" fill="{colour}">{name}</text>'
 
 
 def main() -> None:

@@ -324,13 +324,14 @@ class Pipeline:
     def _fields(self, photo: Photo, response: str) -> LightFields:
         """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU."""
         network = cast(RadianceGenerator, self.model)
-        size = _bounded(photo.height, photo.width, self.working_size)
+        height, width = size = _bounded(photo.height, photo.width, self.working_size)
         srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
         curve = srgb_curve(self.device)[None] if response == "srgb" else network.curve(_pieces(photo).to(self.device))
-        fields = _flip_averaged(network, srgb, curve, size, residual=size == photo.pixels.shape[:2])
+        fields = network.fields(srgb, curve=curve, residual=size == photo.pixels.shape[:2])
         if not _clips(photo):
             fields = fields._replace(gain=torch.zeros_like(fields.gain))
-        return LightFields(*(field.cpu() for field in fields))
+        gain, residual = (field[..., :height, :width].cpu() for field in (fields.gain, fields.residual))
+        return LightFields(fields.inverse_response.cpu(), gain, residual)
 
     @torch.inference_mode()
     def _run_ein(self, photo: Photo, evs: tuple[float, ...]) -> Result:
@@ -439,19 +440,6 @@ def _pieces(photo: Photo) -> Tensor:
         )
     pixels = np.stack([photo.pixels[top : top + rows, left : left + columns] for top in tops for left in lefts])
     return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo)).permute(0, 3, 1, 2)[None]
-
-
-def _flip_averaged(
-    network: RadianceGenerator, srgb: Tensor, curve: Tensor, size: tuple[int, int], *, residual: bool
-) -> LightFields:
-    """Fields of the photo and of its mirror image, averaged: a second opinion. Cropped to ``size``."""
-    height, width = size
-    one, other = (network.fields(view, curve=curve, residual=residual) for view in (srgb, srgb.flip(-1)))
-    return LightFields(
-        curve,
-        ((one.gain + other.gain.flip(-1)) / 2)[..., :height, :width],
-        ((one.residual + other.residual.flip(-1)) / 2)[..., :height, :width],
-    )
 
 
 def _stored(photo: Photo, response: Tensor, radiance: Tensor, invented: Tensor) -> StoredLight:

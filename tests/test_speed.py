@@ -61,8 +61,8 @@ def plain_radiance(model, photo, response):
     seen = area_average(srgb, size)
     m = model.size_multiple
     padded = F.pad(seen, (0, -size[1] % m, 0, -size[0] % m), mode="replicate")
-    both = model.fields(torch.cat([padded, padded.flip(-1)]))
-    gain, residual = (((f[:1] + f[1:].flip(-1)) / 2)[..., : size[0], : size[1]] for f in (both.gain, both.residual))
+    seen_by_network = model.fields(padded)
+    gain, residual = (field[..., : size[0], : size[1]] for field in (seen_by_network.gain, seen_by_network.residual))
     curve = model.curve(_pieces(photo)) if response == "auto" else srgb_curve()[None]
     if size != (height, width):
         residual = torch.zeros(1, 3, height, width)

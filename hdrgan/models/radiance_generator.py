@@ -21,7 +21,7 @@ from hdrgan.models.response import ResponseHead, inverse_response, response_evid
 from hdrgan.pretrained import PretrainedModel
 from hdrgan.radiometry import LUMA_WEIGHTS, decode
 
-_COLOUR_BOX = 17  # pixels at working size over which the colour of invented light is averaged, twice
+_COLOUR_STEP, _COLOUR_BOX = 4, 5  # the colour of invented light is averaged over 5 blocks of 4 pixels, twice
 
 
 class LightFields(NamedTuple):
@@ -122,10 +122,11 @@ def _smoothed(gain: Tensor, clipped: Tensor) -> Tensor:
     """
     say = clipped.amax(1, keepdim=True) + 1e-3
     brightness = gain.mean(1, keepdim=True)
-    colour = gain - brightness
+    colour, weight = (F.avg_pool2d(x, _COLOUR_STEP, ceil_mode=True) for x in ((gain - brightness) * say, say))
     for _ in range(2):
-        colour = _box(colour * say, _COLOUR_BOX) / _box(say, _COLOUR_BOX)
-    return (_box(brightness * say, 3) / _box(say, 3) + colour).clamp(min=0)
+        colour, weight = _box(colour, _COLOUR_BOX), _box(weight, _COLOUR_BOX)
+    slow = F.interpolate(colour / weight, size=gain.shape[2:], mode="bilinear", align_corners=False)
+    return (_box(brightness * say, 3) / _box(say, 3) + slow).clamp(min=0)
 
 
 def _box(x: Tensor, side: int) -> Tensor:

@@ -35,6 +35,7 @@ HDR_FORMATS = ("exr", "hdr", "ultrahdr")
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
 _LOOKED_AT = 384  # side of a square of as many pixels as the response is estimated from
 _PIECE = 128  # side of the pieces in which they are taken from a larger photo
+_FURTHER = 0.75  # size of the second look at a photo, relative to the first
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 
@@ -322,16 +323,31 @@ class Pipeline:
         )
 
     def _fields(self, photo: Photo, response: str) -> LightFields:
-        """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU."""
+        """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU.
+
+        It looks twice, the second time from further away, and the gains are averaged: what lies above white is told
+        by what is around it, and how much of that a photo shows is chance.
+        """
         network = cast(RadianceGenerator, self.model)
-        height, width = size = _bounded(photo.height, photo.width, self.working_size)
-        srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
+        size = _bounded(photo.height, photo.width, self.working_size)
         curve = srgb_curve(self.device)[None] if response == "srgb" else network.curve(_pieces(photo).to(self.device))
-        fields = network.fields(srgb, curve=curve, residual=size == photo.pixels.shape[:2])
-        if not _clips(photo):
-            fields = fields._replace(gain=torch.zeros_like(fields.gain))
-        gain, residual = (field[..., :height, :width].cpu() for field in (fields.gain, fields.residual))
-        return LightFields(fields.inverse_response.cpu(), gain, residual)
+        near = self._look(photo, size, curve, residual=size == photo.pixels.shape[:2])
+        if _clips(photo):
+            further = (max(1, round(size[0] * _FURTHER)), max(1, round(size[1] * _FURTHER)))
+            far = self._look(photo, further, curve, residual=False)
+            gain = F.interpolate(far.gain, size=size, mode="bilinear", align_corners=False)
+            gain = (near.gain + gain) / 2
+        else:
+            gain = torch.zeros_like(near.gain)
+        return LightFields(*(field.cpu() for field in (curve, gain, near.residual)))
+
+    def _look(self, photo: Photo, size: tuple[int, int], curve: Tensor, *, residual: bool) -> LightFields:
+        """Fields of the photo brought to ``size``."""
+        network = cast(RadianceGenerator, self.model)
+        srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
+        fields = network.fields(srgb, curve=curve, residual=residual)
+        gain, correction = (field[..., : size[0], : size[1]] for field in (fields.gain, fields.residual))
+        return LightFields(curve, gain, correction)
 
     @torch.inference_mode()
     def _run_ein(self, photo: Photo, evs: tuple[float, ...]) -> Result:

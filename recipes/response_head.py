@@ -98,19 +98,41 @@ def exposures_psnr(curve: torch.Tensor, shots: dict[str, torch.Tensor]) -> str:
 
 
 def fit(
-    train: dict[str, torch.Tensor], valid: dict[str, torch.Tensor], knots: int, width: int, epochs: int, seed: int
+    train: dict[str, torch.Tensor],
+    valid: dict[str, torch.Tensor],
+    network: RadianceGenerator,
+    epochs: int,
+    seed: int,
 ) -> ResponseHead:
-    """Fit a head; prints a line an epoch."""
+    """Fit the readers of a head, each by itself and from a seed of its own; prints a line an epoch."""
+    knots, width, readers = network.knots, network.response_width, network.response_readers
+    whole = ResponseHead(knots, width, readers)
+    whole.mean.copy_(train["evidence"].mean(0))
+    whole.deviation.copy_(train["evidence"].std(0) + 0.05)
+    identity = srgb_curve().expand(len(valid["truth"]), -1)
+    tqdm.write(f"identity  {exposures_psnr(identity, valid)}")
+    for k, reader in enumerate(whole.readers):
+        one = fit_reader(train, valid, whole, epochs, seed + k)
+        reader.load_state_dict(one.readers[0].state_dict())
+    with torch.no_grad():
+        tqdm.write(f"together  {exposures_psnr(inverse_response(whole(valid['evidence'])), valid)}")
+    return whole
+
+
+def fit_reader(
+    train: dict[str, torch.Tensor], valid: dict[str, torch.Tensor], whole: ResponseHead, epochs: int, seed: int
+) -> ResponseHead:
+    """A head of one reader, on the scale of ``whole``. Of two readers one is held back more: they err differently."""
     torch.manual_seed(seed)
-    head = ResponseHead(knots, width, dropout=0.3)
-    head.mean.copy_(train["evidence"].mean(0))
-    head.deviation.copy_(train["evidence"].std(0) + 0.05)
+    held_back = seed % 2 == 1
+    last = whole.readers[0].layers[-1]
+    head = ResponseHead(last.out_features, last.in_features, readers=1, dropout=0.5 if held_back else 0.3)
+    head.mean.copy_(whole.mean)
+    head.deviation.copy_(whole.deviation)
     optimizer = torch.optim.AdamW(head.parameters(), 2e-3, weight_decay=0.05)
     count = len(train["evidence"])
     batch = min(128, count)
     steps, step = epochs * (count // batch), 0
-    identity = srgb_curve().expand(len(valid["truth"]), -1)
-    tqdm.write(f"identity  {exposures_psnr(identity, valid)}")
     for epoch in range(epochs):
         head.train()
         for chosen in torch.randperm(count)[: count // batch * batch].split(batch):
@@ -122,8 +144,9 @@ def fit(
             curve = inverse_response(head(evidence))
             loss = 10 * response_loss(curve, train["truth"][chosen], shares=train["codes"][chosen], evs=EVS)
             # The gate inside the head learns its own question as well.
-            scaled = ((evidence - head.mean) / head.deviation).clamp(-4, 4)
-            loss = loss + 0.01 * F.binary_cross_entropy_with_logits(head.render(scaled)[:, 0], train["render"][chosen])
+            said = head.readers[0].render(head.scaled(evidence))[:, 0]
+            weight = 0.03 if held_back else 0.01
+            loss = loss + weight * F.binary_cross_entropy_with_logits(said, train["render"][chosen])
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -164,7 +187,7 @@ def main() -> None:
     camera = VirtualCamera(args.responses)
     train = measure(views[False], args.shots, camera, args.seed + 1, vary=True)
     valid = measure(views[True], max(64, args.shots // 20), camera, args.seed + 2, vary=False)
-    head = fit(train, valid, network.knots, network.response_width, args.epochs, args.seed)
+    head = fit(train, valid, network, args.epochs, args.seed)
     network.response.load_state_dict(head.state_dict())
     network.save_pretrained(
         args.output,

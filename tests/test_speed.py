@@ -58,11 +58,16 @@ def plain_radiance(model, photo, response):
     height, width = photo.height, photo.width
     scale = min(1.0, WORKING_SIZE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    seen = area_average(srgb, size)
     m = model.size_multiple
-    padded = F.pad(seen, (0, -size[1] % m, 0, -size[0] % m), mode="replicate")
-    seen_by_network = model.fields(padded)
-    gain, residual = (field[..., : size[0], : size[1]] for field in (seen_by_network.gain, seen_by_network.residual))
+
+    def look(side):
+        seen = area_average(srgb, side)
+        fields = model.fields(F.pad(seen, (0, -side[1] % m, 0, -side[0] % m), mode="replicate"))
+        return [field[..., : side[0], : side[1]] for field in (fields.gain, fields.residual)]
+
+    near, residual = look(size)
+    far, _ = look(tuple(max(1, round(0.75 * side)) for side in size))
+    gain = (near + F.interpolate(far, size=size, mode="bilinear", align_corners=False)) / 2
     curve = model.curve(_pieces(photo)) if response == "auto" else srgb_curve()[None]
     if size != (height, width):
         residual = torch.zeros(1, 3, height, width)

@@ -151,6 +151,7 @@ class RadianceGenerator(
         context: width of the global vector.
         knots: degrees of freedom of the response curve around sRGB.
         response_width: hidden width of the head that estimates it.
+        response_readers: opinions that the head averages.
         statistics_bins: intensity bins of `photo_statistics`.
         max_stops: most stops that a clipped channel can be raised.
         max_residual: largest correction of an encoded value.
@@ -168,6 +169,7 @@ class RadianceGenerator(
         context: int = 256,
         knots: int = 32,
         response_width: int = 192,
+        response_readers: int = 4,
         statistics_bins: int = 32,
         max_stops: float = 10.0,
         max_residual: float = 0.05,
@@ -181,15 +183,15 @@ class RadianceGenerator(
             raise ValueError(f"widths must hold at least two positive numbers, got {widths}")
         if not 0 < clip_start < clip_end <= 1:
             raise ValueError(f"clip_start and clip_end must ascend within (0, 1], got {clip_start} and {clip_end}")
-        if knots < 2 or statistics_bins < 2 or response_width < 4:
+        if knots < 2 or statistics_bins < 2 or response_width < 4 or response_readers < 1:
             raise ValueError(
-                "knots and statistics_bins must be at least 2 and response_width 4, "
-                f"got {knots}, {statistics_bins} and {response_width}"
+                "knots and statistics_bins must be at least 2, response_width 4 and response_readers 1, "
+                f"got {knots}, {statistics_bins}, {response_width} and {response_readers}"
             )
         self.evs = tuple(float(ev) for ev in evs)
         self.widths = widths
         self.statistics_bins = statistics_bins
-        self.knots, self.response_width = knots, response_width
+        self.knots, self.response_width, self.response_readers = knots, response_width, response_readers
         self.max_stops = float(max_stops)
         self.max_residual = float(max_residual)
         self.clip_start, self.clip_end = float(clip_start), float(clip_end)
@@ -205,7 +207,7 @@ class RadianceGenerator(
             nn.LeakyReLU(0.1),
         )
         self.global_out = nn.Linear(context, widths[-1])
-        self.response = ResponseHead(knots, response_width)
+        self.response = ResponseHead(knots, response_width, response_readers)
         self.decoder = nn.ModuleList(_Block(a + b, a) for a, b in zip(widths, widths[1:], strict=False))
         self.head = nn.Conv2d(widths[0], 6 * self.patch**2, 3, padding=1)
         with torch.no_grad():

@@ -156,24 +156,12 @@ def _edges(tiles: Tensor, pixels: float) -> list[Tensor]:
     return [(place + 5) / (common + 10) * 4 - 2, (common / pixels + 1e-4).log() / 4 + 1]
 
 
-class ResponseHead(nn.Module):
-    """Evidence (B, EVIDENCE) to log-slopes of the inverse response relative to sRGB's (B, knots).
+class _Reader(nn.Module):
+    """One opinion: scaled evidence (B, EVIDENCE) to log-slopes (B, knots)."""
 
-    Args:
-        knots: degrees of freedom of the curve.
-        width: of the hidden layers, at least 4.
-        dropout: share of hidden values left out in training: evidence is many, scenes are few. 0 keeps training
-            the same for any number of processes.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, knots: int, width: int, dropout: float = 0.0):
+    def __init__(self, knots: int, width: int, dropout: float):
         super().__init__()
-        # Of each measurement over the training photos; set by training, kept with the weights.
-        self.register_buffer("mean", torch.zeros(EVIDENCE))
-        self.register_buffer("deviation", torch.ones(EVIDENCE))
+        last = nn.Linear(width, knots)
         self.layers = nn.Sequential(
             nn.Dropout(dropout / 2),
             nn.Linear(EVIDENCE, width),
@@ -182,25 +170,52 @@ class ResponseHead(nn.Module):
             nn.Linear(width, width),
             nn.LeakyReLU(0.1),
             nn.Dropout(dropout),
-            nn.Linear(width, knots),
+            last,
         )
         # How surely the photo is a render, which no camera bent: a plain question that deserves neurons of its own.
         self.render = nn.Sequential(
             nn.Dropout(dropout / 3), nn.Linear(EVIDENCE, width // 4), nn.LeakyReLU(0.1), nn.Linear(width // 4, 1)
         )
-        last = self.layers[-1]
-        assert isinstance(last, nn.Linear)
         with torch.no_grad():
-            # The untrained head answers sRGB.
+            # The untrained reader answers sRGB.
             last.weight.mul_(0.1)
             last.bias.zero_()
 
-    def forward(self, evidence: Tensor) -> Tensor:
-        """(B, EVIDENCE) to (B, knots)."""
-        # Evidence unlike any seen in training must not drag the curve to the ends of the world.
-        scaled = ((evidence - self.mean) / self.deviation).clamp(-4, 4)
+    def forward(self, scaled: Tensor) -> Tensor:
         bend: Tensor = self.layers(scaled) * torch.sigmoid(-self.render(scaled))
         return bend
+
+
+class ResponseHead(nn.Module):
+    """Evidence (B, EVIDENCE) to log-slopes of the inverse response relative to sRGB's (B, knots).
+
+    Args:
+        knots: degrees of freedom of the curve.
+        width: of the hidden layers, at least 4.
+        readers: opinions that are averaged. Scenes are few, so that chance decides much of what one alone learns.
+        dropout: share of hidden values left out in training: evidence is many, scenes are few. 0 keeps training
+            the same for any number of processes.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, knots: int, width: int, readers: int = 4, dropout: float = 0.0):
+        super().__init__()
+        # Of each measurement over the training photos; set by training, kept with the weights.
+        self.register_buffer("mean", torch.zeros(EVIDENCE))
+        self.register_buffer("deviation", torch.ones(EVIDENCE))
+        self.readers = nn.ModuleList(_Reader(knots, width, dropout) for _ in range(readers))
+
+    def scaled(self, evidence: Tensor) -> Tensor:
+        """Evidence in units of what was common in training."""
+        # What is unlike any seen in training must not drag the curve to the ends of the world.
+        return ((evidence - self.mean) / self.deviation).clamp(-4, 4)
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """(B, EVIDENCE) to (B, knots)."""
+        scaled = self.scaled(evidence)
+        return torch.stack([reader(scaled) for reader in self.readers]).mean(0)
 
 
 def inverse_response(logits: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ PLOT = ROOT / "docs/inference.svg"
 BEGIN, END = "<!-- speed -->\n", "<!-- /speed -->"
 SIZES = {1: (1224, 816), 12: (4000, 3000), 24: (6000, 4000), 100: (11648, 8736)}
 DEFAULT_SIZES = {"radiance": (1, 12, 24, 100), "bracket": (1, 12, 24, 100), "ein": (1,)}
+_BUSY = 2.5  # load above which two cores were not ours alone
 STAGES = ("decode", "network", "render", "light", "encode")
 GRAIN = 4  # standard deviation in 8-bit codes; a 12-megapixel JPEG then has 3 to 4 MB, as telephones write them
 LONG = 50  # megapixels from which a few runs must do
@@ -285,11 +286,16 @@ def markdown(report: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     there = report["machine"]
     load = [row["load"] for row in report["rows"]]
+    busy = [f"{row['network']} {row['megapixels']:.0f} MP" for row in report["rows"] if row["load"] > _BUSY]
     text = (
         f"Seconds on {there['cores']} cores of an {there['processor']}, medians of "
         f"{min(row['runs'] for row in report['rows'])} to {max(row['runs'] for row in report['rows'])} runs. "
-        f"The machine was busy with other work (load {digits(min(load))} to {digits(max(load))}), so that most of the "
-        "time is waiting: the ratios and the processor time of *in memory* say more than the seconds."
+        + (
+            f"During {', '.join(busy)} the machine was busy with other work (load up to {digits(max(load))}), so that "
+            "most of their time is waiting: their ratios and processor time say more than the seconds."
+            if busy
+            else "The machine did nothing else."
+        )
     )
     start = report.get("start")
     if start:

@@ -1,6 +1,8 @@
-"""3 x 3 convolutions at the speed that the processor has: Winograd's where it is quicker than direct summation."""
+"""Convolutions at the speed that the processor has: NNPACK's transforms where they beat direct summation."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -18,21 +20,26 @@ def convolve(conv: nn.Conv2d, x: Tensor, outputs: int | None = None) -> Tensor:
     """
     weight = conv.weight if outputs is None else conv.weight[:outputs]
     bias = conv.bias if outputs is None or conv.bias is None else conv.bias[:outputs]
-    if not _transformable(x, weight):
+    if weight.shape[0] * weight.shape[1] < _LEAST_CHANNELS or not transformable(x, weight, _LEAST_SIDE):
         return F.conv2d(x, weight, bias, padding=1)
-    results = [torch._nnpack_spatial_convolution(one.contiguous(), weight, bias, 1) for one in torch.split(x, 1)]
-    return results[0] if len(results) == 1 else torch.cat(results)
+    return each_transformed(torch.split(x, 1), weight, bias, padding=1)
 
 
-def _transformable(x: Tensor, weight: Tensor) -> bool:
+def transformable(x: Tensor, weight: Tensor, least_side: int) -> bool:
+    """Whether NNPACK can convolve this: inference in float32 on a CPU, of a picture with sides of ``least_side``."""
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and weight.shape[0] * weight.shape[1] >= _LEAST_CHANNELS
-        and min(x.shape[-2:]) >= _LEAST_SIDE
+        and min(x.shape[-2:]) >= least_side
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # public, but torch types it not
         and torch._nnpack_available()  # which also makes it ready
     )
+
+
+def each_transformed(pictures: Iterable[Tensor], weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
+    """Convolve pictures (1, C, H, W) one by one, as NNPACK is at its best, and put the answers into a batch."""
+    results = [torch._nnpack_spatial_convolution(one.contiguous(), weight, bias, padding) for one in pictures]
+    return results[0] if len(results) == 1 else torch.cat(results)

@@ -36,3 +36,15 @@ def shared() -> Path:
 def root() -> Path:
     """The root of the checkout."""
     return ROOT
+
+
+@pytest.fixture
+def one_seeded_thread():
+    """Networks are built and run from the same seed, on one thread."""
+    import torch  # many tests need none
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)

@@ -17,14 +17,7 @@ from hdrgan.pretrained import PretrainedError
 from hdrgan.radiometry import mu_law, soft_clip_masks
 from hdrgan.tiling import run_tiled
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_seeded_thread")
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,7 @@ from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.pretrained import PretrainedError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_seeded_thread")
 
 
 def golden(shared, name):

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.convolution import each_transformed, transformable
 from hdrgan.pretrained import PretrainedModel
 from hdrgan.radiometry import soft_clip_masks
 
@@ -42,14 +43,7 @@ def _transformed(x: Tensor, conv: nn.Conv2d) -> bool:
         least is not None
         and conv.in_channels * conv.out_channels >= least
         and conv.stride == conv.dilation == (1, 1)
-        and min(x.shape[-2:]) >= 32  # below, the tiles of the transforms are mostly border
-        and x.device.type == "cpu"
-        and x.dtype == conv.weight.dtype == torch.float32
-        and not torch.is_grad_enabled()
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # public, but torch types it not
-        and torch._nnpack_available()
+        and transformable(x, conv.weight, 32)  # below, the tiles of the transforms are mostly border
     )
 
 
@@ -60,11 +54,8 @@ def _reflect(x: Tensor, conv: nn.Conv2d) -> Tensor:
     if not _transformed(x, conv):
         convolved: Tensor = conv(F.pad(x, border, mode="reflect"))
         return convolved
-    results = [
-        torch._nnpack_spatial_convolution(F.pad(one.contiguous(), border, mode="reflect"), conv.weight, conv.bias, 0)
-        for one in torch.split(x, 1)
-    ]
-    return results[0] if len(results) == 1 else torch.cat(results)
+    bordered = (F.pad(one.contiguous(), border, mode="reflect") for one in torch.split(x, 1))
+    return each_transformed(bordered, conv.weight, conv.bias, padding=0)
 
 
 def _add_masked(x: Tensor, attended: Tensor, mask: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.models.response import response_evidence
 from hdrgan.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
 from hdrgan.radiometry import match_exposure, mu_law, srgb_to_linear
 from hdrgan.report import IDENTITY_NAME, new_report, write_report
@@ -83,6 +84,8 @@ from hdrgan.validation import Prediction, identity, radiance_l1, render, sample_
 MOST_BAD_STEPS = 10
 EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
 SHEET_PHOTOS = 4
+CALIBRATION_PHOTOS = 64
+HEAD_FASTER = 5.0
 LARGEST_VALIDATION_SIDE = 1024  # pixels; larger photos are cut to their middle
 
 Objective = Callable[[nn.Module, Batch], tuple[Tensor | None, dict[str, Tensor]]]
@@ -143,6 +146,33 @@ def build_generator(args: argparse.Namespace, evs: tuple[float, ...]) -> nn.Modu
         usual = RadianceGenerator().widths
         return RadianceGenerator(evs=evs, widths=[max(1, round(w * args.width / usual[0])) for w in usual])
     return RadianceGenerator(evs=evs)
+
+
+def rate_groups(network: nn.Module) -> list[dict[str, Any]]:
+    """The weights to train, by how much faster than the learning rate they learn.
+
+    The response head of a RadianceGenerator reads a few hundred measurements, not pictures: it is stable, and still
+    learning long after the rest, unless it may take larger steps.
+    """
+    head = network.response if isinstance(network, RadianceGenerator) else nn.Module()
+    apart = {id(p) for p in head.parameters()}
+    groups = [
+        {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in apart], "faster": 1.0},
+        {"params": [p for p in head.parameters() if p.requires_grad], "faster": HEAD_FASTER},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def freeze(network: nn.Module, name: str) -> None:
+    """Keep one part of a network as it is.
+
+    Raises:
+        UsageError: there is no such part, or nothing would be left to train.
+    """
+    parts = dict(network.named_children())
+    if name not in parts or len(parts) == 1:
+        raise UsageError(f"--freeze: {type(network).__name__} has no part {name!r}; it has {', '.join(parts)}")
+    parts[name].requires_grad_(False)
 
 
 def make_objective(args: argparse.Namespace, device: torch.device) -> Objective:
@@ -257,6 +287,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--clip", type=float, help=f"largest norm of the gradients; {per_model('clip')}")
     add("--width", type=int, help="channels of the first level: bracket 64, radiance 16, ein 32")
     add("--init", metavar="FOLDER", help="generator to start from: a folder with its weights, or a name on the Hub")
+    add("--freeze", metavar="NAME", help="part of the network that stays as --init has it, as response of radiance")
     add("--ema", type=float, default=0.999, metavar="DECAY", help="of the averaged generator, which is kept; 0 is off")
     add("--mixed-precision", choices=("no", "fp16", "bf16"), help="without it what accelerate is configured for")
     add("--compile", action="store_true", help="compile the networks with torch.compile")
@@ -300,6 +331,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--ema must lie in [0, 1), got {args.ema}")
     if not 0 <= args.validation_share < 1:
         parser.error(f"--validation-share must lie in [0, 1), got {args.validation_share}")
+    if args.freeze is not None and args.init is None:
+        parser.error("--freeze keeps weights that are there already: it needs --init")
     if args.init is not None and args.width is not None:
         parser.error("--width is that of the network that --init names")
     if args.model == "ein" and args.adversarial_weight:
@@ -455,6 +488,8 @@ class Run:
                 f"{args.model}, got {args.crop_size}"
             )
         self.multiple = generator.size_multiple
+        if args.freeze is not None:
+            freeze(generator, args.freeze)
         discriminator = PatchDiscriminator(exposures=len(found.evs)) if args.adversarial_weight else None
         self.trained = [generator] if discriminator is None else [generator, discriminator]
         self.trained = [network.to(memory_format=torch.channels_last) for network in self.trained]
@@ -463,8 +498,6 @@ class Run:
         # Weights, two moments and the average, in float32; kept ones, the next one, and the final folders.
         self.bytes_needed = 4 * (3 * parameters + averaged) * (KEPT + 1) + 4 * parameters + 64 * 2**20
         self.ema = None
-        if args.ema:
-            self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
 
         # Data
         cache = SceneCache(cache_folder(args))
@@ -472,16 +505,33 @@ class Run:
         self.validation: PhotoDataset = found.open(validation=True, settings=settings, seed=args.seed, cache=cache)
         self.global_batch = args.batch_size * accelerator.num_processes * args.gradient_accumulation_steps
 
+        if args.model == "radiance" and args.init is None:
+            self.calibrate(generator)
+        if args.ema:
+            self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
+
         # Optimisers. The rate is set before each step from the samples seen, so there is no scheduler to restore.
         adam = torch.optim.AdamW if self.recipe.weight_decay else torch.optim.Adam
         self.optimizers = [
-            adam(network.parameters(), args.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay)
+            adam(rate_groups(network), args.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay)
             for network in self.trained
         ]
         self.objective = make_objective(args, accelerator.device)
         prepared = accelerator.prepare(*self.trained, *self.optimizers)
         self.trained, self.optimizers = list(prepared[: len(self.trained)]), list(prepared[len(self.trained) :])
         self.generator, self.discriminator = self.trained[0], (self.trained[1] if discriminator else None)
+
+    def calibrate(self, generator: RadianceGenerator) -> None:
+        """Tell the response head what its measurements usually are; the same in every process."""
+        chosen = spread(len(self.training), CALIBRATION_PHOTOS)
+        if len(chosen) < 2:
+            return
+        measured = []
+        for index in chosen:
+            items = {name: tensor[None] for name, tensor in self.training[0, index].items()}
+            photo = Batch(items, self.found.evs, torch.device("cpu")).srgb  # (1, 3, H, W)
+            measured.append(response_evidence(photo[:, None]))
+        generator.response.calibrate(torch.cat(measured))
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
@@ -536,7 +586,7 @@ class Run:
         )
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = args.learning_rate * factor
+                group["lr"] = args.learning_rate * factor * group["faster"]
         figures = StepFigures()
         for _ in range(args.gradient_accumulation_steps):
             before = time.perf_counter()

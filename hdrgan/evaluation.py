@@ -330,7 +330,7 @@ def _open_scenes(
     seed: int,
     responses: Path | None,
 ) -> _Scenes:
-    scenes, faults, kept_out = hdr_folder.scan(data, split)
+    scenes, faults, kept_out = hdr_folder.scan(data, (split,))
     if faults:
         raise DatasetError(f"{data} cannot be scored", faults)
     if not scenes:

@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from hdrgan.data import hdr_folder
 from hdrgan.data.camera import VirtualCamera
-from hdrgan.data.layout import validation_scenes
 from hdrgan.losses import response_loss
 from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.models.response import ResponseHead, inverse_response, response_evidence
@@ -107,8 +106,7 @@ def fit(
     """Fit the readers of a head, each by itself and from a seed of its own; prints a line an epoch."""
     knots, width, readers = network.knots, network.response_width, network.response_readers
     whole = ResponseHead(knots, width, readers)
-    whole.mean.copy_(train["evidence"].mean(0))
-    whole.deviation.copy_(train["evidence"].std(0) + 0.05)
+    whole.calibrate(train["evidence"])
     identity = srgb_curve().expand(len(valid["truth"]), -1)
     tqdm.write(f"identity  {exposures_psnr(identity, valid)}")
     for k, reader in enumerate(whole.readers):
@@ -179,7 +177,7 @@ def main() -> None:
     scenes, faults, _ = hdr_folder.scan(args.scenes)
     if faults or not scenes:
         parser.error("; ".join(map(str, faults[:5])) or f"{args.scenes} holds no HDR scenes")
-    held_out = validation_scenes((scene.site for scene in scenes), args.validation_share)
+    held_out = hdr_folder.held_out_sites(scenes, args.validation_share)
     views: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for scene in tqdm(scenes, desc="scenes", unit="scene"):
         rendered = hdr_folder.render_views(scene, args.views, args.view_size)

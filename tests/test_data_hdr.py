@@ -7,6 +7,7 @@ import torch
 from small_sets import light, make_scenes
 
 from hdrgan.data import hdr_folder
+from hdrgan.data.augment import vary_light
 from hdrgan.data.batch import Batch
 from hdrgan.data.layout import DatasetError, recognise_layout
 from hdrgan.data.scene_cache import SceneCache
@@ -91,6 +92,58 @@ def test_scenes_tsv_keeps_test_scenes_out_and_sites_together(tmp_path):
             {s.path.name for s in side} & {"scene_0.exr", "scene_1.exr"} for side in (found.training, found.validation)
         ]
         assert sorted(map(len, pier)) == [0, 2]
+
+
+def test_scenes_that_the_table_names_for_validation_are_the_ones_held_out(tmp_path):
+    root = make_scenes(tmp_path / "data", count=4)
+    sites = ["a", "b", "b", "c"]
+    splits = ["train", "train", "validation", "train"]
+    rows = [f"scene_{k}.exr\t{splits[k]}\t{sites[k]}" for k in range(4)]
+    (root / "scenes.tsv").write_text("\n".join(["file\tsplit\tsite", *rows]) + "\n")
+    found = look(root)
+    assert sorted(scene.path.name for scene in found.validation) == ["scene_1.exr", "scene_2.exr"], "all of their site"
+    assert sorted(scene.path.name for scene in found.training) == ["scene_0.exr", "scene_3.exr"]
+    assert found.kept_out == 0
+
+
+def test_light_is_varied_in_size_place_and_colour_but_never_squashed():
+    rows, columns = np.mgrid[:96, :96].astype(np.float32)
+    view = np.stack([rows + 1, columns + 1, np.full((96, 96), 50, np.float32)], -1)
+    spans, tints, upright = set(), set(), 0
+    for k in range(60):
+        part = vary_light(view, 48, np.random.default_rng(k))
+        assert part.shape == (48, 48, 3)
+        assert part.dtype == np.float32
+        # Red grows downwards and green to the right by one a pixel: their slopes tell zoom and turns. Blue is flat.
+        red = part[..., 0] / part[..., 2]
+        down, across = np.diff(red, axis=0).mean(), np.diff(red, axis=1).mean()
+        upright += abs(down) > 20 * abs(across) and down > 0
+        green = part[..., 1] / part[..., 2]
+        slopes = sorted([abs(np.diff(green, axis=0).mean()), abs(np.diff(green, axis=1).mean())])
+        spans.add(round(float(slopes[1] * 50), 2))
+        tints.add(round(float(part[..., 2].mean()), 3))
+    assert upright >= 50
+    assert len(tints) > 50
+    assert max(spans) > 1.6 * min(spans)
+    assert np.array_equal(vary_light(view, 48, np.random.default_rng(1)), vary_light(view, 48, np.random.default_rng(1)))
+
+
+def test_a_dark_corner_is_photographed_as_a_whole_view(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    picture = np.zeros((96, 96, 3), np.float32)
+    picture[:, 66:] = 1 + np.random.default_rng(0).random((96, 30, 3), np.float32)
+    save_exr(root / "night.exr", picture)
+    save_exr(root / "day.exr", picture + 0.5)
+    settings = ReadSettings(crop_size=32, views=6, view_size=96, validation_share=0)
+    data = survey(root, settings, SceneCache(None)).open(
+        validation=False, settings=settings, seed=0, cache=SceneCache(None)
+    )
+    for index in range(len(data)):
+        for epoch in range(8):
+            item = data[epoch, index]
+            assert item["srgb"].shape == (32, 32, 3)
+            assert item["radiance"].max() >= 1
 
 
 def test_a_scene_that_the_table_names_but_is_not_there_is_a_fault(tmp_path):

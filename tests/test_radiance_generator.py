@@ -6,7 +6,7 @@ import torch
 
 from hdrgan.data.camera import VirtualCamera, sigmoid_response
 from hdrgan.losses import bracket_from_radiance, radiance_loss
-from hdrgan.models.radiance_generator import RadianceGenerator, photo_statistics
+from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.models.response import inverse_response
 from hdrgan.radiometry import expose, srgb_curve, srgb_to_linear
 
@@ -14,7 +14,7 @@ from hdrgan.radiometry import expose, srgb_curve, srgb_to_linear
 @pytest.fixture
 def network() -> RadianceGenerator:
     torch.manual_seed(0)
-    return RadianceGenerator(widths=(8, 8), context=8, knots=4, statistics_bins=4)
+    return RadianceGenerator(widths=(8, 8), context=8, knots=4)
 
 
 def photo(value=None, size=32):
@@ -98,15 +98,6 @@ def test_saved_and_loaded_it_says_the_same_to_the_last_bit(network, tmp_path):
         assert torch.equal(network(photo()).radiance, again(photo()).radiance)
 
 
-def test_the_statistics_tell_noise_from_none():
-    ramp = torch.linspace(0, 1, 64).view(1, 1, 1, 64).expand(1, 3, 64, 64)
-    noisy = (ramp + torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(5)) * 0.02).clamp(0, 1)
-    quiet, loud = photo_statistics(ramp, 8), photo_statistics(noisy, 8)
-    assert quiet.shape == (1, 48)
-    assert (loud[0, 24:32] > quiet[0, 24:32] + 0.1).all(), "the filter response must grow in every bin"
-    assert (loud[0, 40:48] < quiet[0, 40:48]).all(), "fewer pixels are still"
-
-
 def test_the_virtual_camera_tells_the_truth_about_itself():
     rng = np.random.default_rng(0)
     view = np.exp(rng.normal(0, 1.5, (64, 64, 1))).astype(np.float32) * np.ones(3, np.float32)
@@ -135,3 +126,19 @@ def test_sigmoid_responses_reach_white():
 def test_a_black_view_is_refused():
     with pytest.raises(ValueError, match="black"):
         VirtualCamera().shoot(np.zeros((8, 8, 3), np.float32), np.random.default_rng(0))
+
+
+def test_the_loss_hears_a_sun_that_is_too_dim(network):
+    """Of the terms that compare pixels each counts the sun for its size; the lamps' term counts it for its light."""
+    srgb = torch.full((1, 3, 64, 64), 0.5)
+    srgb[..., 16:48, 16:48] = 1.0
+    truth = srgb_to_linear(srgb) * torch.where(srgb == 1, 2.0, 1.0)
+    dim = truth.clone()
+    truth[..., 30:32, 30:32] = 1000.0
+    out = network(srgb)
+    heard = {}
+    for name, light in (("sun", truth), ("none", dim)):
+        terms = radiance_loss(out._replace(radiance=light), truth, srgb_curve()[None], srgb)
+        heard[name] = terms["lamps"]
+    assert heard["sun"] < 1e-3
+    assert heard["none"] > 0.2

@@ -12,7 +12,18 @@ from small_sets import make_brackets, make_pairs, make_scenes
 import train_accelerate
 from hdrgan import checkpoints
 from hdrgan.checkpoints import CheckpointError
-from train_accelerate import RECIPES, UsageError, check_output, check_space, learning_rate_factor, main, spread
+from hdrgan.models.radiance_generator import RadianceGenerator
+from train_accelerate import (
+    RECIPES,
+    UsageError,
+    check_output,
+    check_space,
+    freeze,
+    learning_rate_factor,
+    main,
+    rate_groups,
+    spread,
+)
 
 
 def make_checkpoint(states, step):
@@ -91,6 +102,20 @@ def test_ein_restarts_warmly_every_25_epochs():
     assert learning_rate_factor(ein, 375, total=2000, epoch=10) == pytest.approx(0.5)
 
 
+def test_the_response_head_learns_faster_than_the_rest():
+    network = RadianceGenerator(widths=(8, 8), context=8, knots=4, response_width=4, response_readers=1)
+    groups = rate_groups(network)
+    assert [group["faster"] for group in groups] == [1.0, 5.0]
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+    head = {id(p) for p in network.response.parameters()}
+    assert {id(p) for p in groups[1]["params"]} == head
+    freeze(network, "response")
+    assert [group["faster"] for group in rate_groups(network)] == [1.0]
+    assert not head & {id(p) for group in rate_groups(network) for p in group["params"]}
+    with pytest.raises(UsageError, match="no part 'nothing'; it has stem, encoder"):
+        freeze(network, "nothing")
+
+
 def test_validation_photos_are_spread_evenly():
     assert spread(3, 8) == [0, 1, 2]
     assert spread(100, 4) == [0, 25, 50, 75]
@@ -128,6 +153,7 @@ def test_an_output_that_cannot_be_written_ends_the_run_before_the_data_are_read(
         ("--crop-size 64 --view-size 32", "--view-size"),
         ("--model ein --adversarial-weight 1", "discriminator"),
         ("--model nothing", "--model"),
+        ("--freeze response", "--init"),
     ],
 )
 def test_arguments_that_make_no_sense_end_with_code_2(flags, word, capsys):
@@ -144,7 +170,7 @@ def test_every_flag_of_the_issue_is_there_with_its_default_shown(root):
     text = " ".join(done.stdout.split())
     for flag in (
         "model dataset output layout steps epochs batch-size learning-rate crop-size l1-weight adversarial-weight "
-        "gradient-accumulation-steps mixed-precision ema seed resume skip-bad log-with push-to-hub width init"
+        "gradient-accumulation-steps mixed-precision ema seed resume skip-bad log-with push-to-hub width init freeze"
     ).split():
         assert f"--{flag} " in text
     assert "0.0002 bracket, 0.0004 radiance, 0.0001 ein" in text

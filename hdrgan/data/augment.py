@@ -1,10 +1,18 @@
-"""Random crops, flips and quarter turns, the same for every picture of an item; pictures are never squashed."""
+"""Random crops, flips and quarter turns, the same for every picture of an item; pictures are never squashed.
+
+Light, from which photos are yet to be made, can be varied further: zoomed, and given other colours.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+_TURNED = 0.1  # share of varied views that may lie on their side or stand on their head
 
 
 def item_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
@@ -42,3 +50,37 @@ class Window:
             cut = cut[..., ::-1, :]
         # Always a copy: what comes in may be a file that is mapped read-only.
         return np.array(np.rot90(cut, self.quarter_turns, axes=(-3, -2)), order="C")
+
+
+def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A square part of a view, at random larger or smaller, mirrored, turned, and in other colours.
+
+    Light comes from above in most pictures, and networks learn that; so few are turned. White balance varies by a
+    tenth or so for each channel, and the colours of some pictures are paler or stronger.
+
+    Args:
+        view: (H, W, 3) float32 linear light.
+        size: side of the answer, at most H and W; larger parts are reduced to it.
+        rng: the only source of chance.
+
+    Returns:
+        (size, size, 3) float32.
+    """
+    side = int(rng.integers(size, min(view.shape[:2]) + 1))
+    window = Window.draw(rng, *view.shape[:2], side)
+    if rng.random() >= _TURNED:
+        window = replace(window, quarter_turns=0)
+    part = window.cut(view) * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+    if rng.random() < 0.3:
+        grey = part.mean(-1, keepdims=True)
+        part = np.maximum(grey + (part - grey) * np.float32(rng.uniform(0.6, 1.3)), 0)
+    return reduced(part, size)
+
+
+def reduced(view: np.ndarray, size: int) -> np.ndarray:
+    """A square of light (S, S, 3) averaged down to (size, size, 3) float32, S >= size."""
+    if len(view) == size:
+        return np.ascontiguousarray(view, np.float32)
+    planes = torch.from_numpy(np.ascontiguousarray(view, np.float32)).permute(2, 0, 1)[None]
+    smaller = F.interpolate(planes, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return smaller[0].permute(1, 2, 0).clamp(min=0).contiguous().numpy()

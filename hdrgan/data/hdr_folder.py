@@ -1,15 +1,16 @@
 """Any folder of .hdr and .exr scenes: views of them, photographed by the virtual camera anew in every epoch.
 
 Panoramas (2:1) are looked into with a rectilinear lens, anything else is cropped. A table ``scenes.tsv`` in the folder
-or the one above (columns file, split, site) is heeded: only scenes of the split "train" are used, and scenes of one
-site are never on both sides of the validation.
+or the one above (columns file, split, site) is heeded: only scenes of the splits "train" and "validation" are used, and scenes of one
+site are never on both sides of the validation. Where the table names scenes for validation, these and no others are
+held out.
 """
 
 from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hdrgan.data.augment import Window, item_rng
+from hdrgan.data.augment import item_rng, reduced, vary_light
 from hdrgan.data.camera import VirtualCamera
-from hdrgan.data.layout import Fault, radiance_files, reason
+from hdrgan.data.layout import Fault, radiance_files, reason, validation_scenes
 from hdrgan.data.panorama import random_views
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.hdr_io import RadianceFileError, load_radiance
 
 SCENE_TABLE = "scenes.tsv"
+VALIDATION = "validation"  # split of the table whose scenes are held out of training
 _VALIDATION_EPOCH = 2**31  # no training epoch is ever this late
 _DIMMEST_PERCENTILE = 80  # must hold light: the virtual camera makes one above it white
 _BRIGHTEST = 6e4  # half precision ends at 65504
@@ -33,23 +35,24 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Scene:
-    """One HDR file: its name relative to the root, where it is, and the site that it shows."""
+    """One HDR file: its name relative to the root, where it is, the site that it shows, and whether a table holds it out."""
 
     name: str
     path: Path
     site: str
+    for_validation: bool = False
 
 
 def _scene_table(root: Path) -> Path | None:
     return next((f / SCENE_TABLE for f in (root, root.parent) if (f / SCENE_TABLE).is_file()), None)
 
 
-def scan(root: Path, split: str = "train") -> tuple[list[Scene], list[Fault], int]:
+def scan(root: Path, splits: Collection[str] = ("train", VALIDATION)) -> tuple[list[Scene], list[Fault], int]:
     """List the scenes of a folder.
 
     Args:
         root: the folder.
-        split: which rows of ``scenes.tsv`` to use, where there is one; files that it does not name are used.
+        splits: which rows of ``scenes.tsv`` to use, where there is one; files that it does not name are used.
 
     Returns:
         Scenes, faults, and how many files the table keeps out.
@@ -67,17 +70,24 @@ def scan(root: Path, split: str = "train") -> tuple[list[Scene], list[Fault], in
         faults = [
             Fault(row["file"], f"named in {table.name}, but missing")
             for path, row in inside
-            if row["split"] == split and not path.is_file()
+            if row["split"] in splits and not path.is_file()
         ]
     scenes, kept_out = [], 0
     for path in radiance_files(root):
         row = rows.get(path.resolve(), {})
-        if row and row["split"] != split:
+        if row and row["split"] not in splits:
             kept_out += 1
             continue
         name = str(path.relative_to(root))
-        scenes.append(Scene(name, path, row.get("site") or str(Path(name).with_suffix(""))))
+        site = row.get("site") or str(Path(name).with_suffix(""))
+        scenes.append(Scene(name, path, site, row.get("split") == VALIDATION))
     return scenes, faults, kept_out
+
+
+def held_out_sites(scenes: Sequence[Scene], share: float) -> set[str]:
+    """Sites to validate on: those that the table names, or else a share of them by the hash of their names."""
+    named = {scene.site for scene in scenes if scene.for_validation}
+    return named or validation_scenes((scene.site for scene in scenes), share)
 
 
 def render_views(scene: Scene, count: int, size: int) -> np.ndarray:
@@ -125,14 +135,14 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
     """Photographs of views; index with (epoch, index).
 
     Items are ``{"srgb": (size, size, 3) uint8, "radiance": (size, size, 3) float32, "inverse_response": (256,)}``. The
-    whole view is photographed, then cropped, so that a crop clips as much or as little as part of a photo would.
+    part of a view that is photographed is chosen and varied anew in every epoch; see `vary_light`.
 
     Args:
         scenes: entries that passed `examine`.
         views: views of each scene.
         view_size: side of a view in pixels.
-        crop_size: side of the crops, at most ``view_size``; equal sides train on whole views.
-        seed: of camera, crops, flips and turns.
+        crop_size: side of the photos, at most ``view_size``; equal sides train on whole views.
+        seed: of the camera and of what is varied.
         cache: where rendered views may lie.
         responses: camera responses for `VirtualCamera`, or None.
     """
@@ -165,26 +175,26 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
             views = self._last[1]
         return np.asarray(views[view % len(views)], dtype=np.float32)
 
-    def _shoot(self, view: np.ndarray, rng: np.random.Generator, window: Window | None) -> dict[str, Tensor]:
-        shot = self.camera.shoot(view, rng)
-        srgb, radiance = shot.srgb, shot.radiance
-        if window is not None:
-            srgb, radiance = window.cut(srgb), window.cut(radiance)
+    def _shoot(self, light: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        shot = self.camera.shoot(light, rng)
         return {
-            "srgb": torch.from_numpy(np.array(srgb)),
-            "radiance": torch.from_numpy(np.array(radiance)),
+            "srgb": torch.from_numpy(np.array(shot.srgb)),
+            "radiance": torch.from_numpy(shot.radiance),
             "inverse_response": torch.from_numpy(shot.inverse_response),
         }
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = place
         rng = item_rng(self.seed, epoch, index)
-        window = Window.draw(rng, self.view_size, self.view_size, self.crop_size)
-        return self._shoot(self._view(index), rng, window)
+        view = self._view(index)
+        try:
+            return self._shoot(vary_light(view, self.crop_size, rng), rng)
+        except ValueError:  # a dark corner; of the whole view it is known that it holds light
+            return self._shoot(reduced(view, self.crop_size), rng)
 
     def whole(self, index: int) -> dict[str, Tensor]:
         """A whole view in the same photograph every time, for validation."""
-        return self._shoot(self._view(index), item_rng(0, _VALIDATION_EPOCH, index), None)
+        return self._shoot(self._view(index), item_rng(0, _VALIDATION_EPOCH, index))
 
     def title(self, index: int) -> str:
         """What to call an item."""

@@ -15,8 +15,8 @@ import xlwt
 
 from hdrgan.data.bracket_folder import EVS
 from hdrgan.data.camera import Shot, VirtualCamera
-from hdrgan.data.hdr_folder import Scene, scan
-from hdrgan.data.layout import DatasetError, Fault, reason, validation_scenes
+from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
+from hdrgan.data.layout import DatasetError, Fault, reason
 from hdrgan.data.pair_folder import COLUMNS, SPLITS
 from hdrgan.data.panorama import random_views
 from hdrgan.hdr_io import RadianceFileError, load_radiance, save_hdr
@@ -128,7 +128,7 @@ def prepare(
     if not good:
         raise DatasetError(f"{source} holds no .hdr or .exr file that can be used", faults)
 
-    held_out = validation_scenes((scene.site for scene in good), validation_share)
+    held_out = held_out_sites(good, validation_share)
     rows: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
     written, taken = 0, set()
     for done, scene in enumerate(good, start=1):

@@ -133,7 +133,7 @@ def survey(
 
     else:
         entries, found.faults, found.kept_out = hdr_folder.scan(root)
-        held_out = validation_scenes((entry.site for entry in entries), settings.validation_share)
+        held_out = hdr_folder.held_out_sites(entries, settings.validation_share)
 
         def examine(entry: Any) -> list[Fault]:
             return hdr_folder.examine(entry, settings.views, settings.view_size, cache)

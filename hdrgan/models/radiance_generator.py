@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hdrgan.convolution import convolve
 from hdrgan.models.response import ResponseHead, inverse_response, response_evidence
 from hdrgan.pretrained import PretrainedModel
-from hdrgan.radiometry import LUMA_WEIGHTS, decode
+from hdrgan.radiometry import decode
 
 _COLOUR_STEP, _COLOUR_BOX = 4, 5  # the colour of invented light is averaged over 5 blocks of 4 pixels, twice
 
@@ -50,54 +50,6 @@ def clip_mask(srgb: Tensor, start: float, end: float) -> Tensor:
     """How surely each channel has clipped: 0 up to ``start``, 1 from ``end``, a smooth step between. Same shape."""
     t = ((srgb - start) / (end - start)).clamp(0, 1)
     return t * t * (3 - 2 * t)
-
-
-def photo_statistics(srgb: Tensor, bins: int) -> Tensor:
-    """Evidence of the response curve: per intensity bin, how common it is, how it is textured and how noisy it is.
-
-    Noise is told by a second-difference filter blind to edges and ramps (Immerkaer 1996): sensor noise has a known
-    relation to linear light, so how it grows with the code value betrays the curve between them.
-
-    Args:
-        srgb: (B, 3, H, W) encoded.
-        bins: intensity bins over [0, 1].
-
-    Returns:
-        (B, 6 * bins): histograms of red, green, blue; then per luma bin the log of mean filter response, mean
-        gradient, and the share of pixels whose filter response is below half an 8-bit step.
-    """
-    batch = srgb.shape[0]
-    luma = (srgb * srgb.new_tensor(LUMA_WEIGHTS).view(3, 1, 1)).sum(1, keepdim=True)  # (B, 1, H, W)
-    kernel = srgb.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]).view(1, 1, 3, 3)
-    padded = F.pad(luma, (1, 1, 1, 1), mode="replicate")
-    second = F.conv2d(padded, kernel).abs() / 6  # (B, 1, H, W)
-    slope = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]).abs() + (
-        padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-    ).abs()
-    still = (second < 0.5 / 255).to(srgb.dtype)
-
-    def binned(values: Tensor, position: Tensor) -> Tensor:
-        index = (position * bins).long().clamp(0, bins - 1).reshape(batch, -1)
-        return torch.zeros(batch, bins, dtype=srgb.dtype, device=srgb.device).scatter_add_(
-            1, index, values.expand_as(position).reshape(batch, -1)
-        )
-
-    one = srgb.new_ones(1, 1, 1, 1)
-    pixels = srgb.shape[2] * srgb.shape[3]  # no float: an exported network must not remember one size
-    histograms = [binned(one, srgb[:, c : c + 1]) / pixels for c in range(3)]
-    count = binned(one, luma)
-    # An empty bin says nothing: it reads as the prior of one pixel.
-    means = [
-        (binned(value, luma) + prior) / (count + 1) for value, prior in ((second, 0.01), (slope, 0.05), (still, 0.3))
-    ]
-    return torch.cat(
-        [
-            *(h.clamp(min=1e-4).log() / 4 + 1 for h in histograms),
-            *((m + 1e-3).log() / 3 + 1 for m in means[:2]),
-            means[2],
-        ],
-        dim=1,
-    )
 
 
 class _Block(nn.Module):
@@ -152,7 +104,6 @@ class RadianceGenerator(
         knots: degrees of freedom of the response curve around sRGB.
         response_width: hidden width of the head that estimates it.
         response_readers: opinions that the head averages.
-        statistics_bins: intensity bins of `photo_statistics`.
         max_stops: most stops that a clipped channel can be raised.
         max_residual: largest correction of an encoded value.
         clip_start, clip_end: encoded values between which a channel passes from measured to clipped.
@@ -170,7 +121,6 @@ class RadianceGenerator(
         knots: int = 32,
         response_width: int = 192,
         response_readers: int = 4,
-        statistics_bins: int = 32,
         max_stops: float = 10.0,
         max_residual: float = 0.05,
         clip_start: float = 0.94,
@@ -183,14 +133,13 @@ class RadianceGenerator(
             raise ValueError(f"widths must hold at least two positive numbers, got {widths}")
         if not 0 < clip_start < clip_end <= 1:
             raise ValueError(f"clip_start and clip_end must ascend within (0, 1], got {clip_start} and {clip_end}")
-        if knots < 2 or statistics_bins < 2 or response_width < 4 or response_readers < 1:
+        if knots < 2 or response_width < 4 or response_readers < 1:
             raise ValueError(
-                "knots and statistics_bins must be at least 2, response_width 4 and response_readers 1, "
-                f"got {knots}, {statistics_bins}, {response_width} and {response_readers}"
+                "knots must be at least 2, response_width 4 and response_readers 1, "
+                f"got {knots}, {response_width} and {response_readers}"
             )
         self.evs = tuple(float(ev) for ev in evs)
         self.widths = widths
-        self.statistics_bins = statistics_bins
         self.knots, self.response_width, self.response_readers = knots, response_width, response_readers
         self.max_stops = float(max_stops)
         self.max_residual = float(max_residual)
@@ -201,7 +150,7 @@ class RadianceGenerator(
         self.encoder = nn.ModuleList([_Block(widths[0], widths[0])])
         self.encoder.extend(_Block(a, b) for a, b in zip(widths, widths[1:], strict=False))
         self.global_in = nn.Sequential(
-            nn.Linear(2 * widths[-1] + 6 * statistics_bins, context),
+            nn.Linear(2 * widths[-1], context),
             nn.LeakyReLU(0.1),
             nn.Linear(context, context),
             nn.LeakyReLU(0.1),
@@ -253,8 +202,6 @@ class RadianceGenerator(
             raise ValueError(
                 f"srgb must be (B, 3, H, W) with H and W multiples of {self.size_multiple}, got {tuple(srgb.shape)}"
             )
-        with torch.autocast(srgb.device.type, enabled=False):  # half precision would blur what it looks for
-            statistics = photo_statistics(srgb.detach().float(), self.statistics_bins)
         clipped = clip_mask(srgb, self.clip_start, self.clip_end)
         patches = F.pixel_unshuffle(torch.cat([srgb - 0.5, clipped], 1), self.patch)
         x = convolve(self.stem, patches)  # (B, C, H/p, W/p)
@@ -262,7 +209,7 @@ class RadianceGenerator(
         for level, block in enumerate(self.encoder):
             x = block(F.avg_pool2d(x, 2) if level else x)
             skips.append(x)
-        context = self.global_in(torch.cat([x.mean((2, 3)), x.amax((2, 3)), statistics.to(x.dtype)], 1))
+        context = self.global_in(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1))
         x = skips[-1] + self.global_out(context)[:, :, None, None]
         for level in reversed(range(len(self.decoder))):
             x = self.decoder[level](torch.cat([skips[level], F.interpolate(x, scale_factor=2.0, mode="nearest")], 1))

@@ -207,6 +207,13 @@ class ResponseHead(nn.Module):
         self.register_buffer("deviation", torch.ones(EVIDENCE))
         self.readers = nn.ModuleList(_Reader(knots, width, dropout) for _ in range(readers))
 
+    @torch.no_grad()
+    def calibrate(self, evidence: Tensor) -> None:
+        """Learn what is common from measurements (N, EVIDENCE) of training photos, N >= 2, before training."""
+        self.mean.copy_(evidence.mean(0))
+        # What never varies in training tells nothing, and must not become loud when it does elsewhere.
+        self.deviation.copy_(evidence.std(0) + 0.05)
+
     def scaled(self, evidence: Tensor) -> Tensor:
         """Evidence in units of what was common in training."""
         # What is unlike any seen in training must not drag the curve to the ends of the world.

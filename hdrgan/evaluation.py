@@ -335,7 +335,7 @@ def _open_scenes(
         raise DatasetError(f"{data} cannot be scored", faults)
     if not scenes:
         raise DatasetError(f"{data} has no .hdr or .exr scene of the split {split!r}")
-    camera = VirtualCamera(responses, clean_share=0)
+    camera = VirtualCamera(responses, clean_share=0, glare_share=0)
     looks: list[tuple[hdr_folder.Scene, int]] = []
     for scene in scenes:
         radiance = _read_scene(scene)

@@ -125,7 +125,9 @@ def test_light_is_varied_in_size_place_and_colour_but_never_squashed():
     assert upright >= 50
     assert len(tints) > 50
     assert max(spans) > 1.6 * min(spans)
-    assert np.array_equal(vary_light(view, 48, np.random.default_rng(1)), vary_light(view, 48, np.random.default_rng(1)))
+    assert np.array_equal(
+        vary_light(view, 48, np.random.default_rng(1)), vary_light(view, 48, np.random.default_rng(1))
+    )
 
 
 def test_a_dark_corner_is_photographed_as_a_whole_view(tmp_path):

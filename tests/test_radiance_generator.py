@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdrgan.data.camera import VirtualCamera, sigmoid_response
+from hdrgan.data.camera import VirtualCamera, scatter, sigmoid_response
 from hdrgan.losses import bracket_from_radiance, radiance_loss
 from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.models.response import inverse_response
@@ -111,6 +111,23 @@ def test_the_virtual_camera_tells_the_truth_about_itself():
         unclipped = (shot.srgb.max(-1) < 240) & (shot.srgb.min(-1) > 40)
         error = np.abs(np.log2(linear[unclipped]) - np.log2(shot.radiance[unclipped]))
         assert np.median(error) < (0.02 if clean else 0.3)
+
+
+def test_a_lens_scatters_light_and_loses_none():
+    view = np.full((64, 96, 3), 0.1, np.float32)
+    view[32, 48] = (3000, 2000, 1000)
+    for seed in range(4):
+        seen = scatter(view, np.random.default_rng(seed))
+        assert seen.shape == view.shape
+        assert seen.dtype == np.float32
+        lost = 1 - seen.sum((0, 1)) / view.sum((0, 1))
+        assert (lost > -1e-4).all()
+        assert (lost < 0.05).all(), "what leaves the picture is a part of the scattered part"
+        halo = seen[32, 49:, 0] - 0.1 * (1 - 10**-1.3)
+        assert (np.diff(halo) < 0).all(), "brighter towards the lamp"
+        added = seen[30, 44] - seen[0, 0]
+        assert np.allclose(added / added[0], view[32, 48] / 3000, atol=0.1), "in its colour"
+    assert np.array_equal(scatter(view, np.random.default_rng(1)), scatter(view, np.random.default_rng(1)))
 
 
 def test_the_same_seed_gives_the_same_shot():

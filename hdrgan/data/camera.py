@@ -1,8 +1,12 @@
-"""The virtual camera: linear light in; a photo that some camera would have made of it, and the truth, out."""
+"""The virtual camera: linear light in; a photo that some camera would have made of it, and the truth, out.
+
+The truth is the light that fell on the sensor: what the lens scatters is part of it.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
@@ -39,13 +43,14 @@ def sigmoid_response(n: float, sigma: float) -> Callable[[np.ndarray], np.ndarra
 
 
 class VirtualCamera:
-    """Draws exposure, response, noise, quantisation and JPEG at random.
+    """Draws glare, exposure, response, noise, quantisation and JPEG at random.
 
     Args:
         responses: an .npz of the EMoR model (Grossberg and Nayar 2004: ``irradiance``, ``f0``, ``h``), or None to
             draw from the analytic families alone.
         clean_share: share of shots that are renders: 8 bits, no noise, no JPEG, nearly always sRGB.
         clip: smallest and largest share of pixels that clip.
+        glare_share: share of the camera shots whose lens scatters light; see `scatter`.
     """
 
     def __init__(
@@ -54,11 +59,13 @@ class VirtualCamera:
         *,
         clean_share: float = 0.35,
         clip: tuple[float, float] = (0.02, 0.18),
+        glare_share: float = 0.35,
     ):
         if not 0 <= clip[0] <= clip[1] < 1:
             raise ValueError(f"clip must be two ascending shares within [0, 1), got {clip}")
         self.clean_share = clean_share
         self.clip = clip
+        self.glare_share = glare_share
         self.emor: tuple[np.ndarray, ...] | None = None
         if responses is not None:
             with np.load(responses) as model:
@@ -82,6 +89,8 @@ class VirtualCamera:
             ValueError: the view holds no light.
         """
         clean = bool(rng.random() < self.clean_share) if clean is None else clean
+        if not clean and rng.random() < self.glare_share:
+            view = scatter(view, rng)
         brightest = view.max(-1)
         white = float(np.percentile(brightest, 100 * (1 - rng.uniform(*self.clip))))
         if not white > 0:
@@ -122,6 +131,40 @@ class VirtualCamera:
             return bent
 
         return styled
+
+
+def scatter(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Send a part of the light astray, as the glass and the iris of a lens do.
+
+    Some thousandths to some hundredths of all light end up in a halo that falls off with the square to the cube of the
+    distance, sometimes drawn out into rays (veiling glare: Talvala et al. 2007). Beside paper nobody sees it; beside
+    the sun it is what tells a photo how bright the sun was.
+
+    Args:
+        view: (H, W, 3) float32 linear light.
+        rng: the only source of chance.
+
+    Returns:
+        (H, W, 3) float32.
+    """
+    height, width = view.shape[:2]
+    share = 10 ** rng.uniform(-2.6, -1.3)
+    core, fall = rng.uniform(0.004, 0.012) * height, rng.uniform(2.0, 3.0)
+    # As large as twice the picture, so that nothing comes back in on the other side.
+    y, x = (np.fft.fftfreq(2 * side, 1 / (2 * side)).astype(np.float32) for side in (height, width))
+    halo = (1 + np.hypot(y[:, None], x[None]) / core) ** -fall
+    if rng.random() < 0.4:
+        blades, turn = rng.integers(3, 10), rng.uniform(0, math.pi)
+        angle = np.arctan2(y[:, None], x[None]) + turn
+        halo *= 1 + rng.uniform(1, 8) * np.abs(np.cos(blades * angle)) ** rng.uniform(10, 80)
+    halo *= share / halo.sum()
+    spectrum = np.fft.rfft2(halo)
+    scattered = [
+        np.fft.irfft2(np.fft.rfft2(view[..., c], s=halo.shape) * spectrum, s=halo.shape)[:height, :width]
+        for c in range(3)
+    ]
+    mixed: np.ndarray = (1 - share) * view + np.stack(scattered, -1).clip(min=0).astype(np.float32)
+    return mixed.astype(np.float32)
 
 
 def _emor_response(

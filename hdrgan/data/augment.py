@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-
 _TURNED = 0.1  # share of varied views that may lie on their side or stand on their head
 
 
@@ -67,7 +66,7 @@ def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndar
         (size, size, 3) float32.
     """
     side = int(rng.integers(size, min(view.shape[:2]) + 1))
-    window = Window.draw(rng, *view.shape[:2], side)
+    window = Window.draw(rng, view.shape[0], view.shape[1], side)
     if rng.random() >= _TURNED:
         window = replace(window, quarter_turns=0)
     part = window.cut(view) * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)

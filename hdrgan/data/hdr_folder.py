@@ -1,9 +1,9 @@
 """Any folder of .hdr and .exr scenes: views of them, photographed by the virtual camera anew in every epoch.
 
 Panoramas (2:1) are looked into with a rectilinear lens, anything else is cropped. A table ``scenes.tsv`` in the folder
-or the one above (columns file, split, site) is heeded: only scenes of the splits "train" and "validation" are used, and scenes of one
-site are never on both sides of the validation. Where the table names scenes for validation, these and no others are
-held out.
+or the one above (columns file, split, site) is heeded: only scenes of the splits "train" and "validation" are used, and
+scenes of one site are never on both sides of the validation. Where the table names scenes for validation, these and no
+others are held out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Scene:
-    """One HDR file: its name relative to the root, where it is, the site that it shows, and whether a table holds it out."""
+    """One HDR file: its name relative to the root, where it is, the site, and whether a table says to hold it out."""
 
     name: str
     path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,8 +12,17 @@ Part = TypeVar("Part")
 Answer = TypeVar("Answer")
 
 
+_share = threading.local()  # .cores: processors that are left to a thread of `each`
+
+
 def cores() -> int:
-    """Processors that this process may use; OMP_NUM_THREADS bounds them, as it bounds torch's own threads."""
+    """Processors that this thread may use: all that the process has, or its share of them within `each`.
+
+    OMP_NUM_THREADS bounds them, as it bounds torch's own threads.
+    """
+    share: int | None = getattr(_share, "cores", None)
+    if share is not None:
+        return share
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wish = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(there, int(wish) if wish.isdecimal() else there))
@@ -33,8 +43,13 @@ def each(work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int 
     threads = min(workers or cores(), len(parts))
     if threads <= 1:
         return [work(part) for part in parts]
+    share = max(1, cores() // threads)
+
+    def begin() -> None:
+        _share.cores = share
+
     # A pool of its own for every call, so that work may itself be split further without waiting for a free thread.
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=begin) as pool:
         try:
             return list(pool.map(work, parts))
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +34,8 @@ DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_FORMATS = ("png", "jpg", "tiff")
 HDR_FORMATS = ("exr", "hdr", "ultrahdr")
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
-_LOOKED_AT = 384  # side of a square of as many pixels as the response is estimated from
-_PIECE = 128  # side of the pieces in which they are taken from a larger photo
+_READ_WHOLE = 384**2  # pixels up to which the response is estimated from all of a photo
+_PIECES, _PIECE = 64, 32  # of a larger one, and their side: many small ones see more of the scene than few large ones
 _FURTHER = 0.75  # size of the second look at a photo, relative to the first
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
@@ -160,7 +161,11 @@ class Result:
             return path
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
-        written = each(write, range(len(self.evs)), workers=max(1, at_once))
+        # From both ends: the darkest works out the light above white, which all dark ones wait for; the brightest does
+        # not need it.
+        order = sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k]))
+        made = dict(each(lambda k: (k, write(k)), order, workers=max(1, at_once)))
+        written = [made[k] for k in range(len(self.evs))]
         if zip:
             written = [_pack(folder / f"{self.photo.name}_bracket.zip", written)]
         return written + self.save_hdr(folder, hdr, keep_gps=keep_gps)
@@ -446,10 +451,11 @@ def _pieces(photo: Photo) -> Tensor:
     """
     height, width = photo.pixels.shape[:2]
     tops, lefts, rows, columns = [0], [0], height, width
-    if height * width > _LOOKED_AT**2:
+    if height * width > _READ_WHOLE:
         rows, columns = min(_PIECE, height), min(_PIECE, width)
-        across = min(width // columns, _LOOKED_AT // columns)
-        down = min(height // rows, _LOOKED_AT**2 // (rows * columns * across))
+        down = min(height // rows, math.isqrt(_PIECES))
+        across = min(width // columns, _PIECES // down)
+        down = min(height // rows, _PIECES // across)  # more of them where the photo is narrow
         tops, lefts = (
             [int(start) // 8 * 8 for start in np.linspace(0, size - side, count)]
             for size, side, count in ((height, rows, down), (width, columns, across))

@@ -86,13 +86,14 @@ def test_pieces_of_a_large_photo_are_its_own_pixels_on_the_jpeg_grid():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (1000, 1500, 3), dtype=np.uint8)
     pieces = _pieces(Photo(pixels))
-    assert pieces.shape == (1, 9, 3, 128, 128)
+    assert pieces.shape == (1, 64, 3, 32, 32)
     first, last = ((pieces[0, k].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8) for k in (0, -1))
-    np.testing.assert_array_equal(first, pixels[:128, :128])
-    np.testing.assert_array_equal(last, pixels[872 : 872 + 128, 1368 : 1368 + 128])
+    np.testing.assert_array_equal(first, pixels[:32, :32])
+    np.testing.assert_array_equal(last, pixels[968 : 968 + 32, 1464 : 1464 + 32])
     whole = _pieces(Photo(pixels[:200, :300]))
     np.testing.assert_allclose(whole[0, 0].permute(1, 2, 0).numpy() * 255, pixels[:200, :300], atol=1e-3)
-    assert _pieces(Photo(np.zeros((3, 200_000, 3), np.uint8))).shape[2:] == (3, 3, 128)
+    assert _pieces(Photo(np.zeros((3, 200_000, 3), np.uint8))).shape == (1, 64, 3, 3, 32)
+    assert _pieces(Photo(np.zeros((200_000, 40, 3), np.uint8))).shape == (1, 64, 3, 32, 32)
 
 
 def test_an_untrained_head_answers_srgb_and_any_head_ascends():

@@ -214,7 +214,8 @@ def test_exposures_are_drawn_once_and_only_when_looked_at(drawn):
 def test_saving_a_bracket_keeps_no_exposure_and_makes_no_radiance(drawn, tmp_path, monkeypatch):
     result, calls = drawn
     monkeypatch.setattr(RaisedLight, "radiance", lambda _: pytest.fail("nobody asked for radiance"))
-    result.save(tmp_path, hdr=())
+    files = result.save(tmp_path, hdr=())
+    assert [file.stem.split("_ev")[1] for file in files] == ["-4", "-1.5", "+0", "+0.5", "+3"], "dark to bright"
     assert sorted(calls) == [-4.0, -1.5, 0.5, 3.0]
     calls.clear()
     result.save(tmp_path, hdr=())
@@ -324,6 +325,16 @@ def test_work_is_shared_in_order_and_a_failure_ends_it(monkeypatch):
     assert len(begun) < 1000
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert cores() == 1
+
+
+def test_work_within_work_gets_a_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr("hdrgan.parallel.os.sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr("hdrgan.parallel.os.cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert each(lambda _: cores(), range(3)) == [2, 2, 2]
+    assert each(lambda _: cores(), range(20)) == [1] * 20
+    assert each(lambda _: each(lambda _: cores(), range(2)), range(2)) == [[2, 2], [2, 2]]
+    assert cores() == 8, "only the threads of each have a share"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

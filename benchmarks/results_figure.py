@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hdrgan import Pipeline
 from hdrgan.evaluation import View, yardstick_views
 from hdrgan.metrics import align_exposure, well_exposed
+from hdrgan.pretrained import WEIGHTS_NAME, locate, sha256_of
 from hdrgan.radiometry import luminance
 from hdrgan.tonemap import tone_map
 
@@ -81,7 +82,10 @@ def main() -> None:
             figure.paste(picture, (left, top + CAPTION))
         top += height
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.save(args.output, quality=88, optimize=True)
+    # Whoever shows the figure can tell whether these are the weights that drew it.
+    figure.save(
+        args.output, quality=88, optimize=True, comment=f"weights {sha256_of(locate(args.model) / WEIGHTS_NAME)}"
+    )
 
 
 if __name__ == "__main__":

@@ -299,7 +299,8 @@ def push(
     with plain_errors(), tempfile.TemporaryDirectory() as folder:
         samples: Sequence[Path | tuple[Path, str]] = sample or ()
         if not samples and hub.makes_pictures(model):  # a discriminator has nothing to show
-            samples = hub.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
+            sheets = hub.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
+            samples = [*hub.results_figure(model), *sheets]
         done = hub.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
     typer.echo(done.model_url)
     if done.space_url:

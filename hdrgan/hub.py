@@ -47,6 +47,7 @@ SAMPLES_FOLDER = "samples"
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
 _NETWORKS = (*_BUNDLED_AS, "PatchDiscriminator")
 _BENCHMARK = "benchmarks/yardstick.json"
+_RESULTS = "docs/results.jpg"
 _SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "LICENSE", "model_card.md", _BENCHMARK)
 _TASK = "image-to-image"
 _SHEET_HEIGHT = 240  # pixels of each exposure on a sample sheet
@@ -195,6 +196,24 @@ def sample_sheets(pipeline: Callable[[Path], Any], folder: Path) -> list[tuple[P
         stops = ", ".join(f"{ev:+g}" if ev else "0" for ev in result.evs)
         sheets.append((path, f"{photo.stem.replace('_', ' ')}: exposures at EV {stops}, made by these weights"))
     return sheets
+
+
+def results_figure(model: str | Path) -> list[tuple[Path, str]]:
+    """The project's figure of test photos, for `push`, where these very weights drew it; otherwise nothing.
+
+    Args:
+        model: a model folder or a bundled name.
+    """
+    try:
+        figure = project_file(_RESULTS)
+        with Image.open(figure) as picture:
+            comment = picture.info.get("comment", b"")
+    except OSError:
+        return []
+    if sha256_of(locate(model) / WEIGHTS_NAME).encode() not in comment:
+        return []
+    caption = "six photos of the test scenes, exposures and light made by these weights, and the truth below each"
+    return [(figure, caption)]
 
 
 def gradio_pin() -> Version:

@@ -36,7 +36,7 @@ HDR_FORMATS = ("exr", "hdr", "ultrahdr")
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
 _READ_WHOLE = 384**2  # pixels up to which the response is estimated from all of a photo
 _PIECES, _PIECE = 64, 32  # of a larger one, and their side: many small ones see more of the scene than few large ones
-_FURTHER = 0.75  # size of the second look at a photo, relative to the first
+_FURTHER = 0.5  # size of the second look at a photo, relative to the first
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 
@@ -234,7 +234,7 @@ class Pipeline:
         *,
         device: str | torch.device | None = None,
         name: str = "",
-        working_size: int = 512,
+        working_size: int = 384,
         compile: bool | str = False,
     ):
         if not isinstance(model, tuple(_NETWORKS.values())):

@@ -88,7 +88,10 @@ def test_both_distributions_hold_what_is_needed_and_no_more(built, root):
         for file in ("config.json", "model.safetensors", "SHA256SUMS")
     }
     scripts = {"app.py", "train_accelerate.py", "model_card.md", "README.md", "requirements.txt"}
-    scripts |= {f"examples/{path.name}" for path in (root / "examples").iterdir()} | {"benchmarks/yardstick.json"}
+    scripts |= {f"examples/{path.name}" for path in (root / "examples").iterdir()} | {
+        "benchmarks/yardstick.json",
+        "docs/results.jpg",
+    }
     modules = {path.relative_to(root).as_posix() for path in (root / "hdrgan").rglob("*.py")}
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout
     assert {"hdrgan/py.typed"} | weights | {f"hdrgan/scripts/{name}" for name in scripts} <= names

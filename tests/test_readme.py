@@ -3,6 +3,7 @@
 import importlib.util
 import re
 
+from hdrgan.hub import results_figure
 from hdrgan.pretrained import bundled_folder, sha256_of
 from hdrgan.report import read_report
 
@@ -19,6 +20,14 @@ def test_the_numbers_are_those_of_the_report(root):
     readme = (root / "README.md").read_text()
     shown = readme.split(tool.BEGIN)[1].split(tool.END)[0].strip()
     assert shown == tool.tables(root)
+
+
+def test_the_results_figure_was_drawn_by_the_weights_that_ship_and_goes_on_their_card():
+    ((figure, caption),) = results_figure("radiance")
+    assert figure.name == "results.jpg"
+    assert figure.stat().st_size < 1 << 20
+    assert "these weights" in caption
+    assert results_figure("bracket") == []
 
 
 def test_the_report_is_of_the_weights_that_ship(root):

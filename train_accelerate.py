@@ -33,17 +33,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object, set_seed
-from PIL import Image
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -64,184 +62,39 @@ from hdrgan.checkpoints import (
     write_text,
     writing,
 )
-from hdrgan.data.batch import Batch, merge_brackets
+from hdrgan.data.batch import Batch
 from hdrgan.data.layout import LAYOUTS, DatasetError
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
 from hdrgan.hub import EVALUATION_NAME, HubError, push, render_card
-from hdrgan.losses import bracket_from_radiance, discriminator_loss, generator_adversarial_loss, radiance_loss
-from hdrgan.models.bracket_generator import BracketGenerator
-from hdrgan.models.ein import EIN
+from hdrgan.losses import discriminator_loss, generator_adversarial_loss
 from hdrgan.models.patch_discriminator import PatchDiscriminator
-from hdrgan.models.radiance_generator import RadianceGenerator
-from hdrgan.models.response import response_evidence
 from hdrgan.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
-from hdrgan.radiometry import match_exposure, mu_law, srgb_to_linear
-from hdrgan.report import IDENTITY_NAME, new_report, write_report
-from hdrgan.validation import Prediction, identity, radiance_l1, render, sample_sheet, score, summarise, table
+from hdrgan.report import IDENTITY_NAME, write_report
+from hdrgan.training.networks import build_generator, calibrate, check_crop, freeze, rate_groups
+from hdrgan.training.objectives import make_objective, predict, trained_l1
+from hdrgan.training.photos import spread, whole_photo
+from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
+from hdrgan.training.recipes import RECIPES, learning_rate_factor
+from hdrgan.training.records import (
+    Progress,
+    StepFigures,
+    append_line,
+    cut_after,
+    peak_memory_mb,
+    save_sheet,
+    sheet_for_card,
+    validation_report,
+)
+from hdrgan.validation import identity, sample_sheet, score, summarise, table
 
 MOST_BAD_STEPS = 10
-EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
 SHEET_PHOTOS = 4
-CALIBRATION_PHOTOS = 64
-HEAD_FASTER = 5.0
-LARGEST_VALIDATION_SIDE = 1024  # pixels; larger photos are cut to their middle
-
-Objective = Callable[[nn.Module, Batch], tuple[Tensor | None, dict[str, Tensor]]]
-
-
-class UsageError(ValueError):
-    """Something that the person who started the run must change; said before step 1."""
 
 
 class DivergedError(RuntimeError):
     """The loss was not a number for too many steps in a row."""
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The three networks: settings, losses, predictions
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings that a network is trained with unless flags say otherwise."""
-
-    learning_rate: float
-    betas: tuple[float, float]
-    crop_size: int
-    epochs: float
-    clip: float
-    weight_decay: float = 0.0
-    l1_weight: float = 0.0
-    adversarial_weight: float = 0.0
-    warm_up: float = 0.0  # share of the run
-    restart_epochs: float | None = None  # period of the cosine; None is the whole run
-
-
-RECIPES = {
-    # HDR-GAN as published, with a cosine in place of a constant rate.
-    "bracket": Recipe(2e-4, (0.5, 0.999), 256, 100, 10.0, l1_weight=100.0, adversarial_weight=1.0),
-    "radiance": Recipe(4e-4, (0.9, 0.999), 256, 100, 0.5, weight_decay=1e-4, warm_up=0.02),
-    # Liu et al. 2025: cosine with warm restarts, T0 = 25 epochs.
-    "ein": Recipe(1e-4, (0.95, 0.999), 224, 200, 10.0, l1_weight=10.0, restart_epochs=25),
-}
-
-
-def build_generator(args: argparse.Namespace, evs: tuple[float, ...]) -> nn.Module:
-    """The network to train: new, or with the weights of ``--init``."""
-    network = {"bracket": BracketGenerator, "radiance": RadianceGenerator, "ein": EIN}[args.model]
-    if args.init is not None:
-        generator = network.from_pretrained(args.init).train()
-        generator.training_summary = {}  # is that of another training
-        if args.model != "ein" and tuple(generator.evs) != tuple(evs):
-            raise UsageError(f"--init holds a network for EVs {list(generator.evs)}, the data set has {list(evs)}")
-        return generator
-    if args.model == "bracket":
-        return BracketGenerator(evs=evs, **({"width": args.width} if args.width else {}))
-    if args.model == "ein":
-        return EIN(**({"width": args.width} if args.width else {}))
-    if args.width:
-        usual = RadianceGenerator().widths
-        return RadianceGenerator(evs=evs, widths=[max(1, round(w * args.width / usual[0])) for w in usual])
-    return RadianceGenerator(evs=evs)
-
-
-def rate_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """The weights to train, by how much faster than the learning rate they learn.
-
-    The response head of a RadianceGenerator reads a few hundred measurements, not pictures: it is stable, and still
-    learning long after the rest, unless it may take larger steps.
-    """
-    head = network.response if isinstance(network, RadianceGenerator) else nn.Module()
-    apart = {id(p) for p in head.parameters()}
-    groups = [
-        {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in apart], "faster": 1.0},
-        {"params": [p for p in head.parameters() if p.requires_grad], "faster": HEAD_FASTER},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def freeze(network: nn.Module, name: str) -> None:
-    """Keep one part of a network as it is.
-
-    Raises:
-        UsageError: there is no such part, or nothing would be left to train.
-    """
-    parts = dict(network.named_children())
-    if name not in parts or len(parts) == 1:
-        raise UsageError(f"--freeze: {type(network).__name__} has no part {name!r}; it has {', '.join(parts)}")
-    parts[name].requires_grad_(False)
-
-
-def make_objective(args: argparse.Namespace, device: torch.device) -> Objective:
-    """A function that runs the generator on a batch: (bracket for the discriminator or None, weighted loss terms)."""
-
-    def bracket_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
-        fake = generator(batch.srgb)  # (B, N, 3, H, W)
-        return fake, {"l1": args.l1_weight * F.l1_loss(fake, batch.bracket)}
-
-    def radiance_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
-        output = generator(batch.srgb)
-        terms = radiance_loss(output, batch.radiance, batch.inverse_response, batch.srgb)
-        del terms["loss"]
-        if not (args.l1_weight or args.adversarial_weight):
-            return None, terms
-        photo = batch.evs.index(0.0)
-        others = bracket_from_radiance(output.radiance, output.inverse_response, [ev for ev in batch.evs if ev])
-        # The exposure at EV 0 is the photo itself, in the real bracket and in this one.
-        fake = torch.cat([others[:, :photo], batch.srgb[:, None], others[:, photo:]], 1)  # (B, N, 3, H, W)
-        if args.l1_weight:
-            terms["l1"] = args.l1_weight * F.l1_loss(fake, batch.bracket)
-        return fake, terms
-
-    if args.model != "ein":
-        return bracket_objective if args.model == "bracket" else radiance_objective
-
-    from hdrgan.ein_loss import EINLoss  # brings the feature network of its loss, which the others have no use for
-
-    compare = EINLoss(l1_weight=args.l1_weight).to(device)
-
-    def ein_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
-        return None, compare(generator(batch.srgb), relative(batch.radiance))
-
-    return ein_objective
-
-
-def relative(radiance: Tensor) -> Tensor:
-    """Radiance (1.0 = white) as EIN predicts it: linear in [0, 1], cut off `EIN_HEADROOM` times above white."""
-    return (radiance / EIN_HEADROOM).clamp(0, 1)
-
-
-def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction, float]:
-    """What a network makes of photos, and its L1 in the domain that it is trained in; see `trained_l1`."""
-    srgb = batch.srgb
-    output = generator(srgb)
-    if model == "bracket":
-        prediction = Prediction(output, merge_brackets(output, batch.evs))
-    elif model == "radiance":
-        bracket = render(output.radiance, srgb, batch.evs, output.inverse_response)
-        prediction = Prediction(bracket, output.radiance)
-    else:
-        trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
-        radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
-        prediction = Prediction(render(radiance, srgb, batch.evs), radiance)
-        # EIN is trained on a scale of its own, before it is anchored to the photo.
-        return prediction, trained_l1(model, Prediction(prediction.bracket, output * EIN_HEADROOM), batch)
-    return prediction, trained_l1(model, prediction, batch)
-
-
-def trained_l1(model: str, prediction: Prediction, batch: Batch) -> float:
-    """Mean absolute error as a network is trained to lower it.
-
-    Encoded exposures for bracket, stops of radiance for radiance, mu-law relative radiance for ein.
-    """
-    if model == "bracket":
-        return float((prediction.bracket - batch.bracket).abs().mean())
-    if model == "radiance":
-        return radiance_l1(prediction.radiance, batch.radiance)
-    return float((mu_law(relative(prediction.radiance)) - mu_law(relative(batch.radiance))).abs().mean())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -362,41 +215,6 @@ def from_main(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
     return result
 
 
-def check_output(output: Path, resume: str | None) -> None:
-    """Make sure that the output folder can be written and holds no other run.
-
-    Raises:
-        UsageError: it cannot, or it does.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / ".probe.tmp"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"--output {output} cannot be written: {error.strerror or error}") from error
-    if resume is None and (newest := newest_checkpoint(output / "state")):
-        raise UsageError(f"{output} holds a run ({newest.name}): use --resume latest, or another --output")
-
-
-def check_space(output: Path, needed: int, free: int | None = None) -> None:
-    """Make sure that the checkpoints will fit.
-
-    Args:
-        output: where they go.
-        needed: bytes.
-        free: bytes that are left there; None asks.
-
-    Raises:
-        UsageError: they will not.
-    """
-    free = shutil.disk_usage(output).free if free is None else free
-    if free < needed:
-        raise UsageError(
-            f"--output {output} has {free / 1e6:,.0f} MB left, and this run's checkpoints take {needed / 1e6:,.0f} MB"
-        )
-
-
 def check_data(args: argparse.Namespace, settings: ReadSettings) -> Survey:
     """Read the whole data set once; see `hdrgan.data.survey.survey`."""
     room = shutil.disk_usage(args.output).free - 2 * 10**9
@@ -415,55 +233,9 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
     return None if args.cache_gb == 0 else args.cache or args.output / ".cache"
 
 
-def learning_rate_factor(recipe: Recipe, samples: int, *, total: int, epoch: int) -> float:
-    """The cosine, counted in samples so that it does not depend on the number of processes.
-
-    Args:
-        recipe: its period and warm-up.
-        samples: seen so far.
-        total: samples of the whole run.
-        epoch: samples of one pass over the data.
-
-    Returns:
-        The share of the highest rate, in [0, 1].
-    """
-    if recipe.restart_epochs is not None:
-        period = recipe.restart_epochs * epoch
-        return 0.5 * (1 + math.cos(math.pi * (samples % period) / period))
-    warm = recipe.warm_up * total
-    if samples < warm:
-        return (samples + 1) / (warm + 1)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (samples - warm) / max(1.0, total - warm))))
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The run
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Progress:
-    """Where a run stands; kept in every checkpoint."""
-
-    step: int = 0
-    samples: int = 0
-    skipped: int = 0
-    seconds: float = 0.0  # spent on steps, interruptions not counted
-
-
-@dataclass
-class StepFigures:
-    """What one optimiser step adds up over its forward passes."""
-
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    passes: int = 0
-    bad: bool = False
-
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Add one forward pass."""
-        for name, value in terms.items():
-            self.terms[name] = self.terms.get(name, 0.0) + value.detach().float()
-        self.passes += 1
 
 
 class Run:
@@ -480,13 +252,8 @@ class Run:
         self.signal = signal.SIGTERM
 
         # Models
-        generator = build_generator(args, found.evs)
-        smallest = max(generator.size_multiple, getattr(generator, "minimum_size", 1))
-        if args.crop_size % generator.size_multiple or args.crop_size < smallest:
-            raise UsageError(
-                f"--crop-size must be a multiple of {generator.size_multiple} and at least {smallest} for "
-                f"{args.model}, got {args.crop_size}"
-            )
+        generator = build_generator(args.model, found.evs, width=args.width, init=args.init)
+        check_crop(args.model, generator, args.crop_size)
         self.multiple = generator.size_multiple
         if args.freeze is not None:
             freeze(generator, args.freeze)
@@ -506,7 +273,7 @@ class Run:
         self.global_batch = args.batch_size * accelerator.num_processes * args.gradient_accumulation_steps
 
         if args.model == "radiance" and args.init is None:
-            self.calibrate(generator)
+            calibrate(generator, self.training, found.evs)
         if args.ema:
             self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
 
@@ -516,22 +283,12 @@ class Run:
             adam(rate_groups(network), args.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay)
             for network in self.trained
         ]
-        self.objective = make_objective(args, accelerator.device)
+        self.objective = make_objective(
+            args.model, accelerator.device, l1_weight=args.l1_weight, adversarial_weight=args.adversarial_weight
+        )
         prepared = accelerator.prepare(*self.trained, *self.optimizers)
         self.trained, self.optimizers = list(prepared[: len(self.trained)]), list(prepared[len(self.trained) :])
         self.generator, self.discriminator = self.trained[0], (self.trained[1] if discriminator else None)
-
-    def calibrate(self, generator: RadianceGenerator) -> None:
-        """Tell the response head what its measurements usually are; the same in every process."""
-        chosen = spread(len(self.training), CALIBRATION_PHOTOS)
-        if len(chosen) < 2:
-            return
-        measured = []
-        for index in chosen:
-            items = {name: tensor[None] for name, tensor in self.training[0, index].items()}
-            photo = Batch(items, self.found.evs, torch.device("cpu")).srgb  # (1, 3, H, W)
-            measured.append(response_evidence(photo[:, None]))
-        generator.response.calibrate(torch.cat(measured))
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
@@ -717,9 +474,7 @@ class Run:
             return
         # JSON knows no NaN: a loss that is none is null.
         line = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        file = self.args.output / "metrics.jsonl"
-        with writing(file), file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        append_line(self.args.output / "metrics.jsonl", line)
         values = {f"train/{name}": value for name, value in figures.items() if name != "step"}
         self.accelerator.log(values, figures["step"])
 
@@ -728,15 +483,8 @@ class Run:
         return self.ema or self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
 
     def photo(self, dataset: PhotoDataset, index: int) -> Batch:
-        """A whole photo as a batch of one: at most its middle, and at most a few pixels off for the network's sake."""
-        items = {}
-        for name, tensor in dataset.whole(index).items():
-            if tensor.dim() >= 3:
-                for dimension in (-3, -2):
-                    side = min(tensor.shape[dimension], LARGEST_VALIDATION_SIDE) // self.multiple * self.multiple
-                    tensor = tensor.narrow(dimension, (tensor.shape[dimension] - side) // 2, side)
-            items[name] = tensor[None]
-        return Batch(items, self.found.evs, self.accelerator.device)
+        """A whole photo as a batch of one."""
+        return whole_photo(dataset, index, self.found.evs, multiple=self.multiple, device=self.accelerator.device)
 
     @torch.no_grad()
     def validate(self) -> None:
@@ -760,22 +508,14 @@ class Run:
         if accelerator.is_main_process:
             if rows:
                 line = {"step": step, "l1": self.figures[args.model]["l1"], **self.figures}
-                file = args.output / "validation.jsonl"
-                with writing(file), file.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(line) + "\n")
+                append_line(args.output / "validation.jsonl", line)
                 flat = {name: value for name, value in self.figures[args.model].items() if isinstance(value, float)}
                 accelerator.log({f"validation/{name}": value for name, value in flat.items()}, step)
                 tqdm.write(f"step {step}, {len(rows)} validation photos\n{table(self.figures)}")
             photos = [self.photo(shown, index) for index in spread(len(shown), SHEET_PHOTOS)]
             titles = [shown.title(index) for index in spread(len(shown), SHEET_PHOTOS)]
             made = [predict(args.model, network, photo)[0] for photo in photos]
-            sheet = sample_sheet(list(zip(titles, photos, made, strict=True)))
-            path = args.output / "samples" / f"step_{step:06d}.png"
-            with writing(path):
-                path.parent.mkdir(exist_ok=True)
-                temporary = path.with_name(f".{path.name}.tmp")
-                sheet.save(temporary, "PNG")
-                temporary.replace(path)
+            save_sheet(args.output, step, sample_sheet(list(zip(titles, photos, made, strict=True))))
         if self.ema is None:
             self.generator.train()
         accelerator.wait_for_everyone()
@@ -860,7 +600,7 @@ class Run:
                 critic = accelerator.unwrap_model(self.discriminator, keep_torch_compile=False)
                 self.keep(args.output / "discriminator", critic)
             if args.push_to_hub is not None:
-                published = push(folder, args.push_to_hub, samples=self.sheets())
+                published = push(folder, args.push_to_hub, samples=sheet_for_card(args.output, self.progress.step))
                 accelerator.print(f"published as {published.model_url}")
         accelerator.wait_for_everyone()
         progress = self.progress
@@ -896,61 +636,8 @@ class Run:
 
     def report(self, sha256: str, network: nn.Module) -> dict[str, Any]:
         """The last validation as an evaluation of these very weights."""
-
-        def row(name: str, of: nn.Module | None) -> dict[str, Any]:
-            figures = {key: value for key, value in self.figures[name].items() if not key.endswith("l1")}
-            return {
-                "name": name,
-                "class_name": type(of).__name__ if of is not None else None,
-                "parameters": sum(p.numel() for p in of.parameters()) if of is not None else None,
-                "sha256": sha256 if of is not None else None,
-                "conditions": {"validation": figures},
-            }
-
         data = {"name": self.args.dataset.resolve().name, "kind": self.found.layout, "split": "validation"}
-        rows = [row(IDENTITY_NAME, None), row(self.args.model, network)]
-        return new_report(data, self.found.evs, rows, ["validation"], measured_by="train_accelerate.py")
-
-    def sheets(self) -> list[tuple[Path, str]]:
-        """The last sample sheet with its caption, as a JPEG that is small enough for a card."""
-        sheet = self.args.output / "samples" / f"step_{self.progress.step:06d}.png"
-        if not sheet.is_file():
-            return []
-        published = sheet.with_name("sheet.jpg")
-        with Image.open(sheet) as picture:
-            picture.save(published, quality=88)
-        return [(published, "predicted exposures above, true ones below")]
-
-
-def peak_memory_mb() -> float:
-    """Most memory that this process held at once."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def spread(length: int, count: int) -> list[int]:
-    """At most ``count`` indices below ``length``, evenly spread: the same for the same data."""
-    count = min(length, count)
-    return [k * length // count for k in range(count)]
-
-
-def cut_after(file: Path, step: int) -> dict[str, Any]:
-    """Drop lines of a JSONL record that are of later steps, or cut off in writing; returns the last one left."""
-    kept, last = [], {}
-    for line in file.read_bytes().splitlines(keepends=True) if file.exists() else ():
-        try:
-            content = json.loads(line)
-            if line.endswith(b"\n") and content["step"] <= step:
-                kept.append(line)
-                last = content
-        except (ValueError, KeyError, TypeError):
-            continue
-    if kept:
-        write_text(file, b"".join(kept).decode())
-    else:
-        file.unlink(missing_ok=True)
-    return last
+        return validation_report(self.figures, self.args.model, network, sha256, data=data, evs=self.found.evs)
 
 
 def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
@@ -980,7 +667,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
     if not len(run.validation):
         accelerator.print("no scene is left to validate on: there will be no figures")
 
-    newest = from_main(accelerator, lambda: find_checkpoint(args))
+    newest = from_main(accelerator, lambda: find_checkpoint(args.output, args.resume))
     if newest is not None:
         run.resume(newest)
     elif args.resume is not None:
@@ -1000,24 +687,6 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
     if accelerator.is_main_process and args.cache is None:
         shutil.rmtree(args.output / ".cache", ignore_errors=True)
     return 0
-
-
-def find_checkpoint(args: argparse.Namespace) -> Path | None:
-    """The checkpoint that ``--resume`` means, or None where there is none yet.
-
-    Raises:
-        UsageError: the one that it names cannot be used.
-    """
-    if args.resume is None:
-        return None
-    if args.resume == "latest":
-        return newest_checkpoint(args.output / "state")
-    folder = Path(args.resume)
-    try:
-        read_progress(folder)
-    except CheckpointError as error:
-        raise UsageError(f"--resume: {error}") from error
-    return folder
 
 
 def main(argv: list[str] | None = None) -> int:

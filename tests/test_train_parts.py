@@ -9,21 +9,15 @@ import pytest
 import torch
 from small_sets import make_brackets, make_pairs, make_scenes
 
-import train_accelerate
 from hdrgan import checkpoints
 from hdrgan.checkpoints import CheckpointError
 from hdrgan.models.radiance_generator import RadianceGenerator
-from train_accelerate import (
-    RECIPES,
-    UsageError,
-    check_output,
-    check_space,
-    freeze,
-    learning_rate_factor,
-    main,
-    rate_groups,
-    spread,
-)
+from hdrgan.training.networks import freeze, rate_groups
+from hdrgan.training.photos import spread
+from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
+from hdrgan.training.recipes import RECIPES, learning_rate_factor
+from hdrgan.training.records import cut_after
+from train_accelerate import main, parse_args
 
 
 def make_checkpoint(states, step):
@@ -158,7 +152,7 @@ def test_an_output_that_cannot_be_written_ends_the_run_before_the_data_are_read(
 )
 def test_arguments_that_make_no_sense_end_with_code_2(flags, word, capsys):
     with pytest.raises(SystemExit) as caught:
-        train_accelerate.parse_args(["--model", "bracket", "--dataset", "d", "--output", "o", *flags.split()])
+        parse_args(["--model", "bracket", "--dataset", "d", "--output", "o", *flags.split()])
     assert caught.value.code == 2
     assert word in capsys.readouterr().err
 
@@ -187,14 +181,11 @@ def test_a_crop_that_the_network_cannot_take_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["latest", "state/step_000009"])
 def test_resuming_from_nothing(tmp_path, name):
-    args = train_accelerate.parse_args(
-        ["--model", "bracket", "--dataset", "d", "--output", str(tmp_path), "--resume", name]
-    )
     if name == "latest":  # the same command line can be used for every start
-        assert train_accelerate.find_checkpoint(args) is None
+        assert find_checkpoint(tmp_path, name) is None
     else:
         with pytest.raises(UsageError, match="not a complete checkpoint"):
-            train_accelerate.find_checkpoint(args)
+            find_checkpoint(tmp_path, name)
 
 
 def spoil_pairs(root):
@@ -235,5 +226,5 @@ def test_faults_of_the_other_layouts_end_with_code_2(tmp_path, capsys, make, spo
 def test_records_are_cut_behind_the_checkpoint(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps({"step": k, "loss": 0.5}) + "\n" for k in range(1, 8)) + '{"step": 8, "lo')
-    assert train_accelerate.cut_after(file, 5) == {"step": 5, "loss": 0.5}
+    assert cut_after(file, 5) == {"step": 5, "loss": 0.5}
     assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 2, 3, 4, 5]

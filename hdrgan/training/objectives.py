@@ -1,0 +1,97 @@
+"""What each network is trained to lower, and the same error measured on whole photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hdrgan.data.batch import Batch, merge_brackets
+from hdrgan.losses import bracket_from_radiance, radiance_loss
+from hdrgan.radiometry import match_exposure, mu_law, srgb_to_linear
+from hdrgan.validation import Prediction, radiance_l1, render
+
+EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
+
+Objective = Callable[[nn.Module, Batch], tuple[Tensor | None, dict[str, Tensor]]]
+
+
+def make_objective(model: str, device: torch.device, *, l1_weight: float, adversarial_weight: float) -> Objective:
+    """A function that runs the generator on a batch: (bracket for the discriminator or None, weighted loss terms).
+
+    Args:
+        model: which of the three networks.
+        device: where the loss has its own network, if it has one.
+        l1_weight: of the L1; 0 leaves it out of the radiance network's terms.
+        adversarial_weight: whether there is a discriminator: above 0, the radiance network makes a bracket for it.
+
+    Returns:
+        The function; its bracket is (B, N, 3, H, W) encoded, [0, 1].
+    """
+
+    def bracket_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
+        fake = generator(batch.srgb)  # (B, N, 3, H, W)
+        return fake, {"l1": l1_weight * F.l1_loss(fake, batch.bracket)}
+
+    def radiance_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
+        output = generator(batch.srgb)
+        terms = radiance_loss(output, batch.radiance, batch.inverse_response, batch.srgb)
+        del terms["loss"]
+        if not (l1_weight or adversarial_weight):
+            return None, terms
+        photo = batch.evs.index(0.0)
+        others = bracket_from_radiance(output.radiance, output.inverse_response, [ev for ev in batch.evs if ev])
+        # The exposure at EV 0 is the photo itself, in the real bracket and in this one.
+        fake = torch.cat([others[:, :photo], batch.srgb[:, None], others[:, photo:]], 1)  # (B, N, 3, H, W)
+        if l1_weight:
+            terms["l1"] = l1_weight * F.l1_loss(fake, batch.bracket)
+        return fake, terms
+
+    if model != "ein":
+        return bracket_objective if model == "bracket" else radiance_objective
+
+    from hdrgan.ein_loss import EINLoss  # brings the feature network of its loss, which the others have no use for
+
+    compare = EINLoss(l1_weight=l1_weight).to(device)
+
+    def ein_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
+        return None, compare(generator(batch.srgb), relative(batch.radiance))
+
+    return ein_objective
+
+
+def relative(radiance: Tensor) -> Tensor:
+    """Radiance (1.0 = white) as EIN predicts it: linear in [0, 1], cut off `EIN_HEADROOM` times above white."""
+    return (radiance / EIN_HEADROOM).clamp(0, 1)
+
+
+def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction, float]:
+    """What a network makes of photos, and its L1 in the domain that it is trained in; see `trained_l1`."""
+    srgb = batch.srgb
+    output = generator(srgb)
+    if model == "bracket":
+        prediction = Prediction(output, merge_brackets(output, batch.evs))
+    elif model == "radiance":
+        bracket = render(output.radiance, srgb, batch.evs, output.inverse_response)
+        prediction = Prediction(bracket, output.radiance)
+    else:
+        trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
+        radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
+        prediction = Prediction(render(radiance, srgb, batch.evs), radiance)
+        # EIN is trained on a scale of its own, before it is anchored to the photo.
+        return prediction, trained_l1(model, Prediction(prediction.bracket, output * EIN_HEADROOM), batch)
+    return prediction, trained_l1(model, prediction, batch)
+
+
+def trained_l1(model: str, prediction: Prediction, batch: Batch) -> float:
+    """Mean absolute error as a network is trained to lower it.
+
+    Encoded exposures for bracket, stops of radiance for radiance, mu-law relative radiance for ein.
+    """
+    if model == "bracket":
+        return float((prediction.bracket - batch.bracket).abs().mean())
+    if model == "radiance":
+        return radiance_l1(prediction.radiance, batch.radiance)
+    return float((mu_law(relative(prediction.radiance)) - mu_law(relative(batch.radiance))).abs().mean())

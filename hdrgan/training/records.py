@@ -1,0 +1,138 @@
+"""What a run writes down: figures by step and by validation, sample sheets, where it stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor, nn
+
+from hdrgan.checkpoints import write_text, writing
+from hdrgan.report import IDENTITY_NAME, new_report
+
+
+@dataclass
+class Progress:
+    """Where a run stands; kept in every checkpoint."""
+
+    step: int = 0
+    samples: int = 0
+    skipped: int = 0
+    seconds: float = 0.0  # spent on steps, interruptions not counted
+
+
+@dataclass
+class StepFigures:
+    """What one optimiser step adds up over its forward passes."""
+
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    passes: int = 0
+    bad: bool = False
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        """Add one forward pass."""
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value.detach().float()
+        self.passes += 1
+
+
+def append_line(file: Path, line: Mapping[str, Any]) -> None:
+    """Add one line to a JSONL record.
+
+    Raises:
+        CheckpointError: it could not be written.
+    """
+    with writing(file), file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def cut_after(file: Path, step: int) -> dict[str, Any]:
+    """Drop lines of a JSONL record that are of later steps, or cut off in writing; returns the last one left."""
+    kept, last = [], {}
+    for line in file.read_bytes().splitlines(keepends=True) if file.exists() else ():
+        try:
+            content = json.loads(line)
+            if line.endswith(b"\n") and content["step"] <= step:
+                kept.append(line)
+                last = content
+        except (ValueError, KeyError, TypeError):
+            continue
+    if kept:
+        write_text(file, b"".join(kept).decode())
+    else:
+        file.unlink(missing_ok=True)
+    return last
+
+
+def save_sheet(output: Path, step: int, sheet: Image.Image) -> None:
+    """Write the sample sheet of a step.
+
+    Raises:
+        CheckpointError: it could not be written.
+    """
+    path = _sheet_file(output, step)
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        sheet.save(temporary, "PNG")
+        temporary.replace(path)
+
+
+def sheet_for_card(output: Path, step: int) -> list[tuple[Path, str]]:
+    """The sample sheet of a step with its caption, as a JPEG that is small enough for a card; none if there is none."""
+    sheet = _sheet_file(output, step)
+    if not sheet.is_file():
+        return []
+    published = sheet.with_name("sheet.jpg")
+    with Image.open(sheet) as picture:
+        picture.save(published, quality=88)
+    return [(published, "predicted exposures above, true ones below")]
+
+
+def _sheet_file(output: Path, step: int) -> Path:
+    return output / "samples" / f"step_{step:06d}.png"
+
+
+def validation_report(
+    figures: Mapping[str, Mapping[str, Any]],
+    model: str,
+    network: nn.Module,
+    sha256: str,
+    *,
+    data: Mapping[str, Any],
+    evs: Sequence[float],
+) -> dict[str, Any]:
+    """A validation as an evaluation of these very weights.
+
+    Args:
+        figures: those of ``model`` and of doing nothing, by name.
+        model: what the network is called in ``figures``.
+        network: the one with these weights.
+        sha256: of its weights file.
+        data: name, kind and split of the data set.
+        evs: stops of its brackets.
+    """
+
+    def row(name: str, of: nn.Module | None) -> dict[str, Any]:
+        shown = {key: value for key, value in figures[name].items() if not key.endswith("l1")}
+        return {
+            "name": name,
+            "class_name": type(of).__name__ if of is not None else None,
+            "parameters": sum(p.numel() for p in of.parameters()) if of is not None else None,
+            "sha256": sha256 if of is not None else None,
+            "conditions": {"validation": shown},
+        }
+
+    rows = [row(IDENTITY_NAME, None), row(model, network)]
+    return new_report(data, evs, rows, ["validation"], measured_by="train_accelerate.py")
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process held at once."""
+    import resource  # Unix has it; the rest works without
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -56,10 +56,11 @@ def _tint(radiance: Tensor) -> Tensor:
 
 
 def _lamps(predicted: Tensor, truth: Tensor, clipped: Tensor, side: int) -> Tensor:
-    """Compare what squares of ``side`` pixels shine as a whole, where something in them clipped.
+    """Compare the brightest light in squares of ``side`` pixels, where something in them clipped.
 
     Most of what the sun gives to a scene comes from a few pixels, for which an error counted pixel by pixel has no
-    voice: it would be content with a sun three times as bright as paper.
+    voice: it would be content with a sun three times as bright as paper. Nor has the mean of a square a voice for them
+    before they outshine the rest of it. What is brightest is asked for by name.
 
     Args:
         predicted, truth: (B, 3, H, W) radiance.
@@ -70,9 +71,9 @@ def _lamps(predicted: Tensor, truth: Tensor, clipped: Tensor, side: int) -> Tens
         Scalar: mean over the squares with clipped pixels, each counted by the share of them, then over pictures.
     """
     share = F.avg_pool2d(clipped, side, ceil_mode=True)
-    shine = [F.avg_pool2d(luminance(x).clamp(max=1e9) * clipped, side, ceil_mode=True) for x in (predicted, truth)]
-    # Per clipped pixel; what is left of a square without any is multiplied by nought.
-    error = torch.log2((shine[0] + 1e-4) / (shine[1] + 1e-4)) * (share > 0)
+    most = [F.max_pool2d(luminance(x).clamp(max=1e5) * clipped, side, ceil_mode=True) for x in (predicted, truth)]
+    # What is left of a square without clipped pixels is multiplied by nought.
+    error = torch.log2((most[0] + 1e-3) / (most[1] + 1e-3)) * (share > 0)
     huber = F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=2.0)
     weight = share.sqrt()
     return ((huber * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-3)).mean()
@@ -132,7 +133,7 @@ def radiance_loss(
     log_weight: float = 1.0,
     highlight_weight: float = 1.0,
     colour_weight: float = 1.0,
-    lamp_weight: float = 0.25,
+    lamp_weight: float = 0.5,
     perceptual_weight: float = 4.0,
     bracket_weight: float = 4.0,
     response_weight: float = 10.0,
@@ -148,7 +149,7 @@ def radiance_loss(
         log_weight: of the mean absolute difference in log2 radiance.
         highlight_weight: of the Huber difference in log2 luminance over clipped pixels alone.
         colour_weight: of the mean absolute difference in log2 of each channel over luminance, over clipped pixels.
-        lamp_weight: of the Huber difference in log2 of the light that a clipped place gives as a whole; see `_lamps`.
+        lamp_weight: of the Huber difference in log2 of the brightest light in a clipped place; see `_lamps`.
         perceptual_weight: of the RMS difference in a perceptual code at a 1000 cd/m2 peak, all pixels and clipped ones.
         bracket_weight: of the RMS difference of exposures, each drawn with its own curve.
         response_weight: of `response_loss`, the only term that the curve learns from.

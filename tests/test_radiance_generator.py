@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdrgan.data.camera import VirtualCamera, scatter, sigmoid_response
+from hdrgan.data.camera import VirtualCamera, scatter, sigmoid_response, with_lamp
 from hdrgan.losses import bracket_from_radiance, radiance_loss
 from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.models.response import inverse_response
@@ -128,6 +128,21 @@ def test_a_lens_scatters_light_and_loses_none():
         added = seen[30, 44] - seen[0, 0]
         assert np.allclose(added / added[0], view[32, 48] / 3000, atol=0.1), "in its colour"
     assert np.array_equal(scatter(view, np.random.default_rng(1)), scatter(view, np.random.default_rng(1)))
+
+
+def test_a_lamp_is_small_bright_and_where_it_is_bright_already():
+    view = np.full((64, 96, 3), 0.1, np.float32)
+    view[:32] = 1
+    for seed in range(6):
+        lit = with_lamp(view, np.random.default_rng(seed))
+        assert lit.dtype == np.float32
+        added = (lit - view).max(-1)
+        top, left = divmod(int(added.argmax()), 96)
+        assert top < 32
+        assert added.max() > 50
+        assert (added > 0.01 * added.max()).mean() < 0.02
+        red, green, blue = lit[top, left]
+        assert red >= green >= blue, "from white to red"
 
 
 def test_the_same_seed_gives_the_same_shot():

@@ -16,6 +16,7 @@ from PIL import Image
 
 from hdrgan.radiometry import CURVE_SAMPLES
 
+_LAMP_SHARE = 0.4  # of the shots with glare, into whose view a lamp is put
 _IRRADIANCE = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 2047)])
 
 
@@ -90,7 +91,7 @@ class VirtualCamera:
         """
         clean = bool(rng.random() < self.clean_share) if clean is None else clean
         if not clean and rng.random() < self.glare_share:
-            view = scatter(view, rng)
+            view = scatter(with_lamp(view, rng) if rng.random() < _LAMP_SHARE else view, rng)
         brightest = view.max(-1)
         white = float(np.percentile(brightest, 100 * (1 - rng.uniform(*self.clip))))
         if not white > 0:
@@ -131,6 +132,33 @@ class VirtualCamera:
             return bent
 
         return styled
+
+
+def with_lamp(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Put a sun or a lamp into the brighter part of a view: a few pixels, 100 to 200,000 times as bright as the rest.
+
+    Few scenes have one in sight, and a network that has seen few takes their suns for paper.
+
+    Args:
+        view: (H, W, 3) float32 linear light.
+        rng: the only source of chance.
+
+    Returns:
+        (H, W, 3) float32.
+    """
+    brightest = view.max(-1)
+    level = float(np.percentile(brightest, 98))
+    candidates = np.flatnonzero(brightest >= np.percentile(brightest, 60))
+    top, left = divmod(int(rng.choice(candidates)), view.shape[1])
+    radius = rng.uniform(0.003, 0.009) * view.shape[0]
+    y, x = np.ogrid[: view.shape[0], : view.shape[1]]
+    disc = np.exp(-((y - top) ** 2 + (x - left) ** 2) / (2 * radius**2))
+    # From white to the red of a low sun.
+    warmth = rng.uniform(0, 1)
+    colour = np.array([1.0, 1 - 0.45 * warmth, 1 - 0.8 * warmth])
+    lamp = level * 10 ** rng.uniform(2.0, 5.3) * disc[..., None] * colour
+    lit: np.ndarray = (view + lamp).astype(np.float32)
+    return lit
 
 
 def scatter(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:

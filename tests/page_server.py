@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
+import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+
+class Program:
+    """``python app.py`` of a checkout, started and serving: its ``url``, its ``process``, and what it ``said``."""
+
+    def __init__(self, root: Path, temporary: Path, **settings: str) -> None:
+        environ = os.environ | {"TMPDIR": str(temporary), "HDRGAN_DEVICE": "cpu", "OMP_NUM_THREADS": "1"} | settings
+        for variable in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
+            environ.pop(variable, None)  # the program itself must see to it
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=root,
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if "The page is at" in line:
+                break
+        else:
+            raise AssertionError("app.py ended before it served the page:\n" + "".join(self.said))
+        # The pipe is kept empty, or the program would wait for somebody to read it.
+        threading.Thread(target=self.said.extend, args=(self.process.stderr,), daemon=True).start()
+        self.url = re.search(r"http://\S+", self.said[-1])[0]
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
 
 
 @contextmanager

@@ -7,10 +7,7 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
-import threading
 import zipfile
 from pathlib import Path
 
@@ -19,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from page_server import Program
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -45,40 +43,15 @@ def address(root):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as temporary:
-        environ = os.environ | {
-            "GRADIO_SERVER_PORT": str(port),
-            "TMPDIR": temporary,
-            "HDRGAN_DEVICE": "cpu",
-            "OMP_NUM_THREADS": "1",
-        }
-        for variable in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
-            environ.pop(variable, None)  # the program itself must see to it
-        process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=root,
-            env=environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        said: list[str] = []
+        program = Program(root, Path(temporary), GRADIO_SERVER_PORT=str(port))
         try:
-            for line in process.stderr:
-                said.append(line)
-                if "The page is at" in line:
-                    break
-            else:
-                pytest.fail("app.py ended before it served the page:\n" + "".join(said))
             assert len(os.listdir(temporary)) == 1, "temporary files must have a folder of their own"
-            threading.Thread(target=said.extend, args=(process.stderr,), daemon=True).start()  # keep the pipe empty
-            assert "HDRGAN_MAX_MEGABYTES=64" in "".join(said), "the limits in force must be printed"
-            url = re.search(r"http://\S+", said[-1])[0]
-            assert url == f"http://127.0.0.1:{port}/"
-            yield url
+            assert "HDRGAN_MAX_MEGABYTES=64" in "".join(program.said), "the limits in force must be printed"
+            assert program.url == f"http://127.0.0.1:{port}/"
+            yield program.url
         finally:
-            process.terminate()
-            process.wait(30)
-        assert "Traceback" not in "".join(said)
+            program.end()
+        assert "Traceback" not in "".join(program.said)
         assert not os.listdir(temporary), "a stopped server must leave no photo behind"
 
 

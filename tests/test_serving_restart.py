@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
 import httpx
 import numpy as np
-import pytest
+from page_server import Program
 from PIL import Image
 
 
-class Program:
-    """``python app.py`` in a process of its own: its address, and what it logs."""
+class Visited(Program):
+    """The program, and somebody who uploads photos to it and asks for their light."""
 
     def __init__(self, root: Path, temporary: Path) -> None:
-        environ = os.environ | {"TMPDIR": str(temporary), "HDRGAN_MODELS": "radiance", "HDRGAN_DEVICE": "cpu"}
-        environ |= {"GRADIO_SERVER_PORT": "7900", "GRADIO_NUM_PORTS": "99", "OMP_NUM_THREADS": "1"}
-        environ.pop("GRADIO_TEMP_DIR", None)
-        self.process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=root,
-            env=environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.said: list[str] = []
-        for line in self.process.stderr:
-            self.said.append(line)
-            if "The page is at" in line:
-                break
-        else:
-            pytest.fail("app.py ended before it served the page:\n" + "".join(self.said))
-        threading.Thread(target=self.said.extend, args=(self.process.stderr,), daemon=True).start()
-        self.http = httpx.Client(base_url=re.search(r"http://\S+", self.said[-1])[0], timeout=60)
+        super().__init__(root, temporary, HDRGAN_MODELS="radiance", GRADIO_SERVER_PORT="7900", GRADIO_NUM_PORTS="99")
+        self.http = httpx.Client(base_url=self.url, timeout=60)
 
     def upload(self, height: int, width: int) -> str:
         file = io.BytesIO()
@@ -56,8 +34,7 @@ class Program:
 
     def end(self) -> None:
         self.http.close()
-        self.process.terminate()
-        self.process.wait(30)
+        super().end()
 
 
 def children(pid: int) -> list[int]:
@@ -82,7 +59,7 @@ def seen_within(seconds: float, look) -> object:
 
 
 def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
-    first = Program(root, tmp_path)
+    first = Visited(root, tmp_path)
     try:
         first.ask(first.upload(1600, 2400))
         (half,) = seen_within(60, lambda: list(tmp_path.glob("hdrgan-*/answer-*/*"))[:1])
@@ -95,7 +72,7 @@ def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
     assert 0 < len(left) < 5, "it must have been killed before its last file was written"
     (orphan,) = tmp_path.glob("hdrgan-*")
 
-    second = Program(root, tmp_path)
+    second = Visited(root, tmp_path)
     try:
         seen_within(20, lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()])
         assert not orphan.exists()

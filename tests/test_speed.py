@@ -66,7 +66,7 @@ def plain_radiance(model, photo, response):
         return [field[..., : side[0], : side[1]] for field in (fields.gain, fields.residual)]
 
     near, residual = look(size)
-    far, _ = look(tuple(max(1, round(0.75 * side)) for side in size))
+    far, _ = look(tuple(max(1, round(0.5 * side)) for side in size))
     gain = (near + F.interpolate(far, size=size, mode="bilinear", align_corners=False)) / 2
     curve = model.curve(_pieces(photo)) if response == "auto" else srgb_curve()[None]
     if size != (height, width):

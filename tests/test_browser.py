@@ -386,5 +386,7 @@ def test_everything_has_a_name_and_the_keyboard_reaches_it(page):
     page.locator("#exposures .thumbnail-lg").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#exposures .preview")).to_be_visible()
+    # Gradio moves the keyboard's focus into the preview a moment after it shows it.
+    page.wait_for_function("document.querySelector('#exposures .preview').contains(document.activeElement)")
     page.keyboard.press("Escape")
     expect(page.locator("#exposures .preview")).to_have_count(0)

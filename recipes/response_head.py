@@ -1,6 +1,6 @@
 """Fit the response head of a RadianceGenerator to shots of HDR scenes: the second step of the `radiance` recipe.
 
-python recipes/response_head.py HDR_SCENES runs/radiance/generator OUTPUT --responses emor.npz
+python -m recipes.response_head HDR_SCENES runs/radiance/generator OUTPUT --responses emor.npz
 
 The head sees measurements, not pixels, so shots are measured once and the fit itself takes minutes. It learns from the
 expected error of exposures (`hdrgan.losses.response_loss`) with dropout, since scenes are few. Scenes are held out for

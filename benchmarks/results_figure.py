@@ -21,7 +21,7 @@ from hdrgan.evaluation import View, yardstick_views
 from hdrgan.metrics import align_exposure, well_exposed
 from hdrgan.pretrained import WEIGHTS_NAME, locate, sha256_of
 from hdrgan.radiometry import luminance
-from hdrgan.tonemap import tone_map
+from hdrgan.tonemap import tone_map, white_point
 
 ROOT = Path(__file__).resolve().parent.parent
 EVS = (-4.0, -2.0, 2.0, 4.0)
@@ -44,15 +44,16 @@ def cells(view: View, pipe: Pipeline) -> list[list[tuple[str, np.ndarray]]]:
     """Two rows of captioned pictures."""
     result = pipe(view.photo, evs=EVS)
     truth = view.radiance.permute(1, 2, 0).numpy()
+    white = white_point(truth)  # for both, so that they can be compared
     real = [(picture.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8) for picture in view.exposures.values()]
     ours = [(f"EV {ev:+g}", shot) for ev, shot in zip(EVS, result.exposures, strict=True)]
     refs = [(f"true EV {ev:+g}", shot) for ev, shot in zip(EVS, real, strict=True)]
     return [
-        [("the photo", view.photo.pixels), *ours, ("its light", result.tone_mapped())],
+        [("the photo", view.photo.pixels), *ours, ("its light", tone_map(result.radiance, white=white))],
         [
             (f"error, ±{WORST:g} stops", error_map(result.radiance, truth, view.photo.pixels)),
             *refs,
-            ("true light", tone_map(truth.astype(np.float32))),
+            ("true light", tone_map(truth.astype(np.float32), white=white)),
         ],
     ]
 

@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from hdrgan.tonemap import KNEE, shoulder
+from hdrgan.tonemap import KNEE, PALING, shoulder, white_point
 
 MAX_SIDE = 1024
 """Longest side of the picture in the browser, in pixels."""
@@ -27,16 +27,14 @@ DARKEST = -14
 BRIGHTEST = 16
 """Stops above white at which it ends."""
 
-WHITE = 16.0
-"""Light that tone mapping shows as white, as in `hdrgan.tonemap.tone_map`."""
-
 
 def pack_light(radiance: np.ndarray, invented: np.ndarray) -> bytes:
     """Pack light for the script.
 
     Each channel is coded as round(`STEPS` * (log2(light) - `DARKEST`)), 0 for black; a row keeps differences from left
-    to right. Width and height come first as two 16-bit numbers; then, deflated together, the planes of red, green and
-    blue, each as all high bytes and all low bytes, and the invented share as bytes.
+    to right. Width and height come first as two 16-bit numbers, then the softness and the slope of the tone curve's
+    shoulder as 32-bit floats; then, deflated together, the planes of red, green and blue, each as all high bytes and
+    all low bytes, and the invented share as bytes.
 
     Args:
         radiance: (H, W, 3) linear, >= 0, 1.0 = the photo's white.
@@ -54,7 +52,8 @@ def pack_light(radiance: np.ndarray, invented: np.ndarray) -> bytes:
     planes[..., 1:] -= planes[..., :-1].copy()  # modulo 2^16
     share = np.round(np.clip(invented, 0, 1) * 255).astype(np.uint8)
     halves = np.stack([planes >> 8, planes & 255], 1).astype(np.uint8)  # (3, 2, H, W)
-    return struct.pack("<HH", width, height) + zlib.compress(halves.tobytes() + share.tobytes(), 6)
+    head = struct.pack("<HHff", width, height, *shoulder(white_point(radiance)))
+    return head + zlib.compress(halves.tobytes() + share.tobytes(), 6)
 
 
 def script(notable: float) -> str:
@@ -63,14 +62,12 @@ def script(notable: float) -> str:
     Args:
         notable: invented share from which the overlay marks a pixel.
     """
-    softness, slope = shoulder(WHITE)
     numbers = {
         "steps": STEPS,
         "darkest": DARKEST,
         "brightest": BRIGHTEST,
         "knee": KNEE,
-        "softness": softness,
-        "slope": slope,
+        "paling": PALING,
         "notable": notable * 255,
     }
     return _SCRIPT.replace("NUMBERS", json.dumps(numbers))
@@ -111,17 +108,22 @@ const TOP = (N.brightest - N.darkest) * N.steps;  // the code of the brightest l
 const LOW = 40 * N.steps;  // room below for what is darker than the darkest code
 let light = null, asked = 0, drawing = 0;
 
-// What a code shows as, 8 bits of sRGB; white and what lies above it is 255.
-const encoded = new Uint8ClampedArray(LOW + TOP + 40 * N.steps);
+const srgb = (x) => Math.round(255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055));
+
+// The light of a code, and what it shows as, 8 bits of sRGB; white and what lies above it is 1 and 255.
+const linear = new Float32Array(LOW + TOP + 40 * N.steps), encoded = new Uint8ClampedArray(linear.length);
 for (let i = 0; i < encoded.length; i++) {
-    const x = Math.min(1, 2 ** ((i - LOW) / N.steps + N.darkest));
-    encoded[i] = Math.round(255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055));
+    linear[i] = Math.min(1, 2 ** ((i - LOW) / N.steps + N.darkest));
+    encoded[i] = srgb(linear[i]);
 }
+// And what light from 0 to 1 shows as.
+const FINE = 16383, even = Uint8ClampedArray.from({ length: FINE + 1 }, (_, i) => srgb(i / FINE));
 
 async function unpack(answer) {
     const bytes = await answer.arrayBuffer();
     const [width, height] = new Uint16Array(bytes.slice(0, 4));
-    const stream = new Blob([bytes.slice(4)]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const [softness, slope] = new Float32Array(bytes.slice(4, 12));
+    const stream = new Blob([bytes.slice(12)]).stream().pipeThrough(new DecompressionStream("deflate"));
     const raw = new Uint8Array(await new Response(stream).arrayBuffer());
     const count = width * height;
     const planes = [0, 1, 2].map((channel) => {
@@ -132,29 +134,39 @@ async function unpack(answer) {
         }
         return codes;
     });
-    return { width, height, planes, invented: raw.subarray(6 * count, 7 * count) };
+    return { width, height, softness, slope, planes, invented: raw.subarray(6 * count, 7 * count) };
 }
 
-// How far each code of the brightest channel is moved, in codes: the exposure, less what tone mapping compresses.
-function shifts(stops, mapped) {
-    const table = new Int32Array(TOP + 1);
+// For each code of the brightest channel: how far it is moved, in codes, by the exposure, less what tone mapping
+// compresses; and how much of the way to white the colour goes, as it outshines the screen.
+function curves({ softness, slope }, stops, mapped) {
+    const moved = new Int32Array(TOP + 1), pale = new Float32Array(TOP + 1);
     for (let code = 0; code <= TOP; code++) {
         const x = 2 ** (code / N.steps + N.darkest + stops);
-        const level = x <= N.knee ? x : Math.min(1, N.knee + N.slope * Math.log1p((x - N.knee) / N.softness));
-        table[code] = LOW + Math.round(N.steps * (stops + (mapped ? Math.log2(level / x) : 0)));
+        const level = x <= N.knee ? x : Math.min(1, N.knee + slope * Math.log1p((x - N.knee) / softness));
+        moved[code] = LOW + Math.round(N.steps * (stops + (mapped ? Math.log2(level / x) : 0)));
+        pale[code] = mapped ? 1 - 1 / (1 + N.paling * Math.max(0, x - level)) : 0;
     }
-    return table;
+    return { moved, pale };
 }
 
 function shown(picture, stops, mapped, marked) {
     const { width, height, planes: [red, green, blue], invented } = picture;
-    const table = shifts(stops, mapped), image = new ImageData(width, height), out = image.data;
+    const { moved, pale } = curves(picture, stops, mapped);
+    const image = new ImageData(width, height), out = image.data;
     for (let i = 0, o = 0; i < red.length; i++, o += 4) {
         const r = red[i], g = green[i], b = blue[i];
-        const shift = table[r > g ? (r > b ? r : b) : g > b ? g : b];
-        out[o] = r && encoded[r + shift];
-        out[o + 1] = g && encoded[g + shift];
-        out[o + 2] = b && encoded[b + shift];
+        const most = r > g ? (r > b ? r : b) : g > b ? g : b, shift = moved[most], paling = pale[most];
+        if (paling > 0.001) {
+            const white = paling * linear[most + shift], rest = 1 - paling;
+            out[o] = even[(FINE * (white + rest * (r && linear[r + shift])) + 0.5) | 0];
+            out[o + 1] = even[(FINE * (white + rest * (g && linear[g + shift])) + 0.5) | 0];
+            out[o + 2] = even[(FINE * (white + rest * (b && linear[b + shift])) + 0.5) | 0];
+        } else {
+            out[o] = r && encoded[r + shift];
+            out[o + 1] = g && encoded[g + shift];
+            out[o + 2] = b && encoded[b + shift];
+        }
         out[o + 3] = 255;
         if (marked && invented[i] >= N.notable) {
             // Stripes, so that the mark is seen without telling colours apart.

@@ -57,7 +57,31 @@ def test_the_tone_curve_leaves_midtones_rises_and_reaches_white():
     assert np.diff(shown[75:]).max() <= 1, "the knee must not make a band"
 
 
-def test_a_coloured_lamp_keeps_its_hue():
-    shown = tone_map(np.full((1, 1, 3), (8.0, 4.0, 1.0), np.float32))[0, 0] / 255
-    linear = ((shown + 0.055) / 1.055) ** 2.4
-    np.testing.assert_allclose(linear / linear[0], (1, 0.5, 0.125), rtol=0.03)
+def linear(shown):
+    return ((shown / 255 + 0.055) / 1.055) ** 2.4
+
+
+def test_a_coloured_lamp_keeps_its_hue_and_pales_as_it_outshines_the_screen():
+    colour = np.array((1.0, 0.5, 0.125), np.float32)
+    saturation = []
+    for brightness in (0.4, 2, 8, 200):
+        red, green, blue = linear(tone_map((brightness * colour)[None, None], white=16.0)[0, 0])
+        saturation.append(1 - blue / red)
+        if brightness < 200:  # what is nearly white has no hue that 8 bits could hold
+            np.testing.assert_allclose((red - green) / (red - blue), 0.5 / 0.875, atol=0.02)
+    assert saturation[0] == pytest.approx(0.875, abs=0.01)
+    assert (np.diff(saturation) < 0).all()
+    assert saturation[-1] < 0.05, "the sun is white"
+
+
+def test_the_brightest_light_is_shown_as_white_and_an_unclipped_photo_as_it_is():
+    codes = np.arange(256, dtype=np.float64)
+    light = np.where(codes > 10, ((codes / 255 + 0.055) / 1.055) ** 2.4, codes / 255 / 12.92).astype(np.float32)
+    ramp = np.repeat(light[None, :, None], 3, 2)
+    assert np.array_equal(tone_map(ramp)[0, :, 0], codes)
+    for peak in (1.5, 5.0, 16.0):
+        lit = np.concatenate([ramp, np.full((1, 256, 3), peak, np.float32)])
+        assert (tone_map(lit)[1] == 255).all()
+        assert tone_map(lit)[0, 255, 0] < 255, "and the photo's white is not"
+    with pytest.raises(ValueError, match="at least 1"):
+        tone_map(ramp, white=0.5)

@@ -8,13 +8,14 @@ import zlib
 import numpy as np
 import pytest
 
+from hdrgan.tonemap import KNEE, shoulder, white_point
 from hdrgan.viewer import BRIGHTEST, DARKEST, MAX_SIDE, STEPS, pack_light
 
 
 def unpack(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Radiance and invented share, as the script in the page reads them."""
     width, height = struct.unpack_from("<HH", data)
-    raw = np.frombuffer(zlib.decompress(data[4:]), np.uint8).reshape(7, height, width)
+    raw = np.frombuffer(zlib.decompress(data[12:]), np.uint8).reshape(7, height, width)
     codes = (raw[0:6:2].astype(np.uint16) << 8) + raw[1:6:2]
     codes = np.cumsum(codes, axis=2, dtype=np.uint16)
     light = np.where(codes > 0, 2.0 ** (codes / STEPS + DARKEST), 0)
@@ -36,6 +37,15 @@ def test_black_stays_black_and_the_sun_is_bounded():
     light, _ = unpack(pack_light(radiance, np.zeros((2, 3), np.float32)))
     assert light[0].max() == 0
     assert light[1, 1] == pytest.approx([2.0**BRIGHTEST] * 3)
+
+
+def test_the_tone_curve_travels_with_the_light():
+    for peak in (0.5, 4.0, 1000.0):
+        radiance = np.full((2, 3, 3), peak, np.float32)
+        sent = struct.unpack_from("<ff", pack_light(radiance, np.zeros((2, 3), np.float32)), 4)
+        assert sent == pytest.approx(shoulder(white_point(radiance)))
+        softness, slope = sent
+        assert KNEE + slope * np.log1p((white_point(radiance) - KNEE) / softness) == pytest.approx(1, abs=1e-4)
 
 
 def test_smooth_light_travels_in_few_bytes():

@@ -78,13 +78,25 @@ def _smoothed(gain: Tensor, clipped: Tensor) -> Tensor:
     for _ in range(2):
         colour, weight = _box(colour, _COLOUR_BOX), _box(weight, _COLOUR_BOX)
     slow = F.interpolate(colour / weight, size=gain.shape[2:], mode="bilinear", align_corners=False)
-    return (_box(brightness * say, 3) / _box(say, 3) + slow).clamp(min=0)
+    return (_unblocked(brightness * say) / _unblocked(say) + slow).clamp(min=0)
+
+
+def _unblocked(x: Tensor) -> Tensor:
+    """Weigh each pixel and its neighbours by 1 2 2 2 1, along and across: what repeats every 4 pixels is gone."""
+    for along in (False, True):
+        narrow, wide = (_mean(x, side, along=along) for side in (3, 5))
+        x = (3 * narrow + 5 * wide) / 8
+    return x
 
 
 def _box(x: Tensor, side: int) -> Tensor:
     """Mean over a square, of what of it lies within the picture; along and across in turn, which is as good."""
-    x = F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
-    return F.avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return _mean(_mean(x, side, along=True), side, along=False)
+
+
+def _mean(x: Tensor, side: int, *, along: bool) -> Tensor:
+    shape, padding = ((1, side), (0, side // 2)) if along else ((side, 1), (side // 2, 0))
+    return F.avg_pool2d(x, shape, 1, padding, count_include_pad=False)
 
 
 class RadianceGenerator(

@@ -25,9 +25,6 @@ def white_point(radiance: np.ndarray) -> float:
     return float(np.clip(radiance.max(initial=1.0), 1, BRIGHTEST_WHITE))
 
 
-
-
-
 def shoulder(white: float) -> tuple[float, float]:
     """(softness, slope) of the shoulder `KNEE` + slope * log1p((light - `KNEE`) / softness).
 

@@ -6,7 +6,7 @@ import torch
 
 from hdrgan.data.camera import VirtualCamera, scatter, sigmoid_response, with_lamp
 from hdrgan.losses import bracket_from_radiance, radiance_loss
-from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.models.radiance_generator import RadianceGenerator, _smoothed
 from hdrgan.models.response import inverse_response
 from hdrgan.radiometry import expose, srgb_curve, srgb_to_linear
 
@@ -178,3 +178,32 @@ def test_the_loss_hears_a_sun_that_is_too_dim(network):
         heard[name] = terms["lamps"]
     assert heard["sun"] < 1e-3
     assert heard["none"] > 0.2
+
+
+def drawn_by(network, pattern):
+    """Have the last layer say the same of every block of 4 x 4 pixels: `pattern` (3, 4, 4), before the sigmoid."""
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.zero_()
+        network.head.bias[:48] = pattern.reshape(48)
+
+
+def test_the_gain_has_no_pattern_of_the_blocks_that_it_is_drawn_in():
+    network = RadianceGenerator().eval()
+    drawn_by(network, torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(0)).expand(3, 4, 4))
+    with torch.inference_mode():
+        gain = network.fields(torch.ones(1, 3, 64, 64), residual=False).gain[0, :, 8:-8, 8:-8]
+    assert gain.mean() > 0.5
+    assert gain.max() - gain.min() < 1e-4
+
+
+def test_the_colour_of_a_sun_stays_out_of_its_rim():
+    y, x = torch.meshgrid(torch.arange(96) - 48, torch.arange(96) - 48, indexing="ij")
+    sun = ((y * y + x * x) < 64).float()
+    gain = 0.05 + sun * torch.tensor([6.0, 5.0, 2.0]).view(1, 3, 1, 1)  # stops
+    smoothed = _smoothed(gain, torch.ones(1, 3, 96, 96))[0]
+    red, _, blue = smoothed[:, 48, 48]
+    assert red > 4.5, "the sun is nearly as bright as it was"
+    assert red - blue > 1, "and has its colour"
+    rim = smoothed[:, 48, 62:68]  # next to the sun
+    assert rim.max() < 0.15

@@ -65,8 +65,9 @@ class _Block(nn.Module):
 def _smoothed(gain: Tensor, clipped: Tensor) -> Tensor:
     """Take the pattern of the pixel blocks out of the gain, and let its colour change slowly.
 
-    Light above white has detail in brightness; colour that turns from block to block is only the network's doubt. What
-    did not clip has no say.
+    Light above white has detail in brightness; colour that turns from block to block is only the network's doubt. It
+    fades where there is less light than around, so that the colour of a sun does not spread to its rim, which is hardly
+    above white. What did not clip has no say.
 
     Args:
         gain: (B, 3, H, W) stops.
@@ -74,11 +75,13 @@ def _smoothed(gain: Tensor, clipped: Tensor) -> Tensor:
     """
     say = clipped.amax(1, keepdim=True) + 1e-3
     brightness = gain.mean(1, keepdim=True)
-    colour, weight = (F.avg_pool2d(x, _COLOUR_STEP, ceil_mode=True) for x in ((gain - brightness) * say, say))
+    around = F.avg_pool2d(torch.cat([(gain - brightness) * say, brightness * say, say], 1), _COLOUR_STEP, ceil_mode=True)
     for _ in range(2):
-        colour, weight = _box(colour, _COLOUR_BOX), _box(weight, _COLOUR_BOX)
-    slow = F.interpolate(colour / weight, size=gain.shape[2:], mode="bilinear", align_corners=False)
-    return (_unblocked(brightness * say) / _unblocked(say) + slow).clamp(min=0)
+        around = _box(around, _COLOUR_BOX)
+    slow = F.interpolate(around[:, :4] / around[:, 4:], size=gain.shape[2:], mode="bilinear", align_corners=False)
+    colour, usual = slow[:, :3], slow[:, 3:]
+    brightness = _unblocked(brightness * say) / _unblocked(say)
+    return (brightness + colour * (brightness / (usual + 1e-6)).clamp(max=1)).clamp(min=0)
 
 
 def _unblocked(x: Tensor) -> Tensor:

@@ -75,7 +75,8 @@ def _smoothed(gain: Tensor, clipped: Tensor) -> Tensor:
     """
     say = clipped.amax(1, keepdim=True) + 1e-3
     brightness = gain.mean(1, keepdim=True)
-    around = F.avg_pool2d(torch.cat([(gain - brightness) * say, brightness * say, say], 1), _COLOUR_STEP, ceil_mode=True)
+    said = torch.cat([(gain - brightness) * say, brightness * say, say], 1)
+    around = F.avg_pool2d(said, _COLOUR_STEP, ceil_mode=True)
     for _ in range(2):
         around = _box(around, _COLOUR_BOX)
     slow = F.interpolate(around[:, :4] / around[:, 4:], size=gain.shape[2:], mode="bilinear", align_corners=False)

@@ -133,7 +133,7 @@ def radiance_loss(
     log_weight: float = 1.0,
     highlight_weight: float = 1.0,
     colour_weight: float = 1.0,
-    lamp_weight: float = 0.75,
+    lamp_weight: float = 0.5,
     perceptual_weight: float = 4.0,
     bracket_weight: float = 4.0,
     response_weight: float = 10.0,

@@ -55,7 +55,8 @@ def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndar
     """A square part of a view, at random larger or smaller, mirrored, turned, and in other colours.
 
     Light comes from above in most pictures, and networks learn that; so few are turned. White balance varies by a
-    tenth or so for each channel, and the colours of some pictures are paler or stronger.
+    tenth or so for each channel, in some pictures by a third, as at dusk or under bulbs, lest every cloud be taken for
+    white; and the colours of some are paler or stronger.
 
     Args:
         view: (H, W, 3) float32 linear light.
@@ -69,7 +70,8 @@ def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndar
     window = Window.draw(rng, view.shape[0], view.shape[1], side)
     if rng.random() >= _TURNED:
         window = replace(window, quarter_turns=0)
-    part = window.cut(view) * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+    cast = 0.3 if rng.random() < 0.3 else 0.1
+    part = window.cut(view) * np.exp(rng.normal(0, cast, 3)).astype(np.float32)
     if rng.random() < 0.3:
         grey = part.mean(-1, keepdims=True)
         part = np.maximum(grey + (part - grey) * np.float32(rng.uniform(0.6, 1.3)), 0)

@@ -45,7 +45,7 @@ def tone_map(radiance: np.ndarray, exposure: float = 0.0, white: float | None = 
     Light below half of the photo's white is shown as it is; what lies above is compressed logarithmically, so that
     ``white`` becomes the screen's white. The brightest channel is compressed and the others keep their ratio to it, so
     that a coloured lamp keeps its hue; but what is much brighter than it can be shown pales, as it does on film and to
-    the eye, and the sun is white (the compression and the paling of Khronos PBR Neutral, with another curve).
+    the eye, and the sun is white (the paling is that of Khronos PBR Neutral, the curve is not).
 
     Args:
         radiance: (H, W, 3) float, linear, >= 0, 1.0 = the photo's white.

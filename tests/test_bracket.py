@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hdrgan.bracket import Bracket, merge
-from hdrgan.radiometry import expose
+from hdrgan.radiometry import expose, srgb_to_linear
 from hdrgan.tonemap import tone_map
 
 EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
@@ -58,7 +58,7 @@ def test_the_tone_curve_leaves_midtones_rises_and_reaches_white():
 
 
 def linear(shown):
-    return ((shown / 255 + 0.055) / 1.055) ** 2.4
+    return srgb_to_linear(torch.from_numpy(shown) / 255).numpy()
 
 
 def test_a_coloured_lamp_keeps_its_hue_and_pales_as_it_outshines_the_screen():
@@ -75,9 +75,8 @@ def test_a_coloured_lamp_keeps_its_hue_and_pales_as_it_outshines_the_screen():
 
 
 def test_the_brightest_light_is_shown_as_white_and_an_unclipped_photo_as_it_is():
-    codes = np.arange(256, dtype=np.float64)
-    light = np.where(codes > 10, ((codes / 255 + 0.055) / 1.055) ** 2.4, codes / 255 / 12.92).astype(np.float32)
-    ramp = np.repeat(light[None, :, None], 3, 2)
+    codes = np.arange(256, dtype=np.uint8)
+    ramp = np.repeat(linear(codes)[None, :, None], 3, 2)
     assert np.array_equal(tone_map(ramp)[0, :, 0], codes)
     for peak in (1.5, 5.0, 16.0):
         lit = np.concatenate([ramp, np.full((1, 256, 3), peak, np.float32)])

@@ -180,18 +180,12 @@ def test_the_loss_hears_a_sun_that_is_too_dim(network):
     assert heard["none"] > 0.2
 
 
-def drawn_by(network, pattern):
-    """Have the last layer say the same of every block of 4 x 4 pixels: `pattern` (3, 4, 4), before the sigmoid."""
-    with torch.no_grad():
-        network.head.weight.zero_()
-        network.head.bias.zero_()
-        network.head.bias[:48] = pattern.reshape(48)
-
-
 def test_the_gain_has_no_pattern_of_the_blocks_that_it_is_drawn_in():
     network = RadianceGenerator().eval()
-    drawn_by(network, torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(0)).expand(3, 4, 4))
+    pattern = torch.randn(1, 16, generator=torch.Generator().manual_seed(0)).expand(3, 16)
     with torch.inference_mode():
+        network.head.weight.zero_()
+        network.head.bias[:48] = pattern.reshape(48)  # the same in every block of 4 x 4 pixels
         gain = network.fields(torch.ones(1, 3, 64, 64), residual=False).gain[0, :, 8:-8, 8:-8]
     assert gain.mean() > 0.5
     assert gain.max() - gain.min() < 1e-4

@@ -27,7 +27,6 @@ import importlib.util
 import json
 import logging
 import math
-import os
 import shutil
 import signal
 import sys
@@ -63,7 +62,7 @@ from hdrgan.checkpoints import (
     writing,
 )
 from hdrgan.data.batch import Batch
-from hdrgan.data.layout import LAYOUTS, DatasetError
+from hdrgan.data.layout import DatasetError
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
@@ -72,6 +71,7 @@ from hdrgan.losses import discriminator_loss, generator_adversarial_loss
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
 from hdrgan.report import IDENTITY_NAME, write_report
+from hdrgan.training.arguments import parse_args
 from hdrgan.training.networks import build_generator, calibrate, check_crop, freeze, rate_groups
 from hdrgan.training.objectives import make_objective, predict, trained_l1
 from hdrgan.training.photos import spread, whole_photo
@@ -95,104 +95,6 @@ SHEET_PHOTOS = 4
 
 class DivergedError(RuntimeError):
     """The loss was not a number for too many steps in a row."""
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Arguments
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def per_model(name: str) -> str:
-    """How help shows a default that the network decides."""
-    return ", ".join(f"{getattr(recipe, name):g} {model}" for model, recipe in RECIPES.items())
-
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the docstring, and shows every default that is one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; what it leaves open is filled in from the network's recipe."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0],
-        epilog=__doc__.split("\n\n", 1)[1],
-        formatter_class=HelpFormatter,
-    )
-    add = parser.add_argument
-    add("--model", choices=sorted(RECIPES), required=True, help="network to train")
-    add("--dataset", type=Path, required=True, metavar="FOLDER", help="training data")
-    add("--output", type=Path, required=True, metavar="FOLDER", help="where the run leaves everything")
-    add("--layout", choices=LAYOUTS, help="of the data; recognised where it is not given")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, help="optimiser steps of the whole run")
-    length.add_argument("--epochs", type=float, help=f"passes over the data, without --steps: {per_model('epochs')}")
-    add("--batch-size", type=int, default=8, help="pictures of one process in one forward pass")
-    add("--gradient-accumulation-steps", type=int, default=1, help="forward passes to one optimiser step")
-    add("--learning-rate", type=float, help=f"highest rate; {per_model('learning_rate')}")
-    add("--crop-size", type=int, help=f"side of the training crops in pixels; {per_model('crop_size')}")
-    add(
-        "--l1-weight", type=float, help=f"of the L1: of exposures, of mu-law radiance for ein; {per_model('l1_weight')}"
-    )
-    add("--adversarial-weight", type=float, help=f"0 trains without a discriminator; {per_model('adversarial_weight')}")
-    add("--clip", type=float, help=f"largest norm of the gradients; {per_model('clip')}")
-    add("--width", type=int, help="channels of the first level: bracket 64, radiance 16, ein 32")
-    add("--init", metavar="FOLDER", help="generator to start from: a folder with its weights, or a name on the Hub")
-    add("--freeze", metavar="NAME", help="part of the network that stays as --init has it, as response of radiance")
-    add("--ema", type=float, default=0.999, metavar="DECAY", help="of the averaged generator, which is kept; 0 is off")
-    add("--mixed-precision", choices=("no", "fp16", "bf16"), help="without it what accelerate is configured for")
-    add("--compile", action="store_true", help="compile the networks with torch.compile")
-    add("--cpu", action="store_true", help="leave accelerators alone")
-    add("--seed", type=int, default=0, help="of weights, order, crops and camera")
-    add("--resume", metavar="latest|PATH", help="go on from the newest checkpoint of --output, or from this one")
-    add("--skip-bad", action="store_true", help="leave bad files and rows out instead of refusing the data set")
-    add(
-        "--validation-share", type=float, default=0.1, help="of the scenes to hold out; pairs have a table of their own"
-    )
-    add("--validation-photos", type=int, default=16, help="most photos to validate on, spread over the scenes")
-    add("--validate-every", type=int, default=500, metavar="STEPS", help="interval of figures and sample sheet")
-    add("--checkpoint-every", type=int, default=500, metavar="STEPS", help="interval of checkpoints: most that is lost")
-    add("--views", type=int, default=24, help="views of each HDR scene (layout hdr)")
-    add("--view-size", type=int, help="side of the views in pixels (layout hdr); the crop size where it is not given")
-    add("--responses", type=Path, metavar="FILE.npz", help="EMoR model of real camera responses (layout hdr)")
-    add("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that read data, for each process")
-    add("--cache", type=Path, metavar="FOLDER", help="keep decoded scenes here for other runs, not in --output")
-    add("--cache-gb", type=float, default=16.0, help="most disk space for decoded scenes; 0 decodes them every time")
-    add("--log-with", choices=("tensorboard", "trackio"), help="besides metrics.jsonl")
-    add("--push-to-hub", metavar="REPO", help="publish the network here at the end")
-    args = parser.parse_args(argv)
-    recipe = RECIPES[args.model]
-    for name in ("learning_rate", "crop_size", "l1_weight", "adversarial_weight", "clip"):
-        if getattr(args, name) is None:
-            setattr(args, name, getattr(recipe, name))
-    if args.steps is None and args.epochs is None:
-        args.epochs = recipe.epochs
-    args.view_size = args.view_size or args.crop_size
-    for name in ("batch_size", "gradient_accumulation_steps", "validate_every", "checkpoint_every", "views"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
-    for name in ("steps", "epochs", "learning_rate", "clip", "width"):
-        value = getattr(args, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            parser.error(f"--{name.replace('_', '-')} must be a positive number, got {value}")
-    for name in ("l1_weight", "adversarial_weight", "workers", "validation_photos", "cache_gb", "seed"):
-        if not getattr(args, name) >= 0:
-            parser.error(f"--{name.replace('_', '-')} must not be negative, got {getattr(args, name)}")
-    if not 0 <= args.ema < 1:
-        parser.error(f"--ema must lie in [0, 1), got {args.ema}")
-    if not 0 <= args.validation_share < 1:
-        parser.error(f"--validation-share must lie in [0, 1), got {args.validation_share}")
-    if args.freeze is not None and args.init is None:
-        parser.error("--freeze keeps weights that are there already: it needs --init")
-    if args.init is not None and args.width is not None:
-        parser.error("--width is that of the network that --init names")
-    if args.model == "ein" and args.adversarial_weight:
-        parser.error("ein has no bracket of its own: it trains without a discriminator")
-    if args.view_size < args.crop_size:
-        parser.error(f"--view-size {args.view_size} is smaller than the crop of {args.crop_size} pixels")
-    return args
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -691,7 +593,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Train; returns the exit code: 0, 1 for a run that failed, 2 for a run that could not begin."""
-    args = parse_args(argv)
+    args = parse_args(__doc__, argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     accelerator = Accelerator(
         cpu=args.cpu,

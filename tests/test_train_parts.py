@@ -17,7 +17,7 @@ from hdrgan.training.photos import spread
 from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
 from hdrgan.training.recipes import RECIPES, learning_rate_factor
 from hdrgan.training.records import cut_after
-from train_accelerate import main, parse_args
+from train_accelerate import main
 
 
 def make_checkpoint(states, step):
@@ -152,7 +152,7 @@ def test_an_output_that_cannot_be_written_ends_the_run_before_the_data_are_read(
 )
 def test_arguments_that_make_no_sense_end_with_code_2(flags, word, capsys):
     with pytest.raises(SystemExit) as caught:
-        parse_args(["--model", "bracket", "--dataset", "d", "--output", "o", *flags.split()])
+        main(["--model", "bracket", "--dataset", "d", "--output", "o", *flags.split()])
     assert caught.value.code == 2
     assert word in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import torch
 from small_sets import light, make_scenes
 
 from hdrgan.data import hdr_folder
-from hdrgan.data.augment import vary_light
+from hdrgan.data.augment import vary_light, with_shadows
 from hdrgan.data.batch import Batch
 from hdrgan.data.layout import DatasetError, recognise_layout
 from hdrgan.data.scene_cache import SceneCache
@@ -128,6 +128,30 @@ def test_light_is_varied_in_size_place_and_colour_but_never_squashed():
     assert np.array_equal(
         vary_light(view, 48, np.random.default_rng(1)), vary_light(view, 48, np.random.default_rng(1))
     )
+
+
+def test_shadows_are_deepened_or_opened_and_what_is_bright_or_coloured_stays_so():
+    light = np.geomspace(1e-3, 10, 64 * 64).reshape(64, 64, 1).astype(np.float32) * np.array([1, 0.5, 0.2], np.float32)
+    bright = light[..., 0] > np.percentile(light[..., 0], 95.1)
+    below = np.log2(light[10, 10, 0] / np.percentile(light[..., 0], 95))
+    for power in (0.5, 1.0, 2.0):
+        varied = with_shadows(light, power)
+        assert varied.dtype == np.float32
+        assert np.allclose(varied[bright], light[bright])
+        assert np.allclose(varied[..., 1] / varied[..., 0], 0.5, rtol=1e-4)
+        assert (np.diff(varied[..., 0].ravel()) > 0).all(), "what was darker stays darker"
+        assert np.log2(varied[10, 10, 0] / light[10, 10, 0]) == pytest.approx((power - 1) * below, abs=1e-3)
+    assert (with_shadows(np.zeros((8, 8, 3), np.float32), 0.5) == 0).all()
+
+
+def test_photos_of_one_view_are_dark_and_bright_in_their_shadows():
+    view = np.geomspace(1e-3, 10, 64 * 64).reshape(64, 64, 1).astype(np.float32).repeat(3, -1)
+    stops = []
+    for k in range(60):
+        part = vary_light(view, 64, np.random.default_rng(k))
+        stops.append(np.log2(np.percentile(part, 95) / np.median(part)))
+    assert min(stops) < 0.7 * np.median(stops)
+    assert max(stops) > 1.4 * np.median(stops)
 
 
 def test_a_dark_corner_is_photographed_as_a_whole_view(tmp_path):

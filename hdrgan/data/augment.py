@@ -5,6 +5,7 @@ Light, from which photos are yet to be made, can be varied further: zoomed, and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,7 +57,7 @@ def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndar
 
     Light comes from above in most pictures, and networks learn that; so few are turned. White balance varies by a
     tenth or so for each channel, in some pictures by a third, as at dusk or under bulbs, lest every cloud be taken for
-    white; and the colours of some are paler or stronger.
+    white; the colours of some are paler or stronger. Shadows are deepened or opened in most: see `with_shadows`.
 
     Args:
         view: (H, W, 3) float32 linear light.
@@ -75,7 +76,31 @@ def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndar
     if rng.random() < 0.3:
         grey = part.mean(-1, keepdims=True)
         part = np.maximum(grey + (part - grey) * np.float32(rng.uniform(0.6, 1.3)), 0)
+    if rng.random() < 0.7:
+        part = with_shadows(part, math.exp(rng.normal(0, 0.5)))
     return reduced(part, size)
+
+
+def with_shadows(light: np.ndarray, power: float) -> np.ndarray:
+    """Deepen the shadows of a view, or open them; what is brighter than nearly all stays as it is.
+
+    Most cameras darken shadows, so that dark photos are mostly those of cameras. A network that learns so takes a
+    render of a dark place for a photo, and lifts shadows that nobody had darkened.
+
+    Args:
+        light: (H, W, 3) float32 linear.
+        power: that brightness is raised to below its 95th percentile; above 1 shadows are deepened.
+
+    Returns:
+        (H, W, 3) float32 of the same colours.
+    """
+    brightest = light.max(-1)  # (H, W)
+    bright = float(np.percentile(brightest, 95))
+    if not bright > 0:
+        return light
+    relative = (brightest / bright).clip(1e-5, 1)
+    varied: np.ndarray = light * relative[..., None] ** np.float32(power - 1)
+    return varied
 
 
 def reduced(view: np.ndarray, size: int) -> np.ndarray:

@@ -22,10 +22,12 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from hdrgan.data import hdr_folder
+from hdrgan.data.augment import with_shadows
 from hdrgan.data.camera import VirtualCamera
 from hdrgan.losses import response_loss
+from hdrgan.models.evidence import response_evidence
 from hdrgan.models.radiance_generator import RadianceGenerator
-from hdrgan.models.response import ResponseHead, inverse_response, response_evidence
+from hdrgan.models.response import ResponseHead, inverse_response
 from hdrgan.radiometry import srgb_curve
 
 EVS = (-4.0, -2.0, 2.0, 4.0)
@@ -57,6 +59,9 @@ def varied(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         part = np.maximum(grey + (part - grey) * rng.uniform(0.6, 1.3), 0)
     if rng.random() < 0.3:
         part = part ** np.float32(rng.uniform(0.85, 1.15))
+    if rng.random() < 0.2:
+        # Deepened in some alone: deep ones in most would make the head take cameras' dark photos for renders.
+        part = with_shadows(part, math.exp(rng.uniform(0.2, 1.1)))
     return np.ascontiguousarray(part, np.float32)
 
 
@@ -165,8 +170,8 @@ def main() -> None:
     parser.add_argument("--responses", type=Path, help="EMoR model of real camera responses (.npz)")
     parser.add_argument("--views", type=int, default=40, help="of each scene (default: %(default)s)")
     parser.add_argument("--view-size", type=int, default=256, help="in pixels (default: %(default)s)")
-    parser.add_argument("--shots", type=int, default=18000, help="to learn from (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=7, help="passes over them (default: %(default)s)")
+    parser.add_argument("--shots", type=int, default=40000, help="to learn from (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over them (default: %(default)s)")
     parser.add_argument("--validation-share", type=float, default=0.12, help="of the scenes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     args = parser.parse_args()

@@ -14,7 +14,8 @@ from small_sets import make_scenes
 from hdrgan import Photo, Pipeline, RadianceGenerator
 from hdrgan.data.camera import VirtualCamera, sigmoid_response
 from hdrgan.losses import code_shares, response_loss
-from hdrgan.models.response import EVIDENCE, ResponseHead, inverse_response, response_evidence
+from hdrgan.models.evidence import EVIDENCE, response_evidence
+from hdrgan.models.response import ResponseHead, inverse_response
 from hdrgan.pipeline import _pieces
 from hdrgan.radiometry import linear_to_srgb, srgb_curve
 
@@ -80,6 +81,47 @@ def test_edges_bend_with_the_curve():
     bent = response_evidence(as_tiles(encoded(light, srgb)))[0, places]
     straight = response_evidence(as_tiles(encoded(light, lambda x: x)))[0, places]
     assert bent.sum() > straight.sum() + 0.5
+
+
+def shaded_walls(size=256, seed=0):
+    """Linear light (size, size, 3) of walls in many colours, each under light that falls off across it."""
+    rng = np.random.default_rng(seed)
+    light = np.empty((size, size, 3), np.float32)
+    for top in range(0, size, 32):
+        for left in range(0, size, 32):
+            colour = rng.uniform(0.05, 0.9, 3)
+            ramp = np.linspace(1, rng.uniform(0.3, 0.8), 32)[:, None, None]
+            light[top : top + 32, left : left + 32] = colour * (ramp if rng.random() < 0.5 else ramp.swapaxes(0, 1))
+    return light
+
+
+def test_shading_tells_how_the_slope_changes_along_the_curve():
+    """Nought for sRGB; for another curve the steps of log(x f'(x)) against those of sRGB, from dark codes to bright."""
+    first = 96 + 96 + 2 + 14
+    places = slice(first, first + 2 * 7)
+    light = shaded_walls()
+    n, sigma = 0.9, 0.6
+    curves = {"srgb": srgb, "sigmoid": sigmoid_response(n, sigma), "linear": lambda x: x}
+    found = {
+        name: response_evidence(as_tiles(encoded(light, curve)))[0, places].view(2, 7) / 4
+        for name, curve in curves.items()
+    }
+    codes = torch.arange(8) / 8 + 1 / 16
+    # For the sigmoid x f'(x) = n c (1 - c / (1 + sigma)); with no curve at all it is c.
+    offset = (codes + 0.055).log()
+    expected = {
+        "srgb": torch.zeros(7),
+        "sigmoid": ((codes * (1 - codes / (1 + sigma))).log() - offset).diff(),
+        "linear": (codes.log() - offset).diff(),
+    }
+    for name, steps in found.items():
+        # The darkest step has few patches, and the brightest leaves out what is nearly clipped.
+        torch.testing.assert_close(
+            steps[:, 1:-1], expected[name][1:-1].expand(2, -1), atol=0.06, rtol=0, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    # Noise has no colour of its own to tell of: nothing is found, and nothing is made up.
+    grain = (128 + np.random.default_rng(0).normal(0, 20, (256, 256, 3))).clip(0, 255).astype(np.uint8)
+    assert response_evidence(as_tiles(grain))[0, places].abs().max() < 0.1
 
 
 def test_pieces_of_a_large_photo_are_its_own_pixels_on_the_jpeg_grid():

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdrgan.convolution import convolve
-from hdrgan.models.response import ResponseHead, inverse_response, response_evidence
+from hdrgan.models.evidence import response_evidence
+from hdrgan.models.response import ResponseHead, inverse_response
 from hdrgan.pretrained import PretrainedModel
 from hdrgan.radiometry import decode
 

@@ -12,8 +12,8 @@ from hdrgan.data.batch import Batch
 from hdrgan.data.survey import PhotoDataset
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
+from hdrgan.models.evidence import response_evidence
 from hdrgan.models.radiance_generator import RadianceGenerator
-from hdrgan.models.response import response_evidence
 from hdrgan.training.photos import spread
 from hdrgan.training.preflight import UsageError
 

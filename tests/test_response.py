@@ -119,8 +119,8 @@ def test_shading_tells_how_the_slope_changes_along_the_curve():
         torch.testing.assert_close(
             steps[:, 1:-1], expected[name][1:-1].expand(2, -1), atol=0.06, rtol=0, msg=lambda m, n=name: f"{n}: {m}"
         )
-    # Noise has no colour of its own to tell of: nothing is found, and nothing is made up.
-    grain = (128 + np.random.default_rng(0).normal(0, 20, (256, 256, 3))).clip(0, 255).astype(np.uint8)
+    # Grain rises and falls in each channel by itself, which is no shading: nothing is made up of it.
+    grain = np.random.default_rng(0).normal((90, 130, 170), (30, 15, 8), (256, 256, 3)).clip(0, 255).astype(np.uint8)
     assert response_evidence(as_tiles(grain))[0, places].abs().max() < 0.1
 
 

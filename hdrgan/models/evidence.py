@@ -26,7 +26,7 @@ _STILL = (0.25, 0.75, 1.5, 3.0)  # steps of 1/255 below which a pixel counts as 
 _SHADES = 8  # bins of the codes between which the slope of the curve is compared
 _SHADED = (2, 4)  # pixels that are averaged before: JPEG keeps little colour of finer detail
 _PATCH = 4  # of these averages, the side of what counts as one surface
-_SRGB_OFFSET = 0.055  # sRGB rises by code + 0.055 for each e-fold of light
+_SRGB_OFFSET = 0.055  # codes of sRGB rise in proportion to code + 0.055 for each e-fold of light
 
 EVIDENCE = (
     3 * _CODES

@@ -1,23 +1,40 @@
 """The virtual camera: linear light in; a photo that some camera would have made of it, and the truth, out.
 
-The truth is the light that fell on the sensor: what the lens scatters is part of it.
+It does in order what a camera does; each step is a function below and can be switched off:
+
+  glare       the lens scatters light, some of it of suns and lamps (`hdrgan.data.lens`)
+  primaries   light is mixed into the primaries of the sensor and white balanced, and clips there, channel by channel
+  noise       photons and read-out, louder in the channels that the white balance amplifies
+  mosaic      one colour per photosite (Bayer), interpolated by the linear filters of Malvar, He and Cutler (2004)
+  denoising   colours are smoothed, brightness hardly
+  style       the tone curve of a measured camera (`hdrgan.data.responses`), then saturation and hue
+  sharpening  an unsharp mask
+  reduction   the picture is reduced to the size that people share
+  jpeg        JPEG as cameras and sites write it
+
+A render has none of this but the sRGB curve. The truth is the light that fell on the sensor: what the lens scatters is
+part of it.
 """
 
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from hdrgan.radiometry import CURVE_SAMPLES
+from hdrgan.data.lens import scatter, with_lamp
+from hdrgan.data.responses import CODES, Responses, srgb_response
 
+STEPS = ("glare", "primaries", "noise", "mosaic", "denoising", "style", "sharpening", "jpeg")
 _LAMP_SHARE = 0.5  # of the shots with glare, into whose view a lamp is put
-_IRRADIANCE = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 2047)])
+_BRIGHTEST = 6e4  # half precision ends at 65504
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 @dataclass(frozen=True)
@@ -34,187 +51,178 @@ class Shot:
     inverse_response: np.ndarray
 
 
-def _srgb(light: np.ndarray) -> np.ndarray:
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
-
-
-def sigmoid_response(n: float, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
-    """f(H) = (1 + sigma) H^n / (H^n + sigma), the camera curves of Eilertsen et al. 2017 (HDRCNN), H in [0, 1]."""
-    return lambda light: (1 + sigma) * light**n / (light**n + sigma)
-
-
 class VirtualCamera:
-    """Draws glare, exposure, response, noise, quantisation and JPEG at random.
+    """Draws a camera and an exposure at random for every shot.
 
     Args:
-        responses: an .npz of the EMoR model (Grossberg and Nayar 2004: ``irradiance``, ``f0``, ``h``), or None to
-            draw from the analytic families alone.
-        clean_share: share of shots that are renders: 8 bits, no noise, no JPEG, nearly always sRGB.
-        clip: smallest and largest share of pixels that clip.
-        glare_share: share of the camera shots whose lens scatters light; see `scatter`.
+        responses: a file of camera responses, or None for the spread of measured cameras; see `Responses`.
+        clean_share: share of shots that are renders: the sRGB curve, 8 bits, and nothing else.
+        clip: smallest and largest share of pixels that clip; drawn evenly in the logarithm.
+        glare_share: share of the camera's shots whose lens scatters light visibly.
+        steps: the steps that the camera takes, out of `STEPS`.
+
+    Raises:
+        ValueError: shares that do not ascend within (0, 1), or a step that is not one of `STEPS`.
     """
 
     def __init__(
         self,
         responses: str | PathLike[str] | None = None,
         *,
-        clean_share: float = 0.35,
-        clip: tuple[float, float] = (0.02, 0.18),
+        clean_share: float = 0.2,
+        clip: tuple[float, float] = (0.01, 0.3),
         glare_share: float = 0.35,
+        steps: Collection[str] = STEPS,
     ):
-        if not 0 <= clip[0] <= clip[1] < 1:
-            raise ValueError(f"clip must be two ascending shares within [0, 1), got {clip}")
-        self.clean_share = clean_share
-        self.clip = clip
-        self.glare_share = glare_share
-        self.emor: tuple[np.ndarray, ...] | None = None
-        if responses is not None:
-            with np.load(responses) as model:
-                missing = {"irradiance", "f0", "h"} - set(model.files)
-                if missing:
-                    raise ValueError(f"{responses} is no EMoR model: it lacks {', '.join(sorted(missing))}")
-                self.emor = tuple(model[key].astype(np.float64) for key in ("irradiance", "f0", "h"))
+        if not 0 < clip[0] <= clip[1] < 1:
+            raise ValueError(f"clip must be two ascending shares within (0, 1), got {clip}")
+        if unknown := set(steps) - set(STEPS):
+            raise ValueError(f"the camera has no step {', '.join(sorted(unknown))}; it has {', '.join(STEPS)}")
+        self.responses = Responses(responses)
+        self.clean_share, self.clip, self.glare_share, self.steps = clean_share, clip, glare_share, frozenset(steps)
 
-    def shoot(self, view: np.ndarray, rng: np.random.Generator, *, clean: bool | None = None) -> Shot:
+    def shoot(
+        self, view: np.ndarray, rng: np.random.Generator, *, clean: bool | None = None, reduction: int = 1
+    ) -> Shot:
         """Photograph a view.
 
         Args:
             view: (H, W, 3) linear light on any scale, not black.
             rng: the only source of chance.
             clean: True for a render, False for a camera, None to draw.
+            reduction: whole factor by which the finished picture is reduced; H and W must be multiples of it.
 
         Returns:
-            The photo and the truth; see `Shot`.
+            The photo, (H / reduction, W / reduction, 3), and the truth; see `Shot`.
 
         Raises:
             ValueError: the view holds no light.
         """
         clean = bool(rng.random() < self.clean_share) if clean is None else clean
-        if not clean and rng.random() < self.glare_share:
+        if not clean and "glare" in self.steps and rng.random() < self.glare_share:
             view = scatter(with_lamp(view, rng) if rng.random() < _LAMP_SHARE else view, rng)
-        brightest = view.max(-1)
-        white = float(np.percentile(brightest, 100 * (1 - rng.uniform(*self.clip))))
+        share = float(np.exp(rng.uniform(*np.log(self.clip))))
+        white = float(np.percentile(view.max(-1), 100 * (1 - share)))
         if not white > 0:
             raise ValueError("the view is black at the percentile that should become white")
-        radiance = np.minimum(view / white, 6e4).astype(np.float32)
-        response = _srgb if clean and rng.random() < 0.9 else self._draw_response(rng)
-        exposed = radiance.clip(0, 1)
-        if not clean:
-            shot = 10 ** rng.uniform(-4.8, -3.6)
-            read = 10 ** rng.uniform(-6.8, -5.3)
-            noise = rng.standard_normal(exposed.shape, dtype=np.float32) * np.sqrt(exposed * shot + read)
-            # A well that is full stays full: noise does not pull clipped pixels below white.
-            exposed = np.where(exposed >= 1, 1, (exposed + noise).clip(0, 1))
-        codes = np.round(response(exposed).clip(0, 1) * 255).astype(np.uint8)
-        if not clean and rng.random() < 0.95:
-            codes = _through_jpeg(codes, int(rng.integers(80, 100)), int(rng.choice([0, 2, 2])))
-        return Shot(codes, radiance, _invert(response))
+        light = np.minimum(view / white, _BRIGHTEST).astype(np.float32)
+        curve = srgb_response() if clean else self.responses.draw(rng)
+        codes = _encoded(light.clip(0, 1), curve) if clean else self._developed(light, curve, rng)
+        pixels = np.round(_reduced(codes, reduction).clip(0, 1) * 255).astype(np.uint8)
+        if not clean and "jpeg" in self.steps:
+            pixels = _through_jpeg(pixels, int(rng.integers(80, 100)), int(rng.choice([0, 2, 2])))
+        return Shot(pixels, _reduced(light, reduction), curve.astype(np.float32))
 
-    def _draw_response(self, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-        family = rng.random()
-        if family < 0.25:
-            return _srgb
-        if family < 0.70:
-            n = float(np.clip(rng.normal(0.9, 0.1), 0.6, 1.2))
-            sigma = float(np.clip(rng.normal(0.6, 0.1), 0.3, 1.0))
-            return sigmoid_response(n, sigma)
-        if family < 0.88 and self.emor is not None:
-            return _emor_response(rng, *self.emor)
-        if family < 0.94:
-            gamma = rng.uniform(1.8, 2.6)
-            return lambda light: np.power(light, 1 / gamma)
-        # sRGB followed by the S-shaped contrast of a picture style.
-        strength = rng.uniform(0.1, 0.7)
-
-        def styled(light: np.ndarray) -> np.ndarray:
-            encoded = _srgb(light)
-            bent: np.ndarray = (1 - strength) * encoded + strength * encoded * encoded * (3 - 2 * encoded)
-            return bent
-
-        return styled
+    def _developed(self, light: np.ndarray, curve: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Light (H, W, 3), 1.0 = white, to what the camera makes of it, encoded and not yet rounded."""
+        mix = _primaries(rng) if "primaries" in self.steps else np.eye(3, dtype=np.float32)
+        sensor = light @ mix.T
+        full = sensor >= 1
+        raw = sensor.clip(0, 1)
+        if "noise" in self.steps:
+            raw = _with_noise(raw, rng)
+        # A well that is full stays full: noise does not pull clipped pixels below white.
+        raw = np.where(full, np.float32(1), raw.clip(0, 1))
+        if "mosaic" in self.steps and rng.random() < 0.6:
+            raw = interpolated(mosaic(raw)).clip(0, 1)
+        if "denoising" in self.steps and rng.random() < 0.7:
+            raw = _denoised(raw, rng.uniform(0.5, 2.0))
+        codes = _encoded((raw @ np.linalg.inv(mix).T).clip(0, 1), curve)
+        if "style" in self.steps:
+            codes = _styled(codes, rng.uniform(0.92, 1.25), rng.normal(0, 0.03))
+        if "sharpening" in self.steps:
+            codes = codes + rng.uniform(0, 0.8) * (codes - _blurred(codes, rng.uniform(0.5, 1.2)))
+        return codes.clip(0, 1)
 
 
-def with_lamp(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Put a sun or a lamp into the brighter part of a view: a few pixels, 100 to 200,000 times as bright as the rest.
-
-    Few scenes have one in sight, and a network that has seen few takes their suns for paper.
-
-    Args:
-        view: (H, W, 3) float32 linear light.
-        rng: the only source of chance.
-
-    Returns:
-        (H, W, 3) float32.
-    """
-    brightest = view.max(-1)
-    level = float(np.percentile(brightest, 98))
-    candidates = np.flatnonzero(brightest >= np.percentile(brightest, 60))
-    top, left = divmod(int(rng.choice(candidates)), view.shape[1])
-    radius = rng.uniform(0.003, 0.009) * view.shape[0]
-    y, x = np.ogrid[: view.shape[0], : view.shape[1]]
-    disc = np.exp(-((y - top) ** 2 + (x - left) ** 2) / (2 * radius**2))
-    # From white to the red of a low sun; most are nearer to white.
-    warmth = rng.uniform(0, 1) ** 2
-    colour = np.array([1.0, 1 - 0.45 * warmth, 1 - 0.8 * warmth])
-    lamp = level * 10 ** rng.uniform(2.0, 5.3) * disc[..., None] * colour
-    lit: np.ndarray = (view + lamp).astype(np.float32)
-    return lit
+def _encoded(light: np.ndarray, inverse_response: np.ndarray) -> np.ndarray:
+    """Linear light in [0, 1] to encoded values; zero light is code 0 even where the curve is flat there."""
+    return np.interp(light, inverse_response, CODES).astype(np.float32)
 
 
-def scatter(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Send a part of the light astray, as the glass and the iris of a lens do.
-
-    Some thousandths to some hundredths of all light end up in a halo that falls off with the square to the cube of the
-    distance, sometimes drawn out into rays (veiling glare: Talvala et al. 2007). Diffraction makes it wider for red
-    than for blue, so that the rim of a clipped sun is often redder than the sun. Beside paper nobody sees the halo;
-    beside the sun it is what tells a photo how bright the sun was.
-
-    Args:
-        view: (H, W, 3) float32 linear light.
-        rng: the only source of chance.
-
-    Returns:
-        (H, W, 3) float32.
-    """
-    height, width = view.shape[:2]
-    share = 10 ** rng.uniform(-2.6, -1.3)
-    # A clean lens keeps its halo small; haze, dust and fingerprints make it wide.
-    core, fall = 10 ** rng.uniform(-2.4, -1.5) * height, rng.uniform(2.0, 3.0)
-    fringe = rng.uniform(0, 0.3)
-    # As large as twice the picture, so that nothing comes back in on the other side.
-    y, x = (np.fft.fftfreq(2 * side, 1 / (2 * side)).astype(np.float32) for side in (height, width))
-    distance = np.hypot(y[:, None], x[None])
-    rays: float | np.ndarray = 1.0
-    if rng.random() < 0.4:
-        blades, turn = rng.integers(3, 10), rng.uniform(0, math.pi)
-        angle = np.arctan2(y[:, None], x[None]) + turn
-        rays = 1 + rng.uniform(1, 8) * np.abs(np.cos(blades * angle)) ** rng.uniform(10, 80)
-    scattered = np.empty_like(view, dtype=np.float32)
-    for channel, wider in enumerate((1 + fringe, 1.0, 1 - fringe)):
-        halo = rays * (1 + distance / (core * wider)) ** -fall
-        spectrum = np.fft.rfft2(halo * (share / halo.sum()))
-        light = np.fft.rfft2(view[..., channel], s=halo.shape)
-        scattered[..., channel] = np.fft.irfft2(light * spectrum, s=halo.shape)[:height, :width]
-    mixed: np.ndarray = (1 - share) * view + scattered.clip(min=0)
-    return mixed.astype(np.float32)
+def _primaries(rng: np.random.Generator) -> np.ndarray:
+    """A matrix (3, 3) whose rows add up to one: white stays white, other colours become paler on the sensor."""
+    mix = rng.uniform(0, 0.12, (3, 3))
+    np.fill_diagonal(mix, 0)
+    np.fill_diagonal(mix, 1 - mix.sum(1))
+    return mix.astype(np.float32)
 
 
-def _emor_response(
-    rng: np.random.Generator, irradiance: np.ndarray, mean: np.ndarray, components: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
-    while True:
-        weights = rng.normal(0, (1.5, 0.8, 0.4, 0.25, 0.15))
-        curve = mean + weights @ components[:5]
-        if (np.diff(curve) > 0).all() and curve[0] > -0.02 and curve[-1] < 1.02:
-            curve = curve.clip(0, 1)
-            return lambda light: np.interp(light, irradiance, curve)
+def _with_noise(raw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add photon noise (variance in proportion to light) and read noise; white balance amplifies red and blue."""
+    shot, read = 10 ** rng.uniform(-4.8, -3.5), 10 ** rng.uniform(-7, -5.3)
+    amplified = np.array([rng.uniform(1.2, 2.2), 1.0, rng.uniform(1.2, 2.2)], np.float32)
+    variance = raw * (shot * amplified) + read * amplified**2
+    noisy: np.ndarray = raw + rng.standard_normal(raw.shape, dtype=np.float32) * np.sqrt(variance)
+    return noisy
 
 
-def _invert(response: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    encoded = np.maximum.accumulate(response(_IRRADIANCE).clip(0, 1))
-    inverse = np.interp(np.linspace(0, 1, CURVE_SAMPLES), encoded, _IRRADIANCE)
-    inverse[0], inverse[-1] = 0.0, 1.0
-    return np.asarray(inverse, dtype=np.float32)
+def mosaic(raw: np.ndarray) -> np.ndarray:
+    """What the photosites of an RGGB Bayer sensor see of (H, W, 3): (H, W)."""
+    seen = raw[..., 1].copy()
+    seen[::2, ::2] = raw[::2, ::2, 0]
+    seen[1::2, 1::2] = raw[1::2, 1::2, 2]
+    return seen
+
+
+# Malvar, He and Cutler 2004, figure 2, in eighths: green at red or blue; red at green in a red row; in a red column;
+# red at blue. Blue is the same by symmetry.
+_MALVAR = (
+    torch.tensor(
+        [
+            [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]],
+            [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]],
+            [[0, 0, -1, 0, 0], [0, -1, 4, -1, 0], [0.5, 0, 5, 0, 0.5], [0, -1, 4, -1, 0], [0, 0, -1, 0, 0]],
+            [[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]],
+        ]
+    )[:, None]
+    / 8
+)
+
+
+def interpolated(seen: np.ndarray) -> np.ndarray:
+    """Colours from an RGGB mosaic (H, W): (H, W, 3), by Malvar, He and Cutler 2004."""
+    samples = torch.from_numpy(seen)[None, None]
+    green, along, across, diagonal = F.conv2d(F.pad(samples, (2, 2, 2, 2), mode="reflect"), _MALVAR)[0].numpy()
+    out = np.repeat(seen[..., None], 3, -1)
+    out[::2, ::2, 1], out[1::2, 1::2, 1] = green[::2, ::2], green[1::2, 1::2]
+    out[::2, 1::2, 0], out[1::2, ::2, 0], out[1::2, 1::2, 0] = along[::2, 1::2], across[1::2, ::2], diagonal[1::2, 1::2]
+    out[1::2, ::2, 2], out[::2, 1::2, 2], out[::2, ::2, 2] = along[1::2, ::2], across[::2, 1::2], diagonal[::2, ::2]
+    return out
+
+
+def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur of (H, W, 3), edges repeated."""
+    radius = max(1, round(2.5 * sigma))
+    weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    planes = torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[:, None]
+    planes = F.conv2d(F.pad(planes, (radius, radius, 0, 0), mode="replicate"), weights.view(1, 1, 1, -1))
+    planes = F.conv2d(F.pad(planes, (0, 0, radius, radius), mode="replicate"), weights.view(1, 1, -1, 1))
+    return planes[:, 0].permute(1, 2, 0).numpy()
+
+
+def _denoised(raw: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooth the differences of the channels from their mean; clipped pixels stay."""
+    grey = raw.mean(-1, keepdims=True)
+    return np.where(raw >= 1, raw, (grey + _blurred(raw - grey, sigma)).clip(0, 1)).astype(np.float32)
+
+
+def _styled(codes: np.ndarray, saturation: float, hue: float) -> np.ndarray:
+    """The colours of a picture style: strength and a turn of the hue in radians, around luma; white stays white."""
+    luma = (codes @ _LUMA.astype(np.float32))[..., None]
+    colour = (codes - luma) * np.float32(saturation)
+    turned = colour + np.float32(hue / np.sqrt(3)) * (np.roll(colour, 1, -1) - np.roll(colour, -1, -1))
+    styled: np.ndarray = (luma + turned).clip(0, 1)
+    return styled
+
+
+def _reduced(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Means of squares of ``factor`` pixels: (H, W, 3) to (H / factor, W / factor, 3) float32."""
+    if factor == 1:
+        return np.ascontiguousarray(picture, np.float32)
+    height, width = picture.shape[0] // factor, picture.shape[1] // factor
+    return picture.reshape(height, factor, width, factor, 3).mean((1, 3), dtype=np.float32)
 
 
 def _through_jpeg(codes: np.ndarray, quality: int, subsampling: int) -> np.ndarray:

@@ -1,0 +1,191 @@
+"""Pack what the light of `radiance` is learnt from: photos of the virtual camera, and how far their light lies above white.
+
+    python -m recipes.pack_light DATA PACKED --responses cameras.npz --part 0 --parts 2
+
+DATA holds ``scenes.tsv`` with ``hdr/`` and, if wanted, ``ldr.tsv`` with ``ldr/``. Two kinds of light:
+
+  scenes  views of HDR scenes of the split train, a third of them behind a sharp silhouette cut out of another photo:
+          panoramas are soft, and a network that has only seen soft edges learns that light falls towards them
+  photos  ordinary photos read with the curve of some camera and exposed up until 1 to 30 % clip again; what was clipped
+          before is unknown and carries no weight
+
+Written are PACKED/<kind>-<part>.npz: ``srgb`` (N, S, S, 3) uint8, ``stops`` (N, S, S, 3) float16 above white, ``known``
+(N, S, S) bool, ``held_out`` (N,) bool and ``source`` (N,). Held out are the sites that ``recipes/scenes.tsv`` names, and
+every tenth photo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from hdrgan.data.camera import STEPS, VirtualCamera
+from hdrgan.data.panorama import is_panorama, perspective_view
+from hdrgan.data.responses import CODES
+from hdrgan.hdr_io import load_radiance
+
+HELD_OUT = Path(__file__).with_name("scenes.tsv")
+_SHADED = 0.35  # share of views behind a silhouette
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    """The rows of a table with tabs."""
+    with table.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines, delimiter="\t"))
+
+
+def view_of(scene: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A look into a panorama, half of them wide and thereby sharp, or a part of anything else: (side, side, 3)."""
+    if is_panorama(scene):
+        fov = rng.uniform(85, 110) if rng.random() < 0.5 else rng.uniform(50, 85)
+        return perspective_view(
+            scene,
+            yaw=rng.uniform(0, 2 * math.pi),
+            pitch=math.radians(rng.uniform(-15, 30)),
+            fov=math.radians(fov),
+            size=side,
+        )
+    return part_of(scene, side, rng.uniform(1.0, 1.8), rng)
+
+
+def part_of(picture: np.ndarray, side: int, zoom: float, rng: np.random.Generator) -> np.ndarray:
+    """A square of (H, W, 3) whose short side was brought to ``zoom * side`` pixels: (side, side, 3) float32."""
+    scale = zoom * side / min(picture.shape[:2])
+    size = [max(side, round(length * scale)) for length in picture.shape[:2]]
+    planes = torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None]
+    planes = F.interpolate(planes, size=size, mode="area" if scale < 1 else "bilinear")[0]
+    top, left = (int(rng.integers(0, length - side + 1)) for length in size)
+    return planes[:, top : top + side, left : left + side].permute(1, 2, 0).numpy().copy()
+
+
+def silhouette(photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+    """Cut what is dark out of a photo (S, S, 3) uint8: its linear light and coverage (S, S, 1), or None if unfit."""
+    luma = photo.mean(-1) / 255
+    edge = rng.uniform(0.3, 0.45)
+    cover = ((edge + 0.06 - luma) / 0.12).clip(0, 1)
+    if not 0.15 < cover.mean() < 0.75 or ((cover > 0.1) & (cover < 0.9)).mean() > 0.06:
+        return None
+    return (photo / np.float32(255)) ** 2.2, cover[..., None].astype(np.float32)
+
+
+class Photos:
+    """The ordinary photos, read when asked for."""
+
+    def __init__(self, data: Path, largest_clip: float = 0.04):
+        table = rows(data / "ldr.tsv") if (data / "ldr.tsv").is_file() else []
+        self.files = [data / row["file"] for row in table if float(row["clip_share"] or 0) <= largest_clip]
+
+    def read(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return np.asarray(Image.open(self.files[index]).convert("RGB"))
+
+    def held_out(self, index: int) -> bool:
+        """Whether it serves validation: every tenth by its name, and never as a silhouette of training."""
+        return zlib.crc32(self.files[index].name.encode()) % 10 == 0
+
+
+class Pack:
+    """Collects samples and writes them."""
+
+    def __init__(self) -> None:
+        self.samples: list[tuple[np.ndarray, np.ndarray, np.ndarray, bool, str]] = []
+
+    def add(self, srgb: np.ndarray, light: np.ndarray, known: np.ndarray, held_out: bool, source: str) -> None:
+        """Keep one photo with its light, (S, S, 3), 1.0 = white."""
+        stops = np.log2(np.maximum(light, 1)).astype(np.float16)
+        self.samples.append((srgb, stops, known, held_out, source))
+
+    def save(self, path: Path) -> None:
+        """Write what was collected."""
+        names = ("srgb", "stops", "known", "held_out", "source")
+        columns = zip(*self.samples, strict=True)
+        np.savez(path, **{name: np.array(column) for name, column in zip(names, columns, strict=True)})
+
+
+def pack_scenes(args: argparse.Namespace, photos: Photos) -> None:
+    """Views of HDR scenes through the virtual camera."""
+    held = {row["site"] for row in rows(HELD_OUT) if row["split"] == "validation"}
+    camera, pack = VirtualCamera(args.responses), Pack()
+    outside = [k for k in range(len(photos.files)) if not photos.held_out(k)]
+    table = [row for row in rows(args.data / "scenes.tsv") if row["split"] == "train"]
+    for row in table[args.part :: args.parts]:
+        scene = load_radiance(args.data / row["file"])
+        rng = np.random.default_rng((args.seed, zlib.crc32(row["file"].encode())))
+        validation = row["site"] in held
+        for _ in range(args.views // 2 if validation else args.views):
+            factor = 2 if scene.shape[1] >= 2048 and rng.random() < 0.5 else 1
+            light = view_of(scene, args.size * factor, rng)
+            bright = float(np.percentile(light.max(-1), 90))
+            if not bright > 0:
+                continue
+            if outside and rng.random() < _SHADED:
+                cut = photos.read(int(rng.choice(outside)))
+                cut = silhouette(np.round(part_of(cut, len(light), rng.uniform(1.0, 1.8), rng)).astype(np.uint8), rng)
+                if cut is not None:
+                    shade, cover = cut
+                    light = light * (1 - cover) + shade * np.float32(bright * rng.uniform(0.1, 0.8)) * cover
+            try:
+                shot = camera.shoot(light, rng, reduction=factor)
+            except ValueError:
+                continue
+            pack.add(shot.srgb, shot.radiance, np.ones(shot.srgb.shape[:2], bool), validation, row["file"])
+        print(row["file"], len(pack.samples), flush=True)  # noqa: T201
+    pack.save(args.packed / f"scenes-{args.part}.npz")
+
+
+def pack_photos(args: argparse.Namespace, photos: Photos) -> None:
+    """Ordinary photos exposed up until they clip."""
+    # The photo has its lens, mosaic, denoising and style already.
+    camera = VirtualCamera(args.responses, steps=set(STEPS) & {"noise", "jpeg", "sharpening"}, clip=(0.02, 0.35))
+    pack = Pack()
+    for number in range(args.part, len(photos.files), args.parts):
+        rng = np.random.default_rng((args.seed, 1, zlib.crc32(photos.files[number].name.encode())))
+        whole = photos.read(number)
+        for _ in range(args.crops):
+            codes = part_of(whole, args.size, rng.uniform(1.0, 1.5), rng)
+            curve = camera.responses.draw(rng)
+            light = np.interp(codes / 255, CODES, curve).astype(np.float32)
+            known = codes.max(-1) < 250
+            try:
+                shot = camera.shoot(light, rng)
+            except ValueError:
+                continue
+            clipped = shot.radiance.max(-1) > 1
+            brightened = float(shot.radiance.max())
+            if not 1.4 < brightened < 32 or (clipped & known).sum() < 0.5 * clipped.sum():
+                continue
+            pack.add(shot.srgb, shot.radiance, known, photos.held_out(number), photos.files[number].name)
+    print("photos", len(pack.samples), flush=True)  # noqa: T201
+    pack.save(args.packed / f"photos-{args.part}.npz")
+
+
+def main() -> None:
+    """Pack one part of the data."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("packed", type=Path)
+    parser.add_argument("--responses", type=Path, help="measured camera responses; else the spread in the package")
+    parser.add_argument("--views", type=int, default=24, help="of each scene")
+    parser.add_argument("--crops", type=int, default=4, help="of each photo")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.packed.mkdir(parents=True, exist_ok=True)
+    photos = Photos(args.data)
+    pack_photos(args, photos)
+    pack_scenes(args, photos)
+
+
+if __name__ == "__main__":
+    main()

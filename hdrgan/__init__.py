@@ -15,9 +15,9 @@ _HOME = {
     "BracketGenerator": "hdrgan.models.bracket_generator",
     "PatchDiscriminator": "hdrgan.models.patch_discriminator",
     "EIN": "hdrgan.models.ein",
-    "Photo": "hdrgan.image_io",
-    "PhotoError": "hdrgan.image_io",
-    "load_photo": "hdrgan.image_io",
+    "Photo": "hdrgan.files.photo",
+    "PhotoError": "hdrgan.files.photo",
+    "load_photo": "hdrgan.files.photo",
 }
 __all__ = [
     "EIN",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from hdrgan.image_io import Photo, PhotoError, load_photo
+    from hdrgan.files.photo import Photo, PhotoError, load_photo
     from hdrgan.models.bracket_generator import BracketGenerator
     from hdrgan.models.ein import EIN
     from hdrgan.models.patch_discriminator import PatchDiscriminator

@@ -15,20 +15,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan import image_io
-from hdrgan.bracket import merge
-from hdrgan.gain_map import save_ultrahdr
-from hdrgan.hdr_io import save_exr, save_hdr
-from hdrgan.image_io import Photo, load_photo, to_tensor
+from hdrgan.files.photo import (
+    Photo,
+    bracket_exif,
+    load_photo,
+    save_jpeg,
+    save_photo_as_jpeg,
+    save_png,
+    save_tiff,
+    to_tensor,
+)
+from hdrgan.files.radiance import save_exr, save_hdr
+from hdrgan.files.ultrahdr import save_ultrahdr
+from hdrgan.light.merge import merge
+from hdrgan.light.parallel import cores, each
+from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.light.rendering import Exposures, RaisedLight, StoredLight, peak_of, render, strips
+from hdrgan.light.tiling import tiled_strips
+from hdrgan.light.tonemap import tone_map
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
+from hdrgan.models.pretrained import PretrainedError, locate, read_config
 from hdrgan.models.radiance_generator import LightFields, RadianceGenerator, clip_mask
-from hdrgan.parallel import cores, each
-from hdrgan.pretrained import PretrainedError, locate, read_config
-from hdrgan.radiometry import luminance, srgb_curve, srgb_to_linear
-from hdrgan.rendering import Exposures, RaisedLight, StoredLight, peak_of, render, strips
-from hdrgan.tiling import tiled_strips
-from hdrgan.tonemap import tone_map
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_FORMATS = ("png", "jpg", "tiff")
@@ -120,7 +128,7 @@ class Result:
         return zip(self.evs, self.exposures, strict=True)
 
     def tone_mapped(self) -> np.ndarray:
-        """All of the light on one screen: (H, W, 3) uint8; see `hdrgan.tonemap.tone_map`."""
+        """All of the light on one screen: (H, W, 3) uint8; see `hdrgan.light.tonemap.tone_map`."""
         return tone_map(self.radiance)
 
     def save(
@@ -157,7 +165,7 @@ class Result:
         def write(index: int) -> Path:
             ev = self.evs[index]
             path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            self._write_frame(path, format, index, image_io.bracket_exif(self.photo, ev, keep_gps=keep_gps))
+            self._write_frame(path, format, index, bracket_exif(self.photo, ev, keep_gps=keep_gps))
             return path
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
@@ -174,13 +182,13 @@ class Result:
         exposures = self.exposures
         pixels = exposures.passing(index) if isinstance(exposures, Exposures) else exposures[index]
         if format == "png":
-            image_io.save_png(path, pixels, exif=exif)
+            save_png(path, pixels, exif=exif)
         elif format == "tiff":
-            image_io.save_tiff(path, pixels, exif=exif)
+            save_tiff(path, pixels, exif=exif)
         elif pixels is self.photo.pixels:
-            image_io.save_photo_as_jpeg(path, self.photo, exif=exif)
+            save_photo_as_jpeg(path, self.photo, exif=exif)
         else:
-            image_io.save_jpeg(path, pixels, exif=exif)
+            save_jpeg(path, pixels, exif=exif)
 
     def save_hdr(
         self,
@@ -415,7 +423,7 @@ class Pipeline:
         return light
 
     def _tiles(self, photo: Photo, *, tile: int = 1024, overlap: int = 128) -> Iterator[tuple[slice, Tensor]]:
-        """What a network that works at the photo's own size says, in strips; see `hdrgan.tiling.tiled_strips`."""
+        """What a network that works at the photo's own size says, in strips; see `hdrgan.light.tiling.tiled_strips`."""
         network = cast(BracketGenerator | EIN, self.model)
         return tiled_strips(
             network,

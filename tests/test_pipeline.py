@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
+from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
+from hdrgan.models.pretrained import PretrainedError
 from hdrgan.pipeline import check_evs, render
-from hdrgan.pretrained import PretrainedError
-from hdrgan.radiometry import srgb_curve, srgb_to_linear
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_rendering_matches_the_formula_to_half_a_code():
 def test_a_large_photo_worked_on_in_strips_equals_the_whole(radiance, monkeypatch):
     pixels = picture(700, 90)
     whole = radiance(pixels)
-    monkeypatch.setattr("hdrgan.rendering.STRIP_SAMPLES", 3 * 90 * 37)
+    monkeypatch.setattr("hdrgan.light.rendering.STRIP_SAMPLES", 3 * 90 * 37)
     strips = radiance(pixels)
     for a, b in zip(whole.exposures, strips.exposures, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
@@ -149,7 +149,7 @@ def test_a_painted_frame_is_not_called_the_photo(bracket):
 
 
 def test_saving_writes_what_is_promised_and_the_photo_comes_back(radiance, tmp_path):
-    from hdrgan.image_io import load_photo
+    from hdrgan.files.photo import load_photo
 
     result = radiance(Photo(picture(), name="window"))
     files = result.save(tmp_path, hdr=("exr", "hdr"))

@@ -14,7 +14,7 @@ from os import PathLike
 import numpy as np
 from PIL import Image
 
-from hdrgan.radiometry import CURVE_SAMPLES
+from hdrgan.light.radiometry import CURVE_SAMPLES
 
 _LAMP_SHARE = 0.5  # of the shots with glare, into whose view a lamp is put
 _IRRADIANCE = np.concatenate([[0.0], np.geomspace(1e-6, 1.0, 2047)])

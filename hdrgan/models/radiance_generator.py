@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hdrgan.convolution import convolve
+from hdrgan.light.radiometry import decode
+from hdrgan.models.convolution import convolve
 from hdrgan.models.evidence import response_evidence
+from hdrgan.models.pretrained import PretrainedModel
 from hdrgan.models.response import ResponseHead, inverse_response
-from hdrgan.pretrained import PretrainedModel
-from hdrgan.radiometry import decode
 
 _COLOUR_STEP, _COLOUR_BOX = 4, 5  # the colour of invented light is averaged over 5 blocks of 4 pixels, twice
 
@@ -250,7 +250,7 @@ class RadianceGenerator(
     def forward(self, srgb: Tensor) -> RadianceOutput:
         """srgb (B, 3, H, W) in [0, 1] to radiance (B, 3, H, W), 1.0 = white; see `RadianceOutput`.
 
-        The curve gets no gradient from the radiance: it learns from `hdrgan.losses.response_loss` alone.
+        The curve gets no gradient from the radiance: it learns from `hdrgan.training.losses.response_loss` alone.
         """
         fields = self.fields(srgb)
         drawn = self.apply_fields(srgb, fields._replace(inverse_response=fields.inverse_response.detach()))

@@ -6,7 +6,7 @@ Names are loaded when first used, so that ``import hdrgan`` and ``hdrgan --help`
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hdrgan.version import __version__
 
 _HOME = {
     "Pipeline": "hdrgan.pipeline",

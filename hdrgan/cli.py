@@ -79,7 +79,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best the
 def print_version(asked: bool) -> None:
     """Print the version and end, before a command is missed."""
     if asked:
-        from hdrgan import __version__
+        from hdrgan.version import __version__
 
         typer.echo(f"hdrgan {__version__}")
         raise typer.Exit

@@ -328,7 +328,7 @@ class Pipeline:
             photo,
             evs,
             RaisedLight(
-                photo,
+                photo.pixels,
                 fields.inverse_response[0].numpy(),
                 fields.gain[0].permute(1, 2, 0).numpy(),
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
@@ -379,7 +379,7 @@ class Pipeline:
             made_up = 1 - (linear / radiance.clamp(min=1e-6)).clamp(0, 1)
             invented[rows] = (made_up * mask)[0].amax(0)
             light[rows] = radiance[0].permute(1, 2, 0)
-        return Result.of(photo, evs, StoredLight(photo, srgb_curve().numpy(), light.numpy(), invented.numpy()))
+        return Result.of(photo, evs, StoredLight(photo.pixels, srgb_curve().numpy(), light.numpy(), invented.numpy()))
 
     @torch.inference_mode()
     def _run_bracket(self, photo: Photo, evs: tuple[float, ...]) -> Result:
@@ -391,7 +391,7 @@ class Pipeline:
         self._paint(photo, frames, light)
         curve = srgb_curve().numpy()
         if light is not None:
-            frames |= zip(others, render(photo, light, others, curve, keep_photo=False), strict=True)
+            frames |= zip(others, render(photo.pixels, light, others, curve, keep_photo=False), strict=True)
         return Result(
             photo,
             tuple(frames[ev] for ev in evs),
@@ -404,7 +404,7 @@ class Pipeline:
     def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
         """Run a BracketGenerator; fill those of its exposures that are asked for, and the light that they agree on."""
         own = cast(BracketGenerator, self.model).evs
-        peak = peak_of(photo)
+        peak = peak_of(photo.pixels)
         # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
@@ -469,13 +469,13 @@ def _pieces(photo: Photo) -> Tensor:
             for size, side, count in ((height, rows, down), (width, columns, across))
         )
     pixels = np.stack([photo.pixels[top : top + rows, left : left + columns] for top in tops for left in lefts])
-    return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo)).permute(0, 3, 1, 2)[None]
+    return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo.pixels)).permute(0, 3, 1, 2)[None]
 
 
 def _stored(photo: Photo, response: Tensor, radiance: Tensor, invented: Tensor) -> StoredLight:
     """Light in memory from tensors: radiance (1, 3, H, W), invented (H, W)."""
     light = np.ascontiguousarray(radiance[0].permute(1, 2, 0).numpy())
-    return StoredLight(photo, response.numpy(), light, invented.numpy())
+    return StoredLight(photo.pixels, response.numpy(), light, invented.numpy())
 
 
 def _anchor(photo: Photo, relative: Tensor) -> Tensor:
@@ -508,7 +508,7 @@ def _clips(photo: Photo) -> bool:
     The masks begin below white, because JPEG darkens some of what clipped. By themselves they would take bright paper
     for clipped.
     """
-    return bool(photo.pixels.max() == peak_of(photo))
+    return bool(photo.pixels.max() == peak_of(photo.pixels))
 
 
 def _part_of(photo: Photo, rows: slice) -> Tensor:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hdrgan import __version__
+from hdrgan.version import __version__
 
 FORMAT = 1
 """Version of the JSON."""

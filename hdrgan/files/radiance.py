@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from hdrgan import __version__
 from hdrgan.files import exr, rgbe
 from hdrgan.files.atomic import write_atomic
 from hdrgan.files.limits import RadianceFileError
+from hdrgan.version import __version__
 
 __all__ = ["RadianceFileError", "load_radiance", "save_exr", "save_hdr"]
 

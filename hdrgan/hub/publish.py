@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from httpx2 import HTTPError
@@ -25,8 +25,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from PIL import Image, ImageDraw, ImageFont
 
-import hdrgan
 from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, ev_key, read_report, rows
+from hdrgan.models.bracket_generator import BracketGenerator
+from hdrgan.models.ein import EIN
+from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import (
     CARD_NAME,
     CHECKSUMS_NAME,
@@ -40,12 +42,16 @@ from hdrgan.models.pretrained import (
     read_config,
     sha256_of,
 )
+from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.version import __version__
 
 EVALUATION_NAME = "evaluation.json"
 SAMPLES_FOLDER = "samples"
 
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
-_NETWORKS = (*_BUNDLED_AS, "PatchDiscriminator")
+_NETWORKS: dict[str, type[PretrainedModel]] = {
+    network.__name__: network for network in (RadianceGenerator, BracketGenerator, EIN, PatchDiscriminator)
+}
 _BENCHMARK = "benchmarks/yardstick.json"
 _RESULTS = "docs/results.jpg"
 _SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "LICENSE", "model_card.md", _BENCHMARK)
@@ -141,7 +147,7 @@ def push(
         if space:
             space_files = _space_files(network, folder, repo_id)
             parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables=_space_variables(network)))
-        api = HfApi(token=token, library_name="hdrgan", library_version=hdrgan.__version__)
+        api = HfApi(token=token, library_name="hdrgan", library_version=__version__)
         return _publish(api, repo_id, parts, private, message or f"Publish {type(network).__name__}")
 
 
@@ -365,7 +371,7 @@ def _load(folder: Path) -> PretrainedModel:
     name = read_config(folder).get("_class_name")
     if name not in _NETWORKS:
         raise PretrainedError(f"{folder} holds {name or 'a network without a class name'}, which is none of hdrgan's.")
-    return cast(type[PretrainedModel], getattr(hdrgan, name)).from_pretrained(folder)
+    return _NETWORKS[name].from_pretrained(folder)
 
 
 def _report(folder: Path, evaluation: Path | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -411,7 +417,7 @@ def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[s
     files |= {name: project_file(name) for name in _SPACE_FILES}
     examples = project_file("examples")
     files |= {f"examples/{path.name}": path for path in sorted(examples.iterdir()) if path.is_file()}
-    package = Path(hdrgan.__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
         if path.is_file() and inside.parts[0] != "scripts" and "__pycache__" not in inside.parts:

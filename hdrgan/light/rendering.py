@@ -13,7 +13,6 @@ from typing import Any, overload
 
 import numpy as np
 
-from hdrgan.files.photo import Photo
 from hdrgan.light.parallel import each
 
 STRIP_SAMPLES = 1 << 19
@@ -65,13 +64,13 @@ class StoredLight:
     """Light that lies in memory pixel by pixel.
 
     Args:
-        photo: whose light it is.
+        pixels: (H, W, 3) uint8 or uint16 codes of the photo whose light it is.
         response: (256,) float32, as in `hdrgan.pipeline.Result`.
         stored_radiance: (H, W, 3) float32.
         stored_invented: (H, W) float32.
     """
 
-    photo: Photo
+    pixels: np.ndarray
     response: np.ndarray
     stored_radiance: np.ndarray
     stored_invented: np.ndarray
@@ -86,14 +85,14 @@ class StoredLight:
 
     def exposure(self, ev: float) -> np.ndarray:
         """(H, W, 3) codes like the photo's, ``ev`` stops brighter."""
-        return _drawn(self.photo, self.stored_radiance, ev, self.response)
+        return _drawn(self.pixels, self.stored_radiance, ev, self.response)
 
 
 class RaisedLight:
     """Light of a photo whose measured samples are linearised, and whose clipped ones are raised by a smooth gain.
 
     Args:
-        photo: whose light it is.
+        pixels: (H, W, 3) uint8 or uint16 codes of the photo whose light it is.
         response: (256,) float32 inverse response, ascending from 0 to 1.
         gain: (h, w, 3) float32 stops by which a clipped channel is raised, >= 0; of any size, stretched bilinearly.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
@@ -101,23 +100,23 @@ class RaisedLight:
     """
 
     def __init__(
-        self, photo: Photo, response: np.ndarray, gain: np.ndarray, clip_mask: Callable[[np.ndarray], np.ndarray]
+        self, pixels: np.ndarray, response: np.ndarray, gain: np.ndarray, clip_mask: Callable[[np.ndarray], np.ndarray]
     ):
-        peak = peak_of(photo)
+        peak = peak_of(pixels)
         codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
-        self.photo, self.response = photo, response
+        self.pixels, self.response = pixels, response
         self._linear = np.interp(codes, np.linspace(0, 1, len(response)), response).astype(np.float32)
         self._stops = stops_of(self._linear)
         self._mask = clip_mask(codes).astype(np.float32)
         self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
-        self._stretch = _Stretch(gain, photo.height, photo.width)
-        self._strips = list(strips(photo.height, photo.width))
+        self._stretch = _Stretch(gain, *pixels.shape[:2])
+        self._strips = list(strips(*pixels.shape[:2]))
         self._lock = threading.Lock()
         self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
 
     def radiance(self) -> np.ndarray:
         """(H, W, 3) float32, made anew at every call."""
-        radiance = look_up(self._linear, self.photo.pixels)
+        radiance = look_up(self._linear, self.pixels)
 
         def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
             radiance[rows].reshape(-1)[at] = light_of(stops)
@@ -127,11 +126,11 @@ class RaisedLight:
 
     def invented(self) -> np.ndarray:
         """(H, W) float32, made anew at every call."""
-        invented = np.zeros(self.photo.pixels.shape[:2], np.float32)
+        invented = np.zeros(self.pixels.shape[:2], np.float32)
 
         def mark(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
             if at.size:
-                gain = stops - self._stops[self.photo.pixels[rows].reshape(-1)[at]]
+                gain = stops - self._stops[self.pixels[rows].reshape(-1)[at]]
                 pixel = at // 3
                 first = np.flatnonzero(np.diff(pixel, prepend=-1))  # where the samples of another pixel begin
                 most = np.maximum(np.maximum.reduceat(gain, first), 0)
@@ -142,10 +141,10 @@ class RaisedLight:
 
     def exposure(self, ev: float) -> np.ndarray:
         """(H, W, 3) codes like the photo's, ``ev`` stops brighter; made anew at every call."""
-        peak = peak_of(self.photo)
+        peak = peak_of(self.pixels)
         camera = Camera(self.response, peak)
         table = camera.expose(self._stops, ev)
-        frame = look_up(table, self.photo.pixels)
+        frame = look_up(table, self.pixels)
 
         def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
             frame[rows].reshape(-1)[at] = camera.expose(stops, ev)
@@ -157,7 +156,7 @@ class RaisedLight:
 
     def _for_clipped(self, work: Callable[[slice, np.ndarray, np.ndarray], None]) -> None:
         """Call ``work(rows, at, stops)`` for every strip: where in it samples clipped, and what light they have."""
-        if self._first > peak_of(self.photo):
+        if self._first > peak_of(self.pixels):
             return
         with self._lock:
             if self._kept is None and self._few():
@@ -172,12 +171,12 @@ class RaisedLight:
 
     def _few(self) -> bool:
         """Whether the light of all clipped samples may be kept."""
-        count = each(lambda rows: int(np.count_nonzero(self.photo.pixels[rows] >= self._first)), self._strips)
+        count = each(lambda rows: int(np.count_nonzero(self.pixels[rows] >= self._first)), self._strips)
         return sum(count) <= _KEPT_SAMPLES
 
     def _clipped(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         """Where in the flattened strip samples clipped (int32), and the stops of their light (float32)."""
-        samples = self.photo.pixels[rows].reshape(-1)
+        samples = self.pixels[rows].reshape(-1)
         at = np.flatnonzero(samples >= self._first)
         codes = samples[at]
         return at.astype(np.int32), self._stops[codes] + self._mask[codes] * self._stretch(rows, at)
@@ -257,12 +256,18 @@ class Exposures(Sequence[np.ndarray]):
 
 
 def render(
-    photo: Photo, radiance: np.ndarray, evs: Sequence[float], inverse_response: np.ndarray, *, keep_photo: bool = True
+    pixels: np.ndarray,
+    radiance: np.ndarray,
+    evs: Sequence[float],
+    inverse_response: np.ndarray,
+    *,
+    keep_photo: bool = True,
 ) -> tuple[np.ndarray, ...]:
     """Draw exposures of radiance with a camera's curve.
 
     Args:
-        photo: gives the number of bits, and itself at EV 0 unless ``keep_photo`` is off.
+        pixels: (H, W, 3) codes of the photo: they give the number of bits, and themselves at EV 0 unless ``keep_photo``
+            is off.
         radiance: (H, W, 3) float32, 1.0 = white.
         evs: stops.
         inverse_response: (256,) as in `hdrgan.pipeline.Result`.
@@ -270,14 +275,12 @@ def render(
     Returns:
         One (H, W, 3) uint8 or uint16 array per EV.
     """
-    return tuple(
-        photo.pixels if keep_photo and ev == 0 else _drawn(photo, radiance, ev, inverse_response) for ev in evs
-    )
+    return tuple(pixels if keep_photo and ev == 0 else _drawn(pixels, radiance, ev, inverse_response) for ev in evs)
 
 
-def _drawn(photo: Photo, radiance: np.ndarray, ev: float, inverse_response: np.ndarray) -> np.ndarray:
-    camera = Camera(inverse_response, peak_of(photo))
-    frame = np.empty_like(photo.pixels)
+def _drawn(pixels: np.ndarray, radiance: np.ndarray, ev: float, inverse_response: np.ndarray) -> np.ndarray:
+    camera = Camera(inverse_response, peak_of(pixels))
+    frame = np.empty_like(pixels)
 
     def draw(rows: slice) -> None:
         frame[rows] = camera.expose(stops_of(radiance[rows]), ev)
@@ -321,6 +324,6 @@ def strips(height: int, width: int) -> Iterator[slice]:
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
-def peak_of(photo: Photo) -> int:
-    """The largest code of a photo: 255 or 65535."""
-    return 255 if photo.bits == 8 else 65535
+def peak_of(pixels: np.ndarray) -> int:
+    """The largest code of uint8 or uint16 pixels: 255 or 65535."""
+    return int(np.iinfo(pixels.dtype).max)

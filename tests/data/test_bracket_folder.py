@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -129,6 +131,16 @@ def test_the_cache_stays_within_its_budget(brackets, tmp_path):
     bytes_of_one = 5 * 48 * 64 * 3
     survey(brackets, SETTINGS, SceneCache(tmp_path / "cache", budget=2 * bytes_of_one))
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
+
+
+def test_the_cache_stays_within_its_budget_while_many_threads_write(tmp_path, monkeypatch):
+    array = np.zeros(1000, np.uint8)
+    cache = SceneCache(tmp_path, budget=2 * array.nbytes)
+    save = np.save
+    monkeypatch.setattr(np, "save", lambda *arguments: (time.sleep(0.05), save(*arguments)))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: cache.store(str(key), array), range(8)))
+    assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
 def spoil_corrupt(images):

@@ -10,7 +10,7 @@ from hdrgan.version import __version__
 
 _HOME = {
     "Pipeline": "hdrgan.pipeline",
-    "Result": "hdrgan.pipeline",
+    "Result": "hdrgan.result",
     "RadianceGenerator": "hdrgan.models.radiance_generator",
     "BracketGenerator": "hdrgan.models.bracket_generator",
     "PatchDiscriminator": "hdrgan.models.patch_discriminator",
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from hdrgan.models.ein import EIN
     from hdrgan.models.patch_discriminator import PatchDiscriminator
     from hdrgan.models.radiance_generator import RadianceGenerator
-    from hdrgan.pipeline import Pipeline, Result
+    from hdrgan.pipeline import Pipeline
+    from hdrgan.result import Result
 
 
 def __getattr__(name: str) -> Any:

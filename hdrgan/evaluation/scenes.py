@@ -39,7 +39,7 @@ _SMALLEST_FOR_SSIM = 11
 
 
 class Prediction(Protocol):
-    """What a system makes of a photo; `hdrgan.pipeline.Result` is one."""
+    """What a system makes of a photo; `hdrgan.result.Result` is one."""
 
     @property
     def exposures(self) -> Sequence[np.ndarray]:

@@ -65,7 +65,7 @@ class StoredLight:
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 codes of the photo whose light it is.
-        response: (256,) float32, as in `hdrgan.pipeline.Result`.
+        response: (256,) float32, as in `hdrgan.result.Result`.
         stored_radiance: (H, W, 3) float32.
         stored_invented: (H, W) float32.
     """
@@ -270,7 +270,7 @@ def render(
             is off.
         radiance: (H, W, 3) float32, 1.0 = white.
         evs: stops.
-        inverse_response: (256,) as in `hdrgan.pipeline.Result`.
+        inverse_response: (256,) as in `hdrgan.result.Result`.
 
     Returns:
         One (H, W, 3) uint8 or uint16 array per EV.

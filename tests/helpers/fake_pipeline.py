@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdrgan.pipeline import Result
+from hdrgan.result import Result
 
 
 class FakePipeline:

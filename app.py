@@ -39,12 +39,12 @@ os.environ["GRADIO_TEMP_DIR"] = os.path.join(
 import gradio as gr
 from starlette.middleware import Middleware
 
-from hdrgan import Photo, PhotoError, Pipeline, Result, figures, viewer
-from hdrgan.guarded_decode import load_photo_guarded
-from hdrgan.image_io import PhotoLimits
-from hdrgan.pretrained import bundled_names
-from hdrgan.preview import save_frames, save_view, screen_radiance
-from hdrgan.serving import (
+from hdrgan import Photo, PhotoError, Pipeline, Result
+from hdrgan.files.photo import PhotoLimits
+from hdrgan.models.pretrained import bundled_names
+from hdrgan.page import viewer
+from hdrgan.page.decoder import load_photo_guarded
+from hdrgan.page.guard import (
     NO_ROOM,
     Guard,
     Workbench,
@@ -55,6 +55,8 @@ from hdrgan.serving import (
     sweep,
     trim_memory,
 )
+from hdrgan.page.numbers import draw_histogram, draw_response, is_srgb, measure
+from hdrgan.page.preview import save_frames, save_view, screen_radiance
 
 log = logging.getLogger("hdrgan.app")
 
@@ -523,7 +525,7 @@ def summary_of(result: Result, preview_pixels: int) -> str:
 
 def numbers_of(result: Result) -> str:
     """What was measured of a result, as two drawings and a table: HTML."""
-    numbers = figures.measure(result.photo.pixels, result.radiance, result.invented, result.response, NOTABLE)
+    numbers = measure(result.photo.pixels, result.radiance, result.invented, result.response, NOTABLE)
     rows = (
         ("Range of the photo", f"{numbers.photo_stops:.1f} stops"),
         ("Range of the light", f"{numbers.light_stops:.1f} stops"),
@@ -532,12 +534,12 @@ def numbers_of(result: Result) -> str:
         ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
     )
     table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
-    curve = "taken for sRGB" if figures.is_srgb(result.response) else "as estimated from this photo"
+    curve = "taken for sRGB" if is_srgb(result.response) else "as estimated from this photo"
     return (
         f'<dl class="numbers">{table}</dl>'
-        f"<h3>How much light there is</h3>{figures.draw_histogram(numbers)}"
+        f"<h3>How much light there is</h3>{draw_histogram(numbers)}"
         '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p>'
-        f"<h3>How the camera turned light into pixels</h3>{figures.draw_response(result.response)}"
+        f"<h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
         f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p>'
     )
 

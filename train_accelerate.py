@@ -47,7 +47,18 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from hdrgan import __version__
-from hdrgan.checkpoints import (
+from hdrgan.data.batch import Batch
+from hdrgan.data.layout import DatasetError
+from hdrgan.data.scene_cache import SceneCache
+from hdrgan.data.stream import SampleStream
+from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
+from hdrgan.evaluation.report import IDENTITY_NAME, write_report
+from hdrgan.evaluation.scores import identity, sample_sheet, score, summarise, table
+from hdrgan.hub.publish import EVALUATION_NAME, HubError, push, render_card
+from hdrgan.models.patch_discriminator import PatchDiscriminator
+from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
+from hdrgan.training.arguments import parse_args
+from hdrgan.training.checkpoints import (
     KEPT,
     CheckpointError,
     checkpoint_folder,
@@ -61,17 +72,7 @@ from hdrgan.checkpoints import (
     write_text,
     writing,
 )
-from hdrgan.data.batch import Batch
-from hdrgan.data.layout import DatasetError
-from hdrgan.data.scene_cache import SceneCache
-from hdrgan.data.stream import SampleStream
-from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
-from hdrgan.hub import EVALUATION_NAME, HubError, push, render_card
-from hdrgan.losses import discriminator_loss, generator_adversarial_loss
-from hdrgan.models.patch_discriminator import PatchDiscriminator
-from hdrgan.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
-from hdrgan.report import IDENTITY_NAME, write_report
-from hdrgan.training.arguments import parse_args
+from hdrgan.training.losses import discriminator_loss, generator_adversarial_loss
 from hdrgan.training.networks import build_generator, calibrate, check_crop, freeze, rate_groups
 from hdrgan.training.objectives import make_objective, predict, trained_l1
 from hdrgan.training.photos import spread, whole_photo
@@ -87,7 +88,6 @@ from hdrgan.training.records import (
     sheet_for_card,
     validation_report,
 )
-from hdrgan.validation import identity, sample_sheet, score, summarise, table
 
 MOST_BAD_STEPS = 10
 SHEET_PHOTOS = 4

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hdrgan.light.radiometry import soft_clip_masks
 from hdrgan.models.ein import EIN
-from hdrgan.radiometry import soft_clip_masks
 
 
 class PublishedForward:

@@ -66,7 +66,7 @@ def make_photo(path: Path, width: int, height: int) -> None:
 def pipeline(name: str) -> Any:
     """A bundled network, or an untrained one of the published size: the work is the same."""
     from hdrgan import EIN, Pipeline
-    from hdrgan.pretrained import bundled_folder
+    from hdrgan.models.pretrained import bundled_folder
 
     if bundled_folder(name) is not None:
         return Pipeline.from_pretrained(name, device="cpu")
@@ -83,8 +83,8 @@ def timed(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
 def measure_times(name: str, photo: Path, runs: int) -> list[dict[str, dict[str, float]]]:
     """Floor, whole way and stages, ``runs`` times after one to warm up."""
     from hdrgan import load_photo
-    from hdrgan.image_io import save_jpeg
-    from hdrgan.parallel import each
+    from hdrgan.files.photo import save_jpeg
+    from hdrgan.light.parallel import each
 
     pipe = pipeline(name)
     with tempfile.TemporaryDirectory() as out:

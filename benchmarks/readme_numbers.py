@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hdrgan.report import ev_key, read_report, rows
+from hdrgan.evaluation.report import ev_key, read_report, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- numbers -->\n", "<!-- /numbers -->"

@@ -17,11 +17,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from hdrgan import Pipeline
-from hdrgan.evaluation import View, yardstick_views
-from hdrgan.metrics import align_exposure, well_exposed
-from hdrgan.pretrained import WEIGHTS_NAME, locate, sha256_of
-from hdrgan.radiometry import luminance
-from hdrgan.tonemap import tone_map, white_point
+from hdrgan.evaluation.metrics import align_exposure, well_exposed
+from hdrgan.evaluation.scenes import View, yardstick_views
+from hdrgan.light.radiometry import luminance
+from hdrgan.light.tonemap import tone_map, white_point
+from hdrgan.models.pretrained import WEIGHTS_NAME, locate, sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EVS = (-4.0, -2.0, 2.0, 4.0)

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from hdrgan import BracketGenerator, PatchDiscriminator  # noqa: E402
-from hdrgan.hdr_io import save_hdr  # noqa: E402
+from hdrgan.files.radiance import save_hdr  # noqa: E402
 
 EVS = (-4, -2, 0, 2, 4)
 WARM_UP = 3  # steps that are not counted

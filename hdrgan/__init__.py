@@ -6,18 +6,18 @@ Names are loaded when first used, so that ``import hdrgan`` and ``hdrgan --help`
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hdrgan.version import __version__
 
 _HOME = {
     "Pipeline": "hdrgan.pipeline",
-    "Result": "hdrgan.pipeline",
+    "Result": "hdrgan.result",
     "RadianceGenerator": "hdrgan.models.radiance_generator",
     "BracketGenerator": "hdrgan.models.bracket_generator",
     "PatchDiscriminator": "hdrgan.models.patch_discriminator",
     "EIN": "hdrgan.models.ein",
-    "Photo": "hdrgan.image_io",
-    "PhotoError": "hdrgan.image_io",
-    "load_photo": "hdrgan.image_io",
+    "Photo": "hdrgan.files.photo",
+    "PhotoError": "hdrgan.files.photo",
+    "load_photo": "hdrgan.files.photo",
 }
 __all__ = [
     "EIN",
@@ -33,12 +33,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from hdrgan.image_io import Photo, PhotoError, load_photo
+    from hdrgan.files.photo import Photo, PhotoError, load_photo
     from hdrgan.models.bracket_generator import BracketGenerator
     from hdrgan.models.ein import EIN
     from hdrgan.models.patch_discriminator import PatchDiscriminator
     from hdrgan.models.radiance_generator import RadianceGenerator
-    from hdrgan.pipeline import Pipeline, Result
+    from hdrgan.pipeline import Pipeline
+    from hdrgan.result import Result
 
 
 def __getattr__(name: str) -> Any:

@@ -79,7 +79,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best the
 def print_version(asked: bool) -> None:
     """Print the version and end, before a command is missed."""
     if asked:
-        from hdrgan import __version__
+        from hdrgan.version import __version__
 
         typer.echo(f"hdrgan {__version__}")
         raise typer.Exit
@@ -213,16 +213,16 @@ def evaluate(
 
     Example: hdrgan evaluate bench --model radiance --peers bench/peers.tsv -o report.json
     """
-    from hdrgan import evaluation, report
+    from hdrgan.evaluation import report, scenes
+    from hdrgan.models.pretrained import locate
     from hdrgan.pipeline import Pipeline
-    from hdrgan.pretrained import locate
 
     with plain_errors(), progress_bar("Inputs") as progress:
         systems = []
         for name in model:
             pipe = Pipeline.from_pretrained(name, device=device)
-            systems.append(evaluation.System.of_model(name, partial(pipe, response=response.value), locate(name)))
-        table = evaluation.evaluate(data, systems, responses=responses, limit=limit, peers=peers, progress=progress)
+            systems.append(scenes.System.of_model(name, partial(pipe, response=response.value), locate(name)))
+        table = scenes.evaluate(data, systems, responses=responses, limit=limit, peers=peers, progress=progress)
         if output is not None:
             report.write_report(table, output)
     typer.echo(report.format_report(table))
@@ -238,7 +238,7 @@ def convert(
 
     Example: hdrgan convert ein ein.pth models/ein && hdrgan generate photo.jpg --model models/ein
     """
-    from hdrgan.convert import convert_checkpoint
+    from hdrgan.models.convert import convert_checkpoint
 
     with plain_errors():
         convert_checkpoint(kind.value, checkpoint, folder)
@@ -264,7 +264,7 @@ def onnx(
     Example: hdrgan export onnx radiance radiance.onnx
     """
     with plain_errors():
-        from hdrgan.export import export_onnx
+        from hdrgan.models.export import export_onnx
         from hdrgan.pipeline import Pipeline
 
         difference = export_onnx(Pipeline.from_pretrained(model, device="cpu").model, file)
@@ -293,15 +293,15 @@ def push(
     """
     import tempfile
 
-    from hdrgan import hub
+    from hdrgan.hub import publish
     from hdrgan.pipeline import Pipeline
 
     with plain_errors(), tempfile.TemporaryDirectory() as folder:
         samples: Sequence[Path | tuple[Path, str]] = sample or ()
-        if not samples and hub.makes_pictures(model):  # a discriminator has nothing to show
-            sheets = hub.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
-            samples = [*hub.results_figure(model), *sheets]
-        done = hub.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
+        if not samples and publish.makes_pictures(model):  # a discriminator has nothing to show
+            sheets = publish.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
+            samples = [*publish.results_figure(model), *sheets]
+        done = publish.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
     typer.echo(done.model_url)
     if done.space_url:
         typer.echo(done.space_url)
@@ -312,7 +312,7 @@ def run(photos: list[Path], model: str, device: str | None, job: Callable[[Any, 
     files = list(find_photos(photos))
     if not files:
         raise ValueError(f"no photos in {', '.join(map(str, photos))}")
-    from hdrgan.image_io import PhotoError
+    from hdrgan.files.photo import PhotoError
     from hdrgan.pipeline import Pipeline
 
     pipe = Pipeline.from_pretrained(model, device=device)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Self, cast
 
 import numpy as np
@@ -15,201 +13,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan import image_io
-from hdrgan.bracket import merge
-from hdrgan.gain_map import save_ultrahdr
-from hdrgan.hdr_io import save_exr, save_hdr
-from hdrgan.image_io import Photo, load_photo, to_tensor
+from hdrgan.files.photo import Photo, load_photo, to_tensor
+from hdrgan.light.merge import merge
+from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
+from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
+from hdrgan.models.pretrained import PretrainedError, locate, read_config
 from hdrgan.models.radiance_generator import LightFields, RadianceGenerator, clip_mask
-from hdrgan.parallel import cores, each
-from hdrgan.pretrained import PretrainedError, locate, read_config
-from hdrgan.radiometry import luminance, srgb_curve, srgb_to_linear
-from hdrgan.rendering import Exposures, RaisedLight, StoredLight, peak_of, render, strips
-from hdrgan.tiling import tiled_strips
-from hdrgan.tonemap import tone_map
+from hdrgan.result import Result, one_of
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
-PICTURE_FORMATS = ("png", "jpg", "tiff")
-HDR_FORMATS = ("exr", "hdr", "ultrahdr")
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
 _READ_WHOLE = 384**2  # pixels up to which the response is estimated from all of a photo
 _PIECES, _PIECE = 64, 32  # of a larger one, and their side: many small ones see more of the scene than few large ones
 _FURTHER = 0.5  # size of the second look at a photo, relative to the first
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
-_WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 
 Network = RadianceGenerator | BracketGenerator | EIN
 _NETWORKS: dict[str, type[Network]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
 
 _WORK: dict[type[Network], str] = {RadianceGenerator: "fields", BracketGenerator: "forward", EIN: "reconstruct"}
-
-
-def caption(ev: float, painted: bool = False) -> str:
-    """What stands under an exposure: its EV and what that means for the light; ``painted`` frames are no photo."""
-    if ev == 0:
-        return "EV 0 · as bright as the photo" if painted else "EV 0 · the photo"
-    return f"EV {ev:+g} · {2 ** abs(ev):g}× {'more' if ev > 0 else 'less'} light".replace("-", "−")
-
-
-class Result:
-    """A photo, its exposures and its light.
-
-    What is large is made when it is first asked for and kept from then on: who only saves a bracket never holds its
-    radiance, and no more than a few exposures at a time.
-
-    Attributes:
-        photo: the photo as loaded.
-        exposures: one (H, W, 3) array per EV, uint8 or uint16 like the photo, encoded for a screen.
-        evs: stops relative to the photo, ascending.
-        response: (256,) float32: linear light of each 8-bit code, 0 to 1, as assumed or estimated.
-
-    Args:
-        photo, exposures, evs, response: as above.
-        radiance: the array, or a function that makes it.
-        invented: likewise.
-    """
-
-    def __init__(
-        self,
-        photo: Photo,
-        exposures: Sequence[np.ndarray],
-        evs: Sequence[float],
-        radiance: np.ndarray | Callable[[], np.ndarray],
-        invented: np.ndarray | Callable[[], np.ndarray],
-        response: np.ndarray,
-    ):
-        self.photo = photo
-        self.exposures = exposures
-        self.evs = tuple(evs)
-        self.response = response
-        self._radiance, self._invented = radiance, invented
-
-    @classmethod
-    def of(cls, photo: Photo, evs: Sequence[float], light: StoredLight | RaisedLight) -> Self:
-        """A result whose exposures are drawn from light, but for the photo itself at EV 0."""
-
-        def draw(ev: float) -> np.ndarray:
-            return photo.pixels if ev == 0 else light.exposure(ev)
-
-        return cls(photo, Exposures(evs, draw), evs, light.radiance, light.invented, light.response)
-
-    def __repr__(self) -> str:
-        return f"Result({self.photo!r}, evs={self.evs})"
-
-    @cached_property
-    def radiance(self) -> np.ndarray:
-        """(H, W, 3) float32, linear Rec. 709, >= 0, 1.0 = the photo's white."""
-        return self._radiance() if callable(self._radiance) else self._radiance
-
-    @cached_property
-    def invented(self) -> np.ndarray:
-        """(H, W) float32 in [0, 1]: share of a pixel's light that the photo did not record."""
-        return self._invented() if callable(self._invented) else self._invented
-
-    @property
-    def captions(self) -> tuple[str, ...]:
-        """One line per exposure, such as ``EV +2 · 4× more light``."""
-        return tuple(
-            caption(ev, ev == 0 and self.exposures[k] is not self.photo.pixels) for k, ev in enumerate(self.evs)
-        )
-
-    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
-        """(EV, exposure) pairs, dark to bright."""
-        return zip(self.evs, self.exposures, strict=True)
-
-    def tone_mapped(self) -> np.ndarray:
-        """All of the light on one screen: (H, W, 3) uint8; see `hdrgan.tonemap.tone_map`."""
-        return tone_map(self.radiance)
-
-    def save(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        format: str = "png",
-        hdr: Sequence[str] = ("exr",),
-        zip: bool = False,
-        keep_gps: bool = False,
-    ) -> list[Path]:
-        """Write the exposures and the HDR image.
-
-        Args:
-            folder: where to; made if it is not there.
-            format: of the exposures: "png" (lossless), "jpg" or "tiff". The photo itself, where it came as a JPEG, goes
-                into its "jpg" without being compressed again.
-            hdr: any of "exr", "hdr" and "ultrahdr".
-            zip: put the exposures into one ``<stem>_bracket.zip`` instead of single files.
-            keep_gps: let the files say where the photo was taken, where it says so itself.
-
-        Returns:
-            The files written: ``<stem>_ev-4.png`` … ``<stem>_ev+4.png`` dark to bright, then ``<stem>.exr`` and so on.
-
-        Raises:
-            ValueError: an unknown format.
-            OSError: the folder cannot be written.
-        """
-        _one_of(format, PICTURE_FORMATS, "format")
-        check_hdr(hdr)
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-
-        def write(index: int) -> Path:
-            ev = self.evs[index]
-            path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            self._write_frame(path, format, index, image_io.bracket_exif(self.photo, ev, keep_gps=keep_gps))
-            return path
-
-        at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
-        # From both ends: the darkest works out the light above white, which all dark ones wait for; the brightest does
-        # not need it.
-        order = sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k]))
-        made = dict(each(lambda k: (k, write(k)), order, workers=max(1, at_once)))
-        written = [made[k] for k in range(len(self.evs))]
-        if zip:
-            written = [_pack(folder / f"{self.photo.name}_bracket.zip", written)]
-        return written + self.save_hdr(folder, hdr, keep_gps=keep_gps)
-
-    def _write_frame(self, path: Path, format: str, index: int, exif: bytes) -> None:
-        exposures = self.exposures
-        pixels = exposures.passing(index) if isinstance(exposures, Exposures) else exposures[index]
-        if format == "png":
-            image_io.save_png(path, pixels, exif=exif)
-        elif format == "tiff":
-            image_io.save_tiff(path, pixels, exif=exif)
-        elif pixels is self.photo.pixels:
-            image_io.save_photo_as_jpeg(path, self.photo, exif=exif)
-        else:
-            image_io.save_jpeg(path, pixels, exif=exif)
-
-    def save_hdr(
-        self,
-        folder: str | os.PathLike[str],
-        hdr: Sequence[str] = ("exr",),
-        *,
-        zip: bool = False,
-        keep_gps: bool = False,
-    ) -> list[Path]:
-        """Write only the HDR image: ``<stem>.exr``, ``<stem>.hdr`` and ``<stem>_ultrahdr.jpg``.
-
-        Arguments, errors and answer as in `save`; ``zip`` puts these files into one ``<stem>_hdr.zip``.
-        """
-        check_hdr(hdr)
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        scale = {"comments": "1.0 is the clipping level (white) of the photo; EV 0 is the photo."}
-        written = []
-        for kind in dict.fromkeys(hdr):
-            # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
-            path = folder / f"{self.photo.name}{'_ultrahdr.jpg' if kind == 'ultrahdr' else '.' + kind}"
-            if kind == "ultrahdr":
-                save_ultrahdr(path, self.photo, self.radiance, keep_gps=keep_gps)
-            elif kind == "exr":
-                save_exr(path, self.radiance, invented=self.invented, metadata=scale)
-            else:
-                save_hdr(path, self.radiance, metadata=scale)
-            written.append(path)
-        return [_pack(folder / f"{self.photo.name}_hdr.zip", written)] if zip else written
 
 
 class Pipeline:
@@ -297,7 +122,7 @@ class Pipeline:
             ValueError: ``evs`` or ``response`` make no sense.
         """
         evs = check_evs(evs)
-        _one_of(response, ("auto", "srgb"), "response")
+        one_of(response, ("auto", "srgb"), "response")
         if not isinstance(photo, Photo):
             photo = load_photo(photo)
         if isinstance(self.model, RadianceGenerator):
@@ -320,7 +145,7 @@ class Pipeline:
             photo,
             evs,
             RaisedLight(
-                photo,
+                photo.pixels,
                 fields.inverse_response[0].numpy(),
                 fields.gain[0].permute(1, 2, 0).numpy(),
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
@@ -371,7 +196,7 @@ class Pipeline:
             made_up = 1 - (linear / radiance.clamp(min=1e-6)).clamp(0, 1)
             invented[rows] = (made_up * mask)[0].amax(0)
             light[rows] = radiance[0].permute(1, 2, 0)
-        return Result.of(photo, evs, StoredLight(photo, srgb_curve().numpy(), light.numpy(), invented.numpy()))
+        return Result.of(photo, evs, StoredLight(photo.pixels, srgb_curve().numpy(), light.numpy(), invented.numpy()))
 
     @torch.inference_mode()
     def _run_bracket(self, photo: Photo, evs: tuple[float, ...]) -> Result:
@@ -383,7 +208,7 @@ class Pipeline:
         self._paint(photo, frames, light)
         curve = srgb_curve().numpy()
         if light is not None:
-            frames |= zip(others, render(photo, light, others, curve, keep_photo=False), strict=True)
+            frames |= zip(others, render(photo.pixels, light, others, curve, keep_photo=False), strict=True)
         return Result(
             photo,
             tuple(frames[ev] for ev in evs),
@@ -396,7 +221,7 @@ class Pipeline:
     def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
         """Run a BracketGenerator; fill those of its exposures that are asked for, and the light that they agree on."""
         own = cast(BracketGenerator, self.model).evs
-        peak = peak_of(photo)
+        peak = peak_of(photo.pixels)
         # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
@@ -415,7 +240,7 @@ class Pipeline:
         return light
 
     def _tiles(self, photo: Photo, *, tile: int = 1024, overlap: int = 128) -> Iterator[tuple[slice, Tensor]]:
-        """What a network that works at the photo's own size says, in strips; see `hdrgan.tiling.tiled_strips`."""
+        """What a network that works at the photo's own size says, in strips; see `hdrgan.light.tiling.tiled_strips`."""
         network = cast(BracketGenerator | EIN, self.model)
         return tiled_strips(
             network,
@@ -427,12 +252,6 @@ class Pipeline:
             device=self.device,
             half=_half_type(self.device),
         )
-
-
-def check_hdr(kinds: Sequence[str]) -> None:
-    """ValueError unless every kind is a format in which an HDR image can be written."""
-    for kind in kinds:
-        _one_of(kind, HDR_FORMATS, "hdr")
 
 
 def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
@@ -461,13 +280,13 @@ def _pieces(photo: Photo) -> Tensor:
             for size, side, count in ((height, rows, down), (width, columns, across))
         )
     pixels = np.stack([photo.pixels[top : top + rows, left : left + columns] for top in tops for left in lefts])
-    return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo)).permute(0, 3, 1, 2)[None]
+    return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo.pixels)).permute(0, 3, 1, 2)[None]
 
 
 def _stored(photo: Photo, response: Tensor, radiance: Tensor, invented: Tensor) -> StoredLight:
     """Light in memory from tensors: radiance (1, 3, H, W), invented (H, W)."""
     light = np.ascontiguousarray(radiance[0].permute(1, 2, 0).numpy())
-    return StoredLight(photo, response.numpy(), light, invented.numpy())
+    return StoredLight(photo.pixels, response.numpy(), light, invented.numpy())
 
 
 def _anchor(photo: Photo, relative: Tensor) -> Tensor:
@@ -500,7 +319,7 @@ def _clips(photo: Photo) -> bool:
     The masks begin below white, because JPEG darkens some of what clipped. By themselves they would take bright paper
     for clipped.
     """
-    return bool(photo.pixels.max() == peak_of(photo))
+    return bool(photo.pixels.max() == peak_of(photo.pixels))
 
 
 def _part_of(photo: Photo, rows: slice) -> Tensor:
@@ -535,23 +354,3 @@ def _half_type(device: torch.device) -> torch.dtype | None:
     if device.type != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def _one_of(value: str, allowed: Sequence[str], what: str) -> None:
-    if value not in allowed:
-        raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _pack(path: Path, files: Sequence[Path]) -> Path:
-    """Move files into one uncompressed zip, written under another name first; they are compressed already."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for file in files:
-                archive.write(file, file.name)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    for file in files:
-        file.unlink()
-    return path

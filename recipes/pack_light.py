@@ -30,7 +30,7 @@ from PIL import Image
 from hdrgan.data.camera import STEPS, VirtualCamera
 from hdrgan.data.panorama import is_panorama, perspective_view
 from hdrgan.data.responses import CODES
-from hdrgan.hdr_io import load_radiance
+from hdrgan.files.radiance import load_radiance
 
 HELD_OUT = Path(__file__).with_name("scenes.tsv")
 _SHADED = 0.35  # share of views behind a silhouette

@@ -3,9 +3,10 @@
 python -m recipes.response_head HDR_SCENES runs/radiance/generator OUTPUT --responses emor.npz
 
 The head sees measurements, not pixels, so shots are measured once and the fit itself takes minutes. It learns from the
-expected error of exposures (`hdrgan.losses.response_loss`) with dropout, since scenes are few. Scenes are held out for
-validation as in training; the table beside each epoch gives the exposures' PSNR as the curve alone would leave it, for
-renders and for camera photos, with sRGB assumed (identity) beside it. OUTPUT gets the generator with the new head.
+expected error of exposures (`hdrgan.training.losses.response_loss`) with dropout, since scenes are few. Scenes are held
+out for validation as in training; the table beside each epoch gives the exposures' PSNR as the curve alone would leave
+it, for renders and for camera photos, with sRGB assumed (identity) beside it. OUTPUT gets the generator with the new
+head.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from tqdm import tqdm
 from hdrgan.data import hdr_folder
 from hdrgan.data.augment import with_shadows
 from hdrgan.data.camera import VirtualCamera
-from hdrgan.losses import response_loss
+from hdrgan.light.radiometry import srgb_curve
 from hdrgan.models.evidence import response_evidence
 from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.models.response import ResponseHead, inverse_response
-from hdrgan.radiometry import srgb_curve
+from hdrgan.training.losses import response_loss
 
 EVS = (-4.0, -2.0, 2.0, 4.0)
 

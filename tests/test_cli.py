@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hdrgan.hdr_io import load_radiance
-from hdrgan.image_io import load_photo
+from hdrgan.files.photo import load_photo
+from hdrgan.files.radiance import load_radiance
 
 
 def hdrgan(*arguments, **options):

@@ -1,4 +1,4 @@
-"""The house: who may import whom, and what importing the package must not cost."""
+"""The house: which folder may import which, and what importing the package must not cost."""
 
 import ast
 import subprocess
@@ -6,71 +6,80 @@ import sys
 
 import pytest
 
-FLOORS = {
-    0: ["radiometry", "image_io", "hdr_io", "pretrained", "codecs", "guarded_decode", "parallel", "convolution"],
-    1: ["models", "bracket", "tonemap", "tiling", "gain_map", "preview", "figures", "serving", "rendering"],
-    2: ["viewer", "data", "losses", "ein_loss", "metrics", "report", "checkpoints"],
-    3: ["pipeline", "evaluation", "validation", "hub", "convert", "export"],
-    4: ["training"],
-    5: ["cli", "__main__", "__init__"],
+# Each may import what stands in the rows above its own, and its own folder; `__init__` names the public names of all.
+ORDER = ["version", "light", "files", "models data", "result", "pipeline", "evaluation page", "hub training", "cli"]
+ORDER += ["__init__", "__main__"]
+ROW = {part: row for row, parts in enumerate(ORDER) for part in parts.split()}
+ONLY_IN = {
+    "gradio": ("app.py", "hdrgan/page/"),
+    "typer": ("hdrgan/cli.py",),
+    "accelerate": ("train_accelerate.py",),
 }
-FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
-# What may be imported from a floor's own level: parts of one folder, and these.
-SAME_FLOOR = {
-    ("__main__", "cli"),
-    ("hdr_io", "codecs"),
-    ("image_io", "codecs"),
-    ("image_io", "parallel"),
-    ("guarded_decode", "image_io"),
-}
-ONLY_IN = {"gradio": {"app.py"}, "typer": {"cli.py"}, "accelerate": {"train_accelerate.py"}}
 
 
 def imports_of(path):
-    """Top-level packages and ``hdrgan`` parts that a file imports at run time, wherever in the file."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+    """Modules that a file imports, wherever in the file; ``from hdrgan import part`` counts as ``hdrgan.part``."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            if node.module == "hdrgan":
-                yield from (f"hdrgan.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by a relative name"
+            yield from [f"hdrgan.{alias.name}" for alias in node.names] if node.module == "hdrgan" else [node.module]
+
+
+def upward(package):
+    """Imports of a package that do not go down; a file that stands in no row is an AssertionError."""
+    for path in sorted(package.rglob("*.py")):
+        part = path.relative_to(package).parts[0].removesuffix(".py")
+        assert part in ROW, f"{path.relative_to(package)} stands in no row of ORDER"
+        for name in imports_of(path):
+            top, _, rest = name.partition(".")
+            other = rest.split(".")[0]
+            if top == "hdrgan" and other != part and ROW.get(other, ROW["__init__"]) >= ROW[part]:
+                yield f"{path.relative_to(package)} imports {name}"
 
 
 def test_imports_only_go_down(root):
-    wrong = []
-    for path in (root / "hdrgan").rglob("*.py"):
-        part = path.relative_to(root / "hdrgan").parts[0].removesuffix(".py")
-        assert part in FLOOR_OF, f"{path.name} has no floor yet: add it to FLOORS"
-        if part == "__init__":
-            continue  # lazy: names only
-        for name in imports_of(path):
-            if not name.startswith("hdrgan.") or name.split(".")[1] not in FLOOR_OF:
-                continue
-            other = name.split(".")[1]
-            down = FLOOR_OF[other] < FLOOR_OF[part]
-            together = part == other and part in ("data", "codecs", "models", "training") or (part, other) in SAME_FLOOR
-            if not (down or together):
-                wrong.append(f"{path.relative_to(root)} imports {name}")
-    assert not wrong
+    assert not list(upward(root / "hdrgan"))
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("light/tonemap.py", "from hdrgan.files.photo import Photo"),
+        ("files/photo.py", "from hdrgan import models"),
+        ("data/camera.py", "import hdrgan.models.ein"),
+        ("page/guard.py", "def late():\n    from hdrgan import Photo"),
+        ("hub/card.py", "import hdrgan"),
+        ("pipeline.py", "from hdrgan.evaluation import metrics"),
+        ("page/main.py", "from hdrgan.evaluation import report"),
+    ],
+)
+def test_an_import_that_goes_up_is_seen(file, line, tmp_path):
+    for name in ("pipeline.py", "models/ein.py", file):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("from hdrgan.light import merge\n")
+    assert not list(upward(tmp_path))
+    (tmp_path / file).write_text(line + "\n")
+    assert len(list(upward(tmp_path))) == 1
+
+
+def test_a_file_that_has_no_place_is_an_error(tmp_path):
+    (tmp_path / "utils.py").write_text("")
+    with pytest.raises(AssertionError, match="stands in no row"):
+        list(upward(tmp_path))
+
+
+def test_what_the_package_holds_lives_in_folders(root):
+    assert len(list((root / "hdrgan").glob("*.py"))) <= 6
 
 
 def test_each_door_alone_imports_its_framework(root):
     wrong = [
-        f"{path.relative_to(root)} imports {package}"
+        f"{place} imports {package}"
         for path in [*(root / "hdrgan").rglob("*.py"), root / "app.py", root / "train_accelerate.py"]
         for package in {name.split(".")[0] for name in imports_of(path)} & set(ONLY_IN)
-        if path.name not in ONLY_IN[package]
+        if not (place := path.relative_to(root).as_posix()).startswith(ONLY_IN[package])
     ]
     assert not wrong
 

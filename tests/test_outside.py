@@ -54,7 +54,7 @@ def frames(bracket) -> list[Path]:
 
 def test_opencv_merges_the_bracket_to_our_radiance(bracket, result, root):
     merged = bracket.with_suffix(".npy")
-    subprocess.run([sys.executable, root / "tests/merge_with_opencv.py", bracket, merged], check=True)
+    subprocess.run([sys.executable, root / "tests/helpers/merge_with_opencv.py", bracket, merged], check=True)
     found = np.load(merged)
     pixels = result.photo.pixels
     unclipped = (pixels.max(-1) < 250) & (pixels.min(-1) > 5) & (result.radiance.min(-1) > 0)

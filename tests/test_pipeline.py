@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
-from hdrgan.pipeline import check_evs, render
-from hdrgan.pretrained import PretrainedError
-from hdrgan.radiometry import srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
+from hdrgan.light.rendering import render
+from hdrgan.models.pretrained import PretrainedError
+from hdrgan.pipeline import check_evs
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +100,8 @@ def test_srgb_asked_for_is_srgb_given(radiance):
 def test_rendering_matches_the_formula_to_half_a_code():
     light = np.random.default_rng(0).random((50, 60, 3), np.float32) ** 4 * 4
     for bits, dtype in ((8, np.uint8), (16, np.uint16)):
-        photo = Photo(np.zeros(light.shape, dtype))
         peak = 2**bits - 1
-        (frame,) = render(photo, light, (1.0,), srgb_curve().numpy())
+        (frame,) = render(np.zeros(light.shape, dtype), light, (1.0,), srgb_curve().numpy())
         x = np.clip(light.astype(np.float64) * 2, 0, 1)
         exact = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055) * peak
         assert np.abs(frame - exact).max() <= (0.55 if bits == 8 else 60)
@@ -110,7 +110,7 @@ def test_rendering_matches_the_formula_to_half_a_code():
 def test_a_large_photo_worked_on_in_strips_equals_the_whole(radiance, monkeypatch):
     pixels = picture(700, 90)
     whole = radiance(pixels)
-    monkeypatch.setattr("hdrgan.rendering.STRIP_SAMPLES", 3 * 90 * 37)
+    monkeypatch.setattr("hdrgan.light.rendering.STRIP_SAMPLES", 3 * 90 * 37)
     strips = radiance(pixels)
     for a, b in zip(whole.exposures, strips.exposures, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
@@ -149,7 +149,7 @@ def test_a_painted_frame_is_not_called_the_photo(bracket):
 
 
 def test_saving_writes_what_is_promised_and_the_photo_comes_back(radiance, tmp_path):
-    from hdrgan.image_io import load_photo
+    from hdrgan.files.photo import load_photo
 
     result = radiance(Photo(picture(), name="window"))
     files = result.save(tmp_path, hdr=("exr", "hdr"))

@@ -3,9 +3,9 @@
 import importlib.util
 import re
 
-from hdrgan.hub import results_figure
-from hdrgan.pretrained import bundled_folder, sha256_of
-from hdrgan.report import read_report
+from hdrgan.evaluation.report import read_report
+from hdrgan.hub.publish import results_figure
+from hdrgan.models.pretrained import bundled_folder, sha256_of
 
 
 def readme_numbers(root):

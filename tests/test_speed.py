@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
-from hdrgan.bracket import merge
-from hdrgan.convolution import convolve
-from hdrgan.image_io import load_photo, to_tensor
+from hdrgan.files.photo import load_photo, to_tensor
+from hdrgan.light.merge import merge
+from hdrgan.light.parallel import cores, each
+from hdrgan.light.radiometry import match_exposure, srgb_curve, srgb_to_linear
+from hdrgan.light.rendering import Camera, RaisedLight, look_up, stops_of
+from hdrgan.light.tiling import run_tiled
+from hdrgan.models.convolution import convolve
 from hdrgan.models.radiance_generator import LightFields, clip_mask
-from hdrgan.parallel import cores, each
 from hdrgan.pipeline import _pieces
-from hdrgan.radiometry import match_exposure, srgb_curve, srgb_to_linear
-from hdrgan.rendering import Camera, RaisedLight, look_up, stops_of
-from hdrgan.tiling import run_tiled
 
 EVS = (-4.0, -1.5, 0.0, 0.5, 3.0)
 WORKING_SIZE = 64
@@ -159,7 +159,7 @@ def test_no_seam_shows_where_strips_and_tiles_meet(kind, monkeypatch):
     photo = Photo(pixels)
     pipe = Pipeline(model, device="cpu", working_size=WORKING_SIZE)
     exposures, *_ = plain(model, photo)
-    monkeypatch.setattr("hdrgan.rendering.STRIP_SAMPLES", 3 * 240 * 7)
+    monkeypatch.setattr("hdrgan.light.rendering.STRIP_SAMPLES", 3 * 240 * 7)
     if kind != "radiance":
         small = {"bracket": {"tile": 128, "overlap": 32}, "ein": {"tile": 192, "overlap": 48}}[kind]
         tiles = pipe._tiles
@@ -231,7 +231,7 @@ def test_a_photo_with_much_clipped_gives_the_same_without_keeping_its_light(monk
     pixels = scene(90, 120)
     kept = pipe(pixels, EVS)
     expected = [*kept.exposures, kept.radiance, kept.invented]
-    monkeypatch.setattr("hdrgan.rendering._KEPT_SAMPLES", 10)
+    monkeypatch.setattr("hdrgan.light.rendering._KEPT_SAMPLES", 10)
     result = pipe(pixels, EVS)
     for ours, theirs in zip([*result.exposures, result.radiance, result.invented], expected, strict=True):
         assert np.array_equal(ours, theirs)
@@ -328,8 +328,8 @@ def test_work_is_shared_in_order_and_a_failure_ends_it(monkeypatch):
 
 
 def test_work_within_work_gets_a_share_of_the_cores(monkeypatch):
-    monkeypatch.setattr("hdrgan.parallel.os.sched_getaffinity", lambda _: range(8), raising=False)
-    monkeypatch.setattr("hdrgan.parallel.os.cpu_count", lambda: 8)
+    monkeypatch.setattr("hdrgan.light.parallel.os.sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr("hdrgan.light.parallel.os.cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert each(lambda _: cores(), range(3)) == [2, 2, 2]
     assert each(lambda _: cores(), range(20)) == [1] * 20
@@ -341,7 +341,7 @@ def test_work_within_work_gets_a_share_of_the_cores(monkeypatch):
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
 @pytest.mark.parametrize("entry", [np.uint8, np.uint16, np.float32])
 def test_looking_up_is_indexing(dtype, count, entry, monkeypatch):
-    monkeypatch.setattr("hdrgan.rendering.STRIP_SAMPLES", 64)
+    monkeypatch.setattr("hdrgan.light.rendering.STRIP_SAMPLES", 64)
     rng = np.random.default_rng(0)
     table = (rng.random(np.iinfo(dtype).max + 1) * 200).astype(entry)
     codes = rng.integers(0, len(table), (count, 1, 3)).astype(dtype)

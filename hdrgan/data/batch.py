@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hdrgan.bracket import merge
-from hdrgan.radiometry import expose, srgb_curve
+from hdrgan.light.merge import merge
+from hdrgan.light.radiometry import expose, srgb_curve
 
 
 def _unit(pictures: Tensor) -> Tensor:

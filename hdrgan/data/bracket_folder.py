@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.layout import Fault, visible
 from hdrgan.data.scene_cache import SceneCache, scene_key
-from hdrgan.image_io import PhotoError, load_photo
+from hdrgan.files.photo import PhotoError, load_photo
 
 EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif"})

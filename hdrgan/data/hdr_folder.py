@@ -24,7 +24,7 @@ from hdrgan.data.camera import VirtualCamera
 from hdrgan.data.layout import Fault, radiance_files, reason, validation_scenes
 from hdrgan.data.panorama import random_views
 from hdrgan.data.scene_cache import SceneCache, scene_key
-from hdrgan.hdr_io import RadianceFileError, load_radiance
+from hdrgan.files.radiance import RadianceFileError, load_radiance
 
 SCENE_TABLE = "scenes.tsv"
 VALIDATION = "validation"  # split of the table whose scenes are held out of training

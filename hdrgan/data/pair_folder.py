@@ -22,9 +22,9 @@ from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.bracket_folder import read_pixels
 from hdrgan.data.layout import Fault, find_table, reason
 from hdrgan.data.scene_cache import SceneCache, scene_key
-from hdrgan.hdr_io import RadianceFileError, load_radiance
-from hdrgan.image_io import PhotoError
-from hdrgan.radiometry import match_exposure, srgb_to_linear
+from hdrgan.files.photo import PhotoError
+from hdrgan.files.radiance import RadianceFileError, load_radiance
+from hdrgan.light.radiometry import match_exposure, srgb_to_linear
 
 COLUMNS = ("HDR", "SDR")
 SPLITS = ("train", "valid")

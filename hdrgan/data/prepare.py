@@ -19,9 +19,9 @@ from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
 from hdrgan.data.layout import DatasetError, Fault, reason
 from hdrgan.data.pair_folder import COLUMNS, SPLITS
 from hdrgan.data.panorama import random_views
-from hdrgan.hdr_io import RadianceFileError, load_radiance, save_hdr
-from hdrgan.image_io import save_png
-from hdrgan.radiometry import expose
+from hdrgan.files.photo import save_png
+from hdrgan.files.radiance import RadianceFileError, load_radiance, save_hdr
+from hdrgan.light.radiometry import expose
 
 
 @dataclass(frozen=True)

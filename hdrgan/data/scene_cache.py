@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 logger = logging.getLogger(__name__)
+
+_RESERVING = threading.Lock()  # of the module: a cache is sent to other processes, which a lock cannot be
 
 
 def scene_key(files: Iterable[Path], *parameters: object) -> str:
@@ -51,8 +54,12 @@ class SceneCache:
 
     def store(self, key: str, array: np.ndarray) -> None:
         """Keep an array if there is room; a full disk ends keeping, not the run."""
-        if self.folder is None or array.nbytes > self.left:
+        if self.folder is None:
             return
+        with _RESERVING:  # a survey stores from several threads
+            if array.nbytes > self.left:
+                return
+            self.left -= array.nbytes
         partial = self.folder / f".{key}.{os.getpid()}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -63,8 +70,6 @@ class SceneCache:
             logger.warning("decoded scenes are not kept any more: %s", error)
             self.left = 0
             partial.unlink(missing_ok=True)
-        else:
-            self.left -= array.nbytes
 
     def is_checked(self, key: str) -> bool:
         """Whether this scene was found good before."""

@@ -1,0 +1,1 @@
+"""Numbers only: radiance, exposures, tone curves, tiles; imports nothing of the other folders."""

@@ -1,1 +1,1 @@
-"""The networks, one a file."""
+"""The networks, one a file, and what loads, saves, converts and exports them."""

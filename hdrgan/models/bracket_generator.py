@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hdrgan.pretrained import PretrainedModel
+from hdrgan.models.pretrained import PretrainedModel
 
 
 class BracketGenerator(

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hdrgan.convolution import each_transformed, transformable
-from hdrgan.pretrained import PretrainedModel
-from hdrgan.radiometry import soft_clip_masks
+from hdrgan.light.radiometry import soft_clip_masks
+from hdrgan.models.convolution import each_transformed, transformable
+from hdrgan.models.pretrained import PretrainedModel
 
 Gates = dict[nn.Module, Tensor]
 """Channel gates already decided, by attention module. A module that is not in it decides its own and adds it."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.radiometry import LUMA_WEIGHTS
+from hdrgan.light.radiometry import LUMA_WEIGHTS
 
 _CODES = 32  # bins of the histograms
 _LEVELS = 16  # bins of intensity in which noise and texture are measured

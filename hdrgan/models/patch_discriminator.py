@@ -7,7 +7,7 @@ import operator
 import torch
 from torch import Tensor, nn
 
-from hdrgan.pretrained import PretrainedModel
+from hdrgan.models.pretrained import PretrainedModel
 
 
 class PatchDiscriminator(

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
-from hdrgan.pretrained import PretrainedModel
+from hdrgan.models.pretrained import PretrainedModel
 
 _CELL = 4  # pixels along a side of the cells in which the decoder works
 _MOST_GAIN = 12.0  # stops that a clipped channel can be raised

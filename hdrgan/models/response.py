@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.light.radiometry import CURVE_SAMPLES, srgb_curve
 from hdrgan.models.evidence import EVIDENCE
-from hdrgan.radiometry import CURVE_SAMPLES, srgb_curve
 
 
 class _Reader(nn.Module):

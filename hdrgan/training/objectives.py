@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdrgan.data.batch import Batch, merge_brackets
-from hdrgan.losses import bracket_from_radiance, radiance_loss
-from hdrgan.radiometry import match_exposure, mu_law, srgb_to_linear
-from hdrgan.validation import Prediction, radiance_l1, render
+from hdrgan.evaluation.scores import Prediction, radiance_l1, render
+from hdrgan.light.radiometry import match_exposure, mu_law, srgb_to_linear
+from hdrgan.training.losses import bracket_from_radiance, radiance_loss
 
 EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
 
@@ -52,7 +52,9 @@ def make_objective(model: str, device: torch.device, *, l1_weight: float, advers
     if model != "ein":
         return bracket_objective if model == "bracket" else radiance_objective
 
-    from hdrgan.ein_loss import EINLoss  # brings the feature network of its loss, which the others have no use for
+    from hdrgan.training.ein_loss import (
+        EINLoss,  # brings the feature network of its loss, which the others have no use for
+    )
 
     compare = EINLoss(l1_weight=l1_weight).to(device)
 

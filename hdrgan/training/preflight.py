@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from hdrgan.checkpoints import CheckpointError, newest_checkpoint, read_progress
+from hdrgan.training.checkpoints import CheckpointError, newest_checkpoint, read_progress
 
 
 class UsageError(ValueError):

@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor, nn
 
-from hdrgan.checkpoints import write_text, writing
-from hdrgan.report import IDENTITY_NAME, new_report
+from hdrgan.evaluation.report import IDENTITY_NAME, new_report
+from hdrgan.training.checkpoints import write_text, writing
 
 
 @dataclass

@@ -1,0 +1,162 @@
+"""How a network in training is looked at: figures beside those of doing nothing, and a sheet of the same photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from hdrgan.data.batch import Batch
+from hdrgan.evaluation.metrics import psnr_of_error, score_radiance, ssim
+from hdrgan.light.radiometry import expose, srgb_to_linear
+
+_SSIM_WINDOW = 11
+_TILE = 176  # pixels
+_CAPTION = 22  # pixels
+_CAPTION_WIDTH = 110  # pixels; "EV +2 reference" at the size that captions are drawn in
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network, or the lack of one, makes of photos.
+
+    bracket: (B, N, 3, H, W) encoded, [0, 1].
+    radiance: (B, 3, H, W) linear, 1.0 = the photo's white.
+    """
+
+    bracket: Tensor
+    radiance: Tensor
+
+
+def render(radiance: Tensor, srgb: Tensor, evs: Sequence[float], inverse_response: Tensor | None = None) -> Tensor:
+    """Draw a bracket (B, N, 3, H, W) from radiance; its frame at EV 0 is the photo ``srgb``."""
+    return torch.stack([srgb if ev == 0 else expose(radiance, ev, inverse_response) for ev in evs], 1)
+
+
+def identity(batch: Batch) -> Prediction:
+    """The baseline that every network must beat: the photo taken for sRGB and linearised, nothing invented."""
+    radiance = srgb_to_linear(batch.srgb)
+    return Prediction(render(radiance, batch.srgb, batch.evs), radiance)
+
+
+def score(prediction: Prediction, batch: Batch) -> dict[str, Any]:
+    """Compare one photo's prediction (B = 1) with the truth.
+
+    Returns:
+        ``bracket_l1`` (of encoded values), ``radiance_l1`` (stops), mean squared error and SSIM by EV, and, where the
+        data set knows the radiance, the figures of `hdrgan.evaluation.metrics.score_radiance`.
+    """
+    squared, similar = {}, {}
+    for k, ev in enumerate(batch.evs):
+        predicted, reference = prediction.bracket[:, k].clamp(0, 1), batch.bracket[:, k]
+        squared[ev] = float((predicted.double() - reference.double()).square().mean())
+        if min(predicted.shape[-2:]) >= _SSIM_WINDOW:
+            similar[ev] = float(ssim(predicted, reference))
+    known = batch.radiance_is_known
+    return {
+        "bracket_l1": float((prediction.bracket - batch.bracket).abs().mean()),
+        "radiance_l1": radiance_l1(prediction.radiance, batch.radiance),
+        "squared": squared,
+        "ssim": similar,
+        "radiance": score_radiance(prediction.radiance[0], batch.radiance[0], batch.srgb[0]) if known else {},
+    }
+
+
+def radiance_l1(predicted: Tensor, reference: Tensor, floor: float = 2**-9, ceiling: float = 2**7) -> float:
+    """Mean absolute difference of radiance in stops; what lies outside [floor, ceiling] times white counts as there."""
+    return float((predicted.clamp(floor, ceiling).log2() - reference.clamp(floor, ceiling).log2()).abs().mean())
+
+
+def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures of all photos from what `score` said of each, and ``l1`` where the caller added it.
+
+    Returns:
+        Means, and ``bracket_psnr`` (dB, squared errors pooled) and ``bracket_ssim`` by EV as ``-4``, ``+0``, ``+2``:
+        the figures of an evaluation, with the two L1 besides.
+    """
+    figures: dict[str, Any] = {"views": len(scores)}
+    for name in [name for name in ("l1", "bracket_l1", "radiance_l1") if name in scores[0]]:
+        figures[name] = float(np.mean([one[name] for one in scores]))
+    for name in dict.fromkeys(name for one in scores for name in one["radiance"]):
+        figures[name] = float(np.mean([one["radiance"][name] for one in scores if name in one["radiance"]]))
+    for name, source in (("bracket_psnr", "squared"), ("bracket_ssim", "ssim")):
+        by_ev = {
+            ev: float(np.mean([one[source][ev] for one in scores if ev in one[source]])) for ev in scores[0][source]
+        }
+        figures[name] = {f"{ev:+g}": psnr_of_error(v) if source == "squared" else v for ev, v in by_ev.items()}
+    return figures
+
+
+def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `summarise` gave, by system, as aligned text: three blocks with one system a row."""
+    shown = [
+        (name, title, digits)
+        for name, title, digits in (
+            ("l1", "L1 as trained", 4),
+            ("bracket_l1", "L1 exposures", 4),
+            ("radiance_l1", "L1 stops", 3),
+            ("pu21", "PU21-PSNR", 2),
+            ("pu21_hi", "of highlights", 2),
+            ("mu", "mu-PSNR", 2),
+        )
+        if any(name in row for row in figures.values())
+    ]
+    evs = list(next(iter(figures.values()))["bracket_psnr"])
+    blocks = [
+        [["", *(title for _, title, _ in shown)]],
+        [["PSNR, dB", *(f"EV {ev}" for ev in evs)]],
+        [["SSIM", *(f"EV {ev}" for ev in evs)]],
+    ]
+    for system, row in figures.items():
+        blocks[0].append([system, *(f"{row[name]:.{digits}f}" if name in row else "-" for name, _, digits in shown)])
+        blocks[1].append([system, *(f"{row['bracket_psnr'][ev]:.2f}" for ev in evs)])
+        blocks[2].append([system, *(f"{row['bracket_ssim'][ev]:.3f}" if row["bracket_ssim"] else "-" for ev in evs)])
+    first = max(len(line[0]) for block in blocks for line in block)
+    lines = []
+    for block in blocks:
+        widths = [max(len(line[k]) for line in block) for k in range(1, len(block[0]))]
+        for name, *cells in block:
+            lines.append("  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(cells, widths, strict=True))]))
+    return "\n".join(lines)
+
+
+def _tile(srgb: Tensor) -> Image.Image:
+    pixels = (srgb.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((_TILE, _TILE), Image.Resampling.LANCZOS)
+    return picture
+
+
+def sample_sheet(photos: Sequence[tuple[str, Batch, Prediction]]) -> Image.Image:
+    """Draw a sheet: for each photo a row of its predicted exposures and below it the true ones, with their EV.
+
+    Args:
+        photos: title, batch of one and prediction, for each photo.
+    """
+    evs = photos[0][1].evs
+    rows: list[list[tuple[str, Image.Image | None]]] = []
+    for title, batch, prediction in photos:
+        for first, bracket, kind in (
+            ((title, _tile(batch.srgb[0])), prediction.bracket[0], "predicted"),
+            (("", None), batch.bracket[0], "reference"),
+        ):
+            tiles = [(f"EV {ev:+g} {kind}", _tile(frame)) for ev, frame in zip(evs, bracket, strict=True)]
+            rows.append([first, *tiles])
+    font = ImageFont.load_default(13)
+    cell = max(_CAPTION_WIDTH, max(tile.width for row in rows for _, tile in row if tile is not None)) + 6
+    heights = [_CAPTION + max(tile.height for _, tile in row if tile is not None) + 4 for row in rows]
+    sheet = Image.new("RGB", (cell * (len(evs) + 1), sum(heights)), (24, 24, 26))
+    draw = ImageDraw.Draw(sheet)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for k, (caption, tile) in enumerate(row):
+            draw.text((cell * k + 3, top + 3), caption[:24], fill="white", font=font)
+            if tile is not None:
+                sheet.paste(tile, (cell * k + 3, top + _CAPTION))
+        top += height
+    return sheet

@@ -1,0 +1,149 @@
+"""JPEG: a walk over the markers that refuses bombs and broken files, then libjpeg-turbo straight into an array."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field
+
+import imagecodecs
+import numpy as np
+
+from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
+
+_KIND = "JPEG"
+# In scan data FF is followed by 00 (a stuffed byte) or D0..D7 (a restart); anything else begins a segment. One byte of
+# look-ahead only, so that a file made of FF bytes costs no more than a pass over it.
+_MARKER = re.compile(rb"\xff([^\xff\x00\xd0-\xd7])")
+_ANY_MARKER = re.compile(rb"\xff([^\xff\x00])")
+
+_SOI, _EOI, _SOS, _DHT, _DQT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
+_ARITHMETIC_FRAMES = {0xC9, 0xCA}
+_MOST_SEGMENTS = 20_000
+_MOST_PAINTED = 4e9  # pixels times passes: 5 seconds of decoding; a camera's 100 megapixels take a dozen passes
+_PICTURE_SEGMENTS = _FRAMES | {_DHT, _DQT, _DRI, 0xCC}
+
+
+@dataclass
+class _Header:
+    width: int = 0
+    height: int = 0
+    components: int = 0
+    frame: int = 0
+    scans: int = 0
+    adobe: int | None = None
+    exif: bytes | None = None
+    icc_parts: dict[int, bytes] = field(default_factory=dict)
+    icc_total: int = 0
+    complete: bool = False
+    kept: list[tuple[int, int]] = field(default_factory=list)  # spans that the picture needs; metadata is left out
+
+    @property
+    def icc(self) -> bytes | None:
+        if not self.icc_parts or sorted(self.icc_parts) != list(range(1, self.icc_total + 1)):
+            return None
+        return b"".join(self.icc_parts[k] for k in sorted(self.icc_parts))
+
+
+def decode(data: bytes, limits: PhotoLimits) -> Decoded:
+    """Decode the first picture of a JPEG: Huffman or arithmetic, sequential or progressive, grey to YCCK."""
+    header = _walk(data, limits)
+    shape: tuple[int, ...] = (header.height, header.width)
+    if header.components > 1:
+        shape += (header.components,)
+    with refusing(_KIND):
+        if not header.complete and not _needs_no_more(data, header):
+            raise cut_off(_KIND)
+        pixels = imagecodecs.jpeg8_decode(data, out=np.empty(shape, np.uint8))
+    pixels = pixels.reshape(header.height, header.width, header.components)
+    if header.components == 4:
+        if header.adobe is not None:
+            np.subtract(255, pixels, out=pixels)  # Adobe stores ink upside down
+        return Decoded(pixels, "cmyk", header.icc, header.exif)
+    plain = header.components == 3 and header.frame in _HUFFMAN_FRAMES and header.adobe != 0 and header.complete
+    own = b"".join([b"\xff\xd8", *(data[a:b] for a, b in header.kept), b"\xff\xd9"]) if plain else None
+    return Decoded(pixels, "gray" if header.components == 1 else "rgb", header.icc, header.exif, jpeg=own)
+
+
+def _walk(data: bytes, limits: PhotoLimits) -> _Header:
+    """Visit every marker up to the end of the first picture."""
+    header = _Header()
+    at, segments = 2, 0
+    while (match := _ANY_MARKER.search(data, at)) is not None:
+        marker, at = match.group(1)[0], match.end()
+        if marker == _EOI:
+            header.complete = True
+            break
+        if marker == 0x01 or 0xD0 <= marker <= _SOI:
+            continue
+        if at + 2 > len(data):
+            break
+        length = struct.unpack_from(">H", data, at)[0]
+        segments += 1
+        if length < 2 or segments > _MOST_SEGMENTS:
+            raise damaged(_KIND)
+        if at + length > len(data):
+            break
+        body = at + 2, at + length
+        if marker in _FRAMES:
+            _read_frame(data[body[0] : body[1]], marker, header, limits)
+        elif marker == _SOS:
+            header.scans += 1
+            most = min(limits.scans, int(_MOST_PAINTED / max(1, header.width * header.height)))
+            if header.scans > most:
+                raise PhotoError(f"This JPEG paints its picture in more than {most} passes; save it anew.")
+        keep = marker in _PICTURE_SEGMENTS or _read_application(data, body, marker, header)
+        start, at = match.start(), at + length
+        if marker == _SOS:
+            following = _MARKER.search(data, at)
+            at = following.start() if following else len(data)
+            keep = True
+        if keep:
+            header.kept.append((start, at))
+    if not header.frame or not header.scans:
+        raise damaged(_KIND) if header.complete else cut_off(_KIND)
+    return header
+
+
+def _read_frame(body: bytes, marker: int, header: _Header, limits: PhotoLimits) -> None:
+    if header.frame or len(body) < 6:
+        raise damaged(_KIND)
+    precision, header.height, header.width, header.components = struct.unpack_from(">BHHB", body)
+    header.frame = marker
+    if marker not in _HUFFMAN_FRAMES | _ARITHMETIC_FRAMES or precision != 8:
+        raise PhotoError("This JPEG is lossless, hierarchical or not 8-bit; save it as an ordinary JPEG, PNG or TIFF.")
+    if header.components not in (1, 3, 4):
+        raise damaged(_KIND)
+    limits.check_size(header.width, header.height)
+
+
+def _read_application(data: bytes, body: tuple[int, int], marker: int, header: _Header) -> bool:
+    """Take notice of an application segment; True where it changes what the picture looks like."""
+    start, end = body
+    if marker == _APP1 and data.startswith(b"Exif\0", start) and header.exif is None:
+        header.exif = data[start + 6 : end]
+    elif marker == _APP2 and data.startswith(b"ICC_PROFILE\0", start) and end - start > 14:
+        header.icc_total = data[start + 13]
+        header.icc_parts.setdefault(data[start + 12], data[start + 14 : end])
+        return True
+    elif marker == _APP14 and data.startswith(b"Adobe", start) and end - start >= 12:
+        header.adobe = data[start + 11]
+        return True
+    return marker == _APP0 and data.startswith(b"JFIF\0", start)
+
+
+def _needs_no_more(data: bytes, header: _Header) -> bool:
+    """Whether a file without its end marker holds the whole picture all the same, as some cameras write it.
+
+    The decoder pads what is missing with zeros. If other padding gives the same pixels, none was missing.
+    """
+    if header.frame not in (0xC0, 0xC1) or header.scans != 1 or header.width * header.height > 50e6:
+        return False
+    with_zeros, with_noise = (
+        imagecodecs.jpeg8_decode(data + padding + b"\xff\xd9")
+        for padding in (b"", bytes([0x5A, 0xA7, 0x33, 0xD9] * 64))
+    )
+    return bool(np.array_equal(with_zeros, with_noise))

@@ -1,0 +1,255 @@
+"""Light in and out: OpenEXR and Radiance .hdr files as linear Rec. 709 arrays, checked both ways."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdrgan.files import exr, rgbe
+from hdrgan.files.atomic import write_atomic
+from hdrgan.files.limits import RadianceFileError
+from hdrgan.version import __version__
+
+__all__ = ["RadianceFileError", "load_radiance", "save_exr", "save_hdr"]
+
+log = logging.getLogger(__name__)
+
+MOST_PIXELS = 1 << 27
+"""16,384 x 8,192: the largest panoramas in use; 1.6 GB as float32."""
+
+REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+"""x and y of red, green, blue and white: ITU-R BT.709."""
+
+NOMINAL_WHITE = 203.0
+"""cd/m2 of 1.0, for software that wants a number: the reference white of ITU-R BT.2408. Our radiance is relative."""
+
+_HALF_MAX = 65504.0
+_OVERFLOW_SHARE = 1e-3  # of the pixels
+_TRACE = 1e-3  # of the mean; what lossy codecs leave is below 2e-4
+_SCALE_NOTE = "Relative scene-linear light: 1.0 is the photo's white at EV 0; light of 2^n clips at EV -n."
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+
+
+def load_radiance(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an .exr or .hdr file, known by its content, as light.
+
+    EXR: channels R G B (or those of its only layer), or luminance; any compression; the data window. Radiance: flat
+    and both run-length codings, RGBE and XYZE, all eight orientations, divided by EXPOSURE and COLORCORR. Stated
+    primaries are converted to Rec. 709 with Bradford adaptation; what falls outside of Rec. 709 is cut at 0.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (H, W, 3) float32, linear Rec. 709, finite, >= 0, top row first.
+
+    Raises:
+        RadianceFileError: naming the file, when it cannot be read, is damaged, cut off or too large, has no colours,
+            or holds NaN, infinite or negative values (but see `_refuse_impossible` for what is mended).
+    """
+    try:
+        return _load(Path(path))
+    except RadianceFileError as error:
+        raise RadianceFileError(f"{os.fspath(path)}: {error}.") from error.__cause__
+    except OSError as error:
+        raise RadianceFileError(f"{os.fspath(path)}: it cannot be read ({error.strerror or error}).") from error
+    except MemoryError as error:
+        raise RadianceFileError(f"{os.fspath(path)}: there is not enough memory to open it.") from error
+    except Exception as error:  # a way to be broken that nobody foresaw is still a broken file
+        raise RadianceFileError(f"{os.fspath(path)}: it is damaged.") from error
+
+
+def save_exr(
+    path: str | os.PathLike[str],
+    radiance: np.ndarray,
+    *,
+    invented: np.ndarray | None = None,
+    metadata: Mapping[str, str | float] | None = None,
+) -> None:
+    """Write light as OpenEXR: half floats, ZIP, channels R G B and, where given, `invented`.
+
+    Args:
+        path: where to; an older file is replaced in one step.
+        radiance: (H, W, 3) linear Rec. 709, finite, >= 0; values above 65,504, the most a half holds, are cut there.
+        invented: (H, W) in [0, 1], the share of each pixel's light that was made up.
+        metadata: further attributes; "comments" is put before the note on scale.
+
+    Raises:
+        ValueError: for NaN, infinite or negative light.
+        OSError: naming ``path``, when it cannot be written; an older file is then still whole.
+    """
+    _check(radiance)
+    half = np.minimum(radiance, _HALF_MAX).astype(np.float16)
+    channels = {name: np.ascontiguousarray(half[..., k]) for k, name in enumerate("RGB")}
+    del half
+    if invented is not None:
+        if invented.shape != radiance.shape[:2]:
+            raise ValueError(f"invented is {invented.shape}, the picture {radiance.shape[:2]}")
+        channels["invented"] = np.ascontiguousarray(invented, dtype=np.float16)
+    attributes: dict[str, Any] = {
+        "chromaticities": REC709,
+        "whiteLuminance": NOMINAL_WHITE,
+        "software": f"hdrgan {__version__}",
+    } | _with_note(metadata)
+    write_atomic(path, exr.encode(channels, attributes))
+
+
+def save_hdr(
+    path: str | os.PathLike[str], radiance: np.ndarray, *, metadata: Mapping[str, str | float] | None = None
+) -> None:
+    """Write light as Radiance .hdr: run-length coded RGBE, EXPOSURE 1, Rec. 709 primaries, top row first.
+
+    Args:
+        path: where to; an older file is replaced in one step.
+        radiance: (H, W, 3) linear Rec. 709, finite, >= 0. A channel keeps 8 bits of the pixel's brightest one.
+        metadata: further header lines, as NAME=value; "comments" is put before the note on scale.
+
+    Raises:
+        ValueError: for NaN, infinite or negative light.
+        OSError: naming ``path``, when it cannot be written; an older file is then still whole.
+    """
+    _check(radiance)
+    if float(radiance.max(initial=0)) > 1e38:
+        raise ValueError("light above 1e38 does not fit the .hdr format")
+    height, width = radiance.shape[:2]
+    lines = ["#?RADIANCE", f"SOFTWARE=hdrgan {__version__}"]
+    lines += [f"{_word(name)}={_one_line(value)}" for name, value in _with_note(metadata).items()]
+    lines += ["EXPOSURE=1.000000", "PRIMARIES=" + " ".join(f"{c:.4f}" for c in REC709), "FORMAT=32-bit_rle_rgbe"]
+    head = "\n".join(lines) + f"\n\n-Y {height} +X {width}\n"
+    write_atomic(path, head.encode("ascii", "replace"), *rgbe.encode(radiance))
+
+
+def _load(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise RadianceFileError("there is no such file" if not path.exists() else "it is not a file")
+    with open(path, "rb") as file:
+        start = file.read(16)
+        if not start:
+            raise RadianceFileError("it is empty")
+        if not start.startswith((exr.MAGIC, *rgbe.MAGIC)):
+            raise RadianceFileError("it is neither OpenEXR nor Radiance .hdr")
+        file.seek(0)
+        data = file.read()
+    if start.startswith(exr.MAGIC):
+        radiance, primaries, half = exr.read(data, MOST_PIXELS)
+        _refuse_impossible(radiance, half=half, name=path.name)
+        matrix = _to_rec709(primaries)
+        return radiance if matrix is None else _multiply(radiance, matrix)
+    header = rgbe.read_header(data, MOST_PIXELS)
+    stored = rgbe.decode(data, header)  # (lines, pixels, 3)
+    matrix = _XYZ_TO_REC709 if header.xyz else _to_rec709(header.primaries)
+    if header.exposure != (1.0, 1.0, 1.0):
+        matrix = (np.eye(3) if matrix is None else matrix) / np.array(header.exposure)
+    radiance = _upright(stored, header.first, header.second)
+    if matrix is not None:
+        radiance = _multiply(radiance, matrix)
+        _refuse_impossible(radiance)
+    return radiance
+
+
+def _upright(stored: np.ndarray, first: str, second: str) -> np.ndarray:
+    """Turn scanlines as stored into rows from the top and columns from the left."""
+    if first[1] == "X":
+        stored, first, second = stored.transpose(1, 0, 2), second, first
+    if first[0] == "+":  # y grows upwards
+        stored = stored[::-1]
+    if second[0] == "-":
+        stored = stored[:, ::-1]
+    return np.ascontiguousarray(stored)
+
+
+def _refuse_impossible(radiance: np.ndarray, *, half: bool = False, name: str = "") -> None:
+    """Refuse NaN, infinite and negative values, saying how many pixels hold them; (H, W, 3), mended in place.
+
+    Two things are mistakes of how a scene was stored, not of the scene, and are mended: a handful of infinite pixels
+    in a half file, which is light beyond the 65,504 that a half holds (the sun); and traces of negative light, which
+    the lossy codecs of OpenEXR and resampling leave beside strong edges.
+    """
+    # One pass tells whether there is anything to count: NaN fails every comparison.
+    if 0 <= float(radiance.min()) and float(radiance.max()) < np.inf:
+        return
+    total = radiance.shape[0] * radiance.shape[1]
+    if half:
+        overflown = radiance == np.inf
+        count = int(overflown.any(-1).sum())
+        if 0 < count <= max(1, _OVERFLOW_SHARE * total):
+            log.warning("%s: %d pixels beyond the range of half floats are set to %g", name, count, _HALF_MAX)
+            radiance[overflown] = _HALF_MAX
+    for what, wrong in (
+        ("not numbers (NaN)", np.isnan(radiance)),
+        ("infinite", np.isinf(radiance)),
+    ):
+        count = int(wrong.any(-1).sum())
+        if count:
+            raise RadianceFileError(f"{count} of its {total} pixels are {what}")
+    lowest = float(radiance.min())
+    if lowest < -_TRACE * float(radiance.mean(dtype=np.float64)):
+        count = int((radiance < 0).any(-1).sum())
+        raise RadianceFileError(f"{count} of its {total} pixels are negative, down to {lowest:.3g}")
+    np.maximum(radiance, 0, out=radiance)
+
+
+def _multiply(radiance: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a 3 x 3 matrix to (H, W, 3) a band of rows at a time; cut what becomes negative at 0."""
+    for start in range(0, radiance.shape[0], 64):
+        band = radiance[start : start + 64].astype(np.float64) @ matrix.T
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
+            radiance[start : start + 64] = np.maximum(band, 0)
+    return radiance
+
+
+def _xyz_of(primaries: tuple[float, ...]) -> np.ndarray:
+    """The matrix from RGB of these primaries to XYZ (SMPTE RP 177)."""
+    x, y = np.array(primaries).reshape(4, 2).T
+    columns = np.stack([x / y, np.ones(4), (1 - x - y) / y])
+    return columns[:, :3] * np.linalg.solve(columns[:, :3], columns[:, 3])
+
+
+_XYZ_TO_REC709 = np.linalg.inv(_xyz_of(REC709))
+
+
+def _to_rec709(primaries: tuple[float, ...] | None) -> np.ndarray | None:
+    """The matrix to Rec. 709, white adapted by Bradford's method; None where nothing has to change."""
+    if primaries is None or np.abs(np.subtract(primaries, REC709)).max() < 1e-3:
+        return None
+    x, y = np.array(primaries).reshape(4, 2).T
+    # ACES puts its blue at a negative y; a y of zero has no meaning.
+    if not np.isfinite(primaries).all() or np.abs(y).min() < 1e-6 or np.abs(primaries).max() > 2:
+        raise RadianceFileError("its stated primaries make no sense")
+    try:
+        to_xyz = _xyz_of(primaries)
+        whites = [matrix @ np.ones(3) for matrix in (to_xyz, _xyz_of(REC709))]
+        cones = [_BRADFORD @ white for white in whites]
+        adaptation = np.linalg.solve(_BRADFORD, np.diag(cones[1] / cones[0])) @ _BRADFORD
+        matrix: np.ndarray = _XYZ_TO_REC709 @ adaptation @ to_xyz
+    except np.linalg.LinAlgError:
+        matrix = np.full((3, 3), np.nan)
+    if not np.isfinite(matrix).all() or np.abs(matrix).max() > 100:
+        raise RadianceFileError("its stated primaries make no sense")
+    return matrix
+
+
+def _check(radiance: np.ndarray) -> None:
+    if radiance.ndim != 3 or radiance.shape[2] != 3 or 0 in radiance.shape:
+        raise ValueError(f"radiance is (H, W, 3), got {radiance.shape}")
+    if not (float(radiance.min()) >= 0 and float(radiance.max()) < np.inf):
+        raise ValueError("radiance holds NaN, infinite or negative values")
+
+
+def _with_note(metadata: Mapping[str, str | float] | None) -> dict[str, str | float]:
+    own = dict(metadata or {})
+    own["comments"] = " ".join(filter(None, (str(own.get("comments", "")).strip(), _SCALE_NOTE)))
+    return own
+
+
+def _word(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name).upper()
+
+
+def _one_line(value: str | float) -> str:
+    return " ".join(str(value).split())[:1000]

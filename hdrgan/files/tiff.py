@@ -1,0 +1,220 @@
+"""TIFF: the directory is read and judged here; 16-bit pixels come from imagecodecs, all others from Pillow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import imagecodecs
+import numpy as np
+from PIL import TiffImagePlugin
+
+from hdrgan.files import ifd
+from hdrgan.files.ifd import Entry
+from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
+
+_KIND = "TIFF"
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_SUB_DIRECTORIES, _EXTRA, _SAMPLE_FORMAT, _ICC, _DNG = 330, 338, 339, 34675, 50706
+_ORIENTATION, _DEPTH, _PREDICTOR = 274, 32997, 317
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
+_UNIX_DEFLATE, _PREDICTOR_HORIZONTAL = 8, 2
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INK, _YCC, _LAB = 0, 1, 2, 3, 5, 6, 8
+_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _INK: 4, _YCC: 3, _LAB: 3}
+_RAW_PHOTO = "This is a camera raw file; develop it first and give the JPEG, or a 16-bit TIFF or PNG."
+
+
+def decode(data: bytes, limits: PhotoLimits) -> Decoded:
+    """Decode the first picture of a TIFF or BigTIFF: 1 to 16 bits of grey, palette, RGB, YCC, CMYK or Lab."""
+    order = ifd.read_header(data)
+    if order is None:
+        raise damaged(_KIND)
+    if order.first >= len(data):
+        raise cut_off(_KIND)
+    outside: set[int] = set()
+    fields = ifd.read_directory(data, order, order.first, largest=16 << 20, outside=outside)
+    if outside:
+        raise cut_off(_KIND)
+    width, height = (ifd.integer(fields, tag) for tag in (_WIDTH, _HEIGHT))
+    if width is None or height is None:
+        raise damaged(_KIND)
+    limits.check_size(width, height)
+    _refuse_raw(fields)
+    bits, channels, extra = _judge(fields, data, width, height)
+    photometric = ifd.integer(fields, _PHOTOMETRIC, _WHITE_IS_ZERO)
+    icc = fields[_ICC].value if _ICC in fields else None
+    exif = _own_exif(data, order, fields)
+    if bits == 16 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+        pixels = _read_deep(data, fields, (height, width, channels + extra))
+        if photometric == _WHITE_IS_ZERO:
+            pixels[..., 0] = 65535 - pixels[..., 0]
+        opacity = ifd.integer(fields, _EXTRA, 0) if extra else 0
+        if opacity not in (_ASSOCIATED, _UNASSOCIATED):
+            pixels = pixels[..., :channels]
+        else:
+            pixels = pixels[..., : channels + 1]
+            if opacity == _ASSOCIATED:
+                _undo_premultiplication(pixels)
+        pixels = np.ascontiguousarray(pixels)
+        return Decoded(pixels, "gray" if channels == 1 else "rgb", icc, exif)  # type: ignore[arg-type]
+    with refusing(_KIND), TiffImagePlugin.TiffImageFile(io.BytesIO(data)) as picture:
+        if sorted(picture.size) != sorted((width, height)):
+            raise damaged(_KIND)
+        picture.load()
+        # Pillow has applied the orientation by now; it knows no profile for what it turns into RGB itself.
+        modes = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "CMYK", "1": "L", "PA": "RGBA"}
+        mode = modes.get(picture.mode, "RGB")
+        pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    space = "cmyk" if mode == "CMYK" else "gray" if mode in ("L", "LA") else "rgb"
+    return Decoded(pixels, space, icc, exif, orientation=1)  # type: ignore[arg-type]
+
+
+def encode(pixels: np.ndarray, tags: Mapping[int, Entry], exif: Mapping[int, Entry], icc: bytes) -> list[bytes]:
+    """Encode (H, W, 3) uint8 or uint16 as the parts of a TIFF file: deflated strips with a horizontal predictor.
+
+    Args:
+        pixels: the picture, upright.
+        tags: further fields of the first directory (maker, model, date, software).
+        exif: fields of the EXIF directory.
+        icc: colour profile.
+    """
+    height, width, channels = pixels.shape
+    rows = max(1, (1 << 20) // (width * channels * pixels.itemsize))
+    strips = [_deflate(pixels[start : start + rows]) for start in range(0, height, rows)]
+    bits = 8 * pixels.itemsize
+    resolution = {tag: Entry(ifd.RATIONAL, ((72, 1),)) for tag in (282, 283)}
+    directory = (
+        resolution
+        | dict(tags)
+        | {
+            _WIDTH: Entry(ifd.LONG, (width,)),
+            _HEIGHT: Entry(ifd.LONG, (height,)),
+            _BITS: Entry(ifd.SHORT, (bits,) * channels),
+            _COMPRESSION: Entry(ifd.SHORT, (_UNIX_DEFLATE,)),
+            _PHOTOMETRIC: Entry(ifd.SHORT, (_RGB,)),
+            _STRIPS: Entry(ifd.LONG, (0,) * len(strips)),
+            _ORIENTATION: Entry(ifd.SHORT, (1,)),
+            _SAMPLES: Entry(ifd.SHORT, (channels,)),
+            _ROWS_PER_STRIP: Entry(ifd.LONG, (rows,)),
+            _STRIP_BYTES: Entry(ifd.LONG, tuple(len(strip) for strip in strips)),
+            _PLANAR: Entry(ifd.SHORT, (1,)),
+            _PREDICTOR: Entry(ifd.SHORT, (_PREDICTOR_HORIZONTAL,)),
+            _SAMPLE_FORMAT: Entry(ifd.SHORT, (1,) * channels),
+            _ICC: Entry(ifd.UNDEFINED, icc),
+        }
+    )
+    head, places = ifd.write_tiff(directory, {0x8769: exif})
+    offsets = len(head) + np.concatenate([[0], np.cumsum([len(strip) for strip in strips])[:-1]])
+    if offsets[-1] + len(strips[-1]) >= 1 << 32:
+        raise ValueError("the picture is too large for TIFF (4 GB); save it as PNG")
+    filled = bytearray(head)
+    table = offsets.astype("<u4").tobytes()
+    filled[places[_STRIPS] : places[_STRIPS] + len(table)] = table
+    return [bytes(filled), *strips]
+
+
+def _deflate(strip: np.ndarray) -> bytes:
+    difference = np.array(strip, dtype=strip.dtype.newbyteorder("<"), order="C")
+    difference[:, 1:] = strip[:, 1:] - strip[:, :-1]
+    return bytes(imagecodecs.deflate_encode(memoryview(difference), 1))  # type: ignore[arg-type]
+
+
+def _refuse_raw(fields: Mapping[int, Entry]) -> None:
+    """Camera raw formats dress as TIFF; what they offer first is a thumbnail, which nobody means."""
+    mosaic = ifd.integer(fields, _PHOTOMETRIC) in (32803, 34892)
+    preview = (ifd.integer(fields, _SUBFILE, 0) or 0) & 1 and _SUB_DIRECTORIES in fields
+    if _DNG in fields or mosaic or preview:
+        raise PhotoError(_RAW_PHOTO)
+
+
+def _judge(fields: Mapping[int, Entry], data: bytes, width: int, height: int) -> tuple[int, int, int]:
+    """Check what libtiff would trust; give bits a sample, colour channels, and further channels."""
+    compression = ifd.integer(fields, _COMPRESSION, 1)
+    if compression not in _COMPRESSIONS:
+        raise PhotoError(
+            f"This TIFF is compressed in a way that photos are not (scheme {compression}); save it with LZW or ZIP."
+        )
+    formats = fields[_SAMPLE_FORMAT].value if _SAMPLE_FORMAT in fields else (1,)
+    if set(formats) - {1, 4} or ifd.integer(fields, _DEPTH, 1) != 1:
+        raise PhotoError("This TIFF holds floating-point or signed values; give an ordinary photo of 8 or 16 bits.")
+    photometric = ifd.integer(fields, _PHOTOMETRIC, _WHITE_IS_ZERO)
+    channels = _CHANNELS.get(photometric if photometric is not None else -1)
+    samples = ifd.integer(fields, _SAMPLES, 1) or 1
+    every_bits = fields[_BITS].value if _BITS in fields else (1,)
+    bits = every_bits[0]
+    if channels is None or len(set(every_bits)) != 1 or bits not in (1, 2, 4, 8, 16):
+        raise PhotoError("This TIFF stores its pixels in an unusual way; save it as 8- or 16-bit RGB.")
+    if not channels <= samples <= channels + 4:
+        raise damaged(_KIND)
+    _check_pieces(fields, data, width, height, samples, bits)  # type: ignore[arg-type]
+    return bits, channels, samples - channels  # type: ignore[return-value]
+
+
+def _check_pieces(fields: Mapping[int, Entry], data: bytes, width: int, height: int, samples: int, bits: int) -> None:
+    """See that every strip or tile lies inside the file, that there are as many as the picture needs, none absurd."""
+    tiled = _TILES in fields
+    if tiled:
+        across, down = (ifd.integer(fields, tag, 0) or 0 for tag in (_TILE_WIDTH, _TILE_HEIGHT))
+        if not 0 < across <= width + 4096 or not 0 < down <= height + 4096:
+            raise damaged(_KIND)
+        pieces = -(-width // across) * -(-height // down)
+    else:
+        rows = ifd.integer(fields, _ROWS_PER_STRIP, height) or 0
+        if rows < 1:
+            raise damaged(_KIND)
+        pieces = -(-height // rows)
+    if ifd.integer(fields, _PLANAR, 1) == 2:
+        pieces *= samples
+    offsets, counts = (
+        fields[tag].value if tag in fields else ()
+        for tag in ((_TILES, _TILE_BYTES) if tiled else (_STRIPS, _STRIP_BYTES))
+    )
+    if len(offsets) < pieces:
+        raise damaged(_KIND)
+    plain = ifd.integer(fields, _COMPRESSION, 1) == 1
+    if not counts and plain and pieces == 1:
+        counts = (((width * samples * bits + 7) // 8) * height,)
+    if len(counts) < pieces:
+        raise damaged(_KIND)
+    starts, sizes = (np.array(values[:pieces], dtype=np.float64) for values in (offsets, counts))
+    if (starts + sizes > len(data)).any():
+        raise cut_off(_KIND)
+    if (sizes < 1).any():
+        raise damaged(_KIND)
+
+
+def _read_deep(data: bytes, fields: Mapping[int, Entry], shape: tuple[int, int, int]) -> np.ndarray:
+    """Read 16-bit samples, interleaved or in planes, as (H, W, C)."""
+    height, width, samples = shape
+    planes = ifd.integer(fields, _PLANAR, 1) == 2 and samples > 1
+    expected = (samples, height, width) if planes else (height, width) if samples == 1 else shape
+    with refusing(_KIND):
+        # Zeros, not an empty array: what a broken file leaves out must not be whatever the memory held before.
+        pixels = imagecodecs.tiff_decode(data, out=np.zeros(expected, np.uint16))
+    if planes:
+        return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+    return pixels.reshape(shape)
+
+
+def _undo_premultiplication(pixels: np.ndarray) -> None:
+    """Divide (H, W, C + 1) 16-bit colours by their opacity, in place, a row at a time."""
+    for row in pixels:
+        opacity = np.maximum(row[:, -1:].astype(np.uint32), 1)
+        row[:, :-1] = np.minimum((row[:, :-1].astype(np.uint32) * 65535 + opacity // 2) // opacity, 65535)
+
+
+def _own_exif(data: bytes, order: ifd.Order, fields: Mapping[int, Entry]) -> bytes | None:
+    """Gather what a TIFF says of its making into an EXIF block of its own, so that the pixels need not be kept."""
+    keep = {tag: fields[tag] for tag in (270, 271, 272, 274, 305, 306, 315, 33432) if tag in fields}
+    children = {}
+    for pointer in (0x8769, 0x8825):
+        offset = ifd.integer(fields, pointer)
+        if offset is not None:
+            children[pointer] = ifd.read_directory(data, order, offset, largest=1 << 16)
+    if not keep and not any(children.values()):
+        return None
+    return ifd.write_tiff(keep, children)[0]

@@ -1,0 +1,275 @@
+"""Ultra HDR: an ordinary JPEG that carries a map of how much more light each pixel has than it could show.
+
+Screens that know gain maps multiply; everything else shows the photo. The map is described twice, as ISO 21496-1 and
+as Adobe's hdrgm with Google's container, since readers know one or the other; the Multi-Picture Format says where in
+the file it lies.
+
+Sources: ISO 21496-1:2025; Adobe Gain Map specification 1.0; Android Ultra HDR image format 1.1; CIPA DC-007 (MPF).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from hdrgan.files.atomic import write_atomic
+from hdrgan.files.photo import Photo, bracket_exif, encode_jpeg
+from hdrgan.light.radiometry import srgb_curve
+
+MOST_STOPS = 4.0
+"""Stops above white that a file promises at most: no screen shows more, and one that shows less scales all of them."""
+
+OFFSET = 1 / 64
+"""Added to both lights before they are divided, so that black has a ratio."""
+
+BASE_QUALITY = 97
+MAP_QUALITY = 97
+MAP_PIXELS = 2_000_000
+"""Pixels of the map at most; that of a larger photo is smaller than the photo and stretched by its reader."""
+
+_DENOMINATOR = 1 << 20
+_BARELY = 1 / 1024  # stops; readers divide by the headroom, so that none at all cannot be said with a zero
+_ABOVE_WHITE = 1.002  # half an 8-bit step of sRGB at white
+_ISO = b"urn:iso:std:iso:ts:21496:-1\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_MPF_BYTES = 2 + 2 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16  # marker, length, name, header, directory of 3, two pictures
+_MULTI_PICTURE_PRIMARY = 0x030000
+# From upright (H, W, 3) to how each EXIF orientation stores it.
+_LAID: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: a.transpose(1, 0, 2)[::-1],
+    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda a: a.transpose(1, 0, 2)[:, ::-1],
+}
+
+
+class GainMap(NamedTuple):
+    """How a photo becomes its light.
+
+    light + `OFFSET` = (linear photo + `OFFSET`) * 2^gain, where gain = low + (high - low) * codes / 255.
+
+    Attributes:
+        codes: (h, w, 3) uint8; h and w are those of the photo or smaller.
+        low, high: stops of codes 0 and 255.
+        headroom: stops above white that a screen needs to show all of it; 0 where the photo has no more light.
+    """
+
+    codes: np.ndarray
+    low: float
+    high: float
+    headroom: float
+
+
+def make_gain_map(srgb: np.ndarray, radiance: np.ndarray) -> GainMap:
+    """Divide light by what a photo shows of it.
+
+    Light above `MOST_STOPS`, and the brightest hundredth of what lies above white, is cut there with its hue kept.
+
+    Args:
+        srgb: (H, W, 3) uint8, sRGB encoded.
+        radiance: (H, W, 3) float, linear, >= 0, 1.0 = the photo's white.
+
+    Raises:
+        ValueError: the two have different shapes.
+    """
+    if srgb.shape != radiance.shape or srgb.ndim != 3 or srgb.shape[2] != 3 or srgb.dtype != np.uint8:
+        raise ValueError(f"srgb {srgb.shape} {srgb.dtype} and radiance {radiance.shape} must be (H, W, 3), srgb uint8")
+    shape = _map_size(*srgb.shape[:2])
+    shown = np.empty((*shape, 3), np.float32)
+    light = np.empty((*shape, 3), np.float32)
+    curve = srgb_curve().numpy()
+    for rows, source, box in _bands(srgb.shape[:2], shape):
+        shown[rows] = _reduced(curve[srgb[source]], box, shown[rows].shape[:2])
+        light[rows] = _reduced(radiance[source].astype(np.float32, copy=False), box, shown[rows].shape[:2])
+    brightest = light.max(-1)
+    headroom = _headroom(brightest)
+    light *= np.minimum(1, 2**headroom / np.maximum(brightest, 1e-6))[..., None]
+    gain = np.log2((light + np.float32(OFFSET)) / (shown + np.float32(OFFSET)))
+    # A few noisy pixels near black must not coarsen the steps of all others, nor widen what the file promises.
+    lit = gain[brightest > _ABOVE_WHITE]
+    usual = np.quantile(gain[:: max(1, shape[0] // 512)], (1e-3, 1 - 1e-3))
+    high = max(float(usual[1]), float(lit.max(initial=-MOST_STOPS)))
+    low = min(float(usual[0]), high - 1)
+    position = (gain - np.float32(low)) * np.float32(255 / (high - low))
+    # Less than a step of noise, the same in all channels, so that smooth light shows no contours.
+    noise = np.random.default_rng(0).random((2, *shape), np.float32)
+    dithered = position + (noise[0] - noise[1])[..., None] * ((position > 0) & (position < 255))
+    return GainMap(np.clip(dithered + 0.5, 0, 255).astype(np.uint8), low, high, headroom)
+
+
+def encode_ultrahdr(photo: Photo, radiance: np.ndarray, *, keep_gps: bool = False) -> list[bytes | memoryview]:
+    """An Ultra HDR file, as parts to be written one after another.
+
+    The picture that every viewer shows is the photo's own JPEG data, byte for byte, where `Photo.jpeg` has it, and a
+    JPEG of high quality otherwise. Of its metadata the camera, dates and rights are kept.
+
+    Args:
+        photo: the photo.
+        radiance: (H, W, 3) as in `make_gain_map`.
+        keep_gps: whether its position is kept as well.
+
+    Raises:
+        ValueError: the shapes differ, or a side is too long for JPEG.
+    """
+    base = photo.jpeg or b"".join(encode_jpeg(photo.pixels, BASE_QUALITY))
+    gains = make_gain_map(np.asarray(photo), radiance)
+    # A photo that lies on its side in its file goes on lying there, and its map beside it.
+    codes = np.ascontiguousarray(_LAID[photo.jpeg_orientation](gains.codes))
+    picture = bytes(imagecodecs.jpeg8_encode(codes, level=MAP_QUALITY, subsampling="444"))
+    second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, _ISO + _iso_metadata(gains))])
+    length = sum(map(len, second))
+    first = _with_segments(
+        base,
+        [
+            _segment(0xE1, bracket_exif(photo, 0, keep_gps=keep_gps, orientation=photo.jpeg_orientation)),
+            _xmp(_container_xmp(length)),
+            _segment(0xE2, _ISO + struct.pack(">HH", 0, 0)),
+            bytes(_MPF_BYTES),  # filled in below, once it is known where everything lies
+        ],
+    )
+    at, total = sum(map(len, first[:-2])), sum(map(len, first))
+    first[-2] = _multi_picture(total, length, at)
+    return [*first, *second]
+
+
+def save_ultrahdr(path: str | os.PathLike[str], photo: Photo, radiance: np.ndarray, *, keep_gps: bool = False) -> None:
+    """Write an Ultra HDR file; see `encode_ultrahdr`.
+
+    Raises:
+        ValueError: the shapes differ, or a side is too long for JPEG.
+        OSError: naming ``path``, when it cannot be written; an older file is then still whole.
+    """
+    write_atomic(path, *encode_ultrahdr(photo, radiance, keep_gps=keep_gps))
+
+
+def _headroom(brightest: np.ndarray) -> float:
+    above = brightest[brightest > _ABOVE_WHITE]
+    return min(float(np.log2(np.quantile(above, 0.99))), MOST_STOPS) if above.size else 0.0
+
+
+def _map_size(height: int, width: int) -> tuple[int, int]:
+    scale = min(1.0, (MAP_PIXELS / (height * width)) ** 0.5)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _bands(
+    full: tuple[int, int], small: tuple[int, int]
+) -> Iterator[tuple[slice, slice, tuple[float, float, float, float]]]:
+    """Yield (rows of the small picture, rows of the full one that they cover, box of the former in the latter)."""
+    scale = full[0] / small[0]
+    height = max(1, int(256 / scale))
+    for top in range(0, small[0], height):
+        bottom = min(top + height, small[0])
+        first, last = int(top * scale), min(int(np.ceil(bottom * scale)), full[0])
+        box = (0, max(0, top * scale - first), full[1], min(bottom * scale - first, last - first))
+        yield slice(top, bottom), slice(first, last), box
+
+
+def _reduced(light: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, int]) -> np.ndarray:
+    """Average linear light (rows, W, 3) within ``box`` to ``shape``; the very same where there is nothing to reduce."""
+    if light.shape[:2] == shape:
+        return light
+    planes = (Image.fromarray(np.ascontiguousarray(light[..., channel])) for channel in range(3))
+    small = (plane.resize(shape[::-1], Image.Resampling.BOX, box=box) for plane in planes)
+    return np.stack([np.asarray(plane) for plane in small], axis=-1)
+
+
+# The container
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def _xmp(attributes: str) -> bytes:
+    return _segment(0xE1, _XMP + attributes.encode())
+
+
+def _with_segments(jpeg: bytes, segments: list[bytes]) -> list[bytes | memoryview]:
+    """Parts of a JPEG with segments put behind its JFIF segment, or at its start where it has none."""
+    whole = memoryview(jpeg)
+    at = 2
+    if jpeg[2:4] == b"\xff\xe0" and jpeg[6:11] == b"JFIF\0":
+        at = 4 + struct.unpack_from(">H", jpeg, 4)[0]
+    return [bytes(whole[:at]), *segments, whole[at:]]
+
+
+def _multi_picture(first: int, second: int, at: int) -> bytes:
+    """MPF segment of two pictures, the second right behind the first; ``at`` is where the segment lies in the file."""
+    header = at + 8  # offsets count from behind the name
+    directory = struct.pack(">2sHI", b"MM", 42, 8) + struct.pack(">H", 3)
+    directory += struct.pack(">HHI4s", 0xB000, 7, 4, b"0100")
+    directory += struct.pack(">HHII", 0xB001, 4, 1, 2)
+    directory += struct.pack(">HHIII", 0xB002, 7, 32, 8 + 2 + 3 * 12 + 4, 0)
+    pictures = struct.pack(">IIIHH", _MULTI_PICTURE_PRIMARY, first, 0, 0, 0)
+    pictures += struct.pack(">IIIHH", 0, second, first - header, 0, 0)
+    return _segment(0xE2, b"MPF\0" + directory + pictures)
+
+
+def _capacity(gains: GainMap) -> float:
+    return max(gains.headroom, _BARELY)
+
+
+def _iso_metadata(gains: GainMap) -> bytes:
+    """ISO 21496-1, Annex C: version, flags, the headroom of both renditions, one set of values for all channels."""
+
+    def ratio(value: float) -> tuple[int, int]:
+        near = Fraction(value).limit_denominator(_DENOMINATOR)
+        return near.numerator, near.denominator
+
+    flags = 0x40  # the map applies in the primaries of the photo
+    return struct.pack(
+        ">HHB IIII iI iI II iI iI",
+        *(0, 0, flags),
+        *(0, 1, *ratio(_capacity(gains))),
+        *(*ratio(gains.low), *ratio(gains.high), 1, 1),
+        *(*ratio(OFFSET), *ratio(OFFSET)),
+    )
+
+
+def _map_xmp(gains: GainMap) -> str:
+    values = {
+        "Version": "1.0",
+        "BaseRenditionIsHDR": "False",
+        "GainMapMin": f"{gains.low:.6f}",
+        "GainMapMax": f"{gains.high:.6f}",
+        "Gamma": "1",
+        "OffsetSDR": f"{OFFSET:.10f}",
+        "OffsetHDR": f"{OFFSET:.10f}",
+        "HDRCapacityMin": "0",
+        "HDRCapacityMax": f"{_capacity(gains):.6f}",
+    }
+    return _packet("".join(f'\n    hdrgm:{name}="{value}"' for name, value in values.items()) + "/>")
+
+
+def _container_xmp(length: int) -> str:
+    def item(words: str) -> str:
+        return f'\n     <rdf:li rdf:parseType="Resource"><Container:Item Item:Mime="image/jpeg" {words}/></rdf:li>'
+
+    items = item('Item:Semantic="Primary"') + item(f'Item:Semantic="GainMap" Item:Length="{length}"')
+    return _packet(
+        '\n    xmlns:Container="http://ns.google.com/photos/1.0/container/"'
+        '\n    xmlns:Item="http://ns.google.com/photos/1.0/container/item/"\n    hdrgm:Version="1.0">'
+        f"\n   <Container:Directory>\n    <rdf:Seq>{items}\n    </rdf:Seq>\n   </Container:Directory>"
+        "\n  </rdf:Description>"
+    )
+
+
+def _packet(rest: str) -> str:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="hdrgan">'
+        '\n <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'\n  <rdf:Description rdf:about="" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"{rest}'
+        "\n </rdf:RDF>\n</x:xmpmeta>"
+    )

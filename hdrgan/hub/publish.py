@@ -1,0 +1,542 @@
+"""The Hugging Face Hub: the card of a model, and publishing a model and the page that runs it.
+
+A push is prepared completely before anything is sent: the weights are loaded strictly, the card is rendered from
+measured figures, the page's front matter is checked. Files travel first and become visible with one commit, so that a
+failure half-way leaves a repository as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from httpx2 import HTTPError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, EvalResult, HfApi, SpaceCard
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from packaging.requirements import Requirement
+from packaging.version import Version
+from PIL import Image, ImageDraw, ImageFont
+
+from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, ev_key, read_report, rows
+from hdrgan.models.bracket_generator import BracketGenerator
+from hdrgan.models.ein import EIN
+from hdrgan.models.patch_discriminator import PatchDiscriminator
+from hdrgan.models.pretrained import (
+    CARD_NAME,
+    CHECKSUMS_NAME,
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    PretrainedError,
+    PretrainedModel,
+    bundled_names,
+    locate,
+    project_file,
+    read_config,
+    sha256_of,
+)
+from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.version import __version__
+
+EVALUATION_NAME = "evaluation.json"
+SAMPLES_FOLDER = "samples"
+
+_BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
+_NETWORKS: dict[str, type[PretrainedModel]] = {
+    network.__name__: network for network in (RadianceGenerator, BracketGenerator, EIN, PatchDiscriminator)
+}
+_BENCHMARK = "benchmarks/yardstick.json"
+_RESULTS = "docs/results.jpg"
+_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "LICENSE", "model_card.md", _BENCHMARK)
+_TASK = "image-to-image"
+_SHEET_HEIGHT = 240  # pixels of each exposure on a sample sheet
+_LARGEST_SAMPLE = 1 << 20  # bytes
+
+
+class HubError(OSError):
+    """Something could not be published; the message is one sentence that says why and what is there now."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a push went: addresses of the model and, where asked for, the Space; the model's commit."""
+
+    model_url: str
+    commit: str
+    space_url: str | None = None
+
+
+def render_card(
+    model: PretrainedModel | str | Path,
+    evaluation: Path | Mapping[str, Any] | None = None,
+    *,
+    repo_id: str | None = None,
+    space: bool = False,
+    samples: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Render a model's card; every number on it comes from the weights file or from the evaluation.
+
+    Args:
+        model: a network, a model folder or a bundled name.
+        evaluation: what `hdrgan.evaluation.scenes.evaluate` reported, or the file that holds it. None takes
+            the folder's own ``evaluation.json``, or the project's benchmark where that measured these very weights.
+        repo_id: name on the Hub, for the lines that show how to load it.
+        space: whether a Space of that name runs it.
+        samples: (path within the repository, caption) of pictures to show.
+
+    Returns:
+        The text of README.md.
+
+    Raises:
+        PretrainedError: the model cannot be loaded.
+        ValueError: the evaluation is none, or was of other weights.
+    """
+    with _as_folder(model) as folder:
+        network = _load(folder)
+        return _card(network, folder, _report(folder, evaluation), repo_id=repo_id, space=space, samples=samples)
+
+
+def push(
+    model: PretrainedModel | str | Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    space: bool = False,
+    token: str | bool | None = None,
+    evaluation: Path | Mapping[str, Any] | None = None,
+    samples: Sequence[Path | tuple[Path, str]] = (),
+    message: str | None = None,
+) -> Published:
+    """Publish a model: weights, configuration, checksums, card, evaluation and pictures as one commit.
+
+    Args:
+        model: a network, a model folder or a bundled name.
+        repo_id: ``user/name``; made where it is not there.
+        private: make the repositories private; an existing public one is refused.
+        space: publish the page as well, as a Space of the same name that brings these weights with it.
+        token: access token of the Hub; None uses the stored login.
+        evaluation: as for `render_card`.
+        samples: pictures, JPEG or PNG up to 1 MB each, with or without captions.
+        message: of the commit.
+
+    Raises:
+        HubError: the Hub refused or was out of reach; repositories made by this call are gone again, others as before.
+        PretrainedError: the model cannot be loaded.
+        ValueError: the evaluation, a picture or the page's front matter is wrong.
+    """
+    with _as_folder(model) as folder:
+        network = _load(folder)
+        report = _report(folder, evaluation)
+        pictures = _samples(samples)
+        listed = [(path, caption) for path, caption, _ in pictures]
+        card = _card(network, folder, report, repo_id=repo_id, space=space, samples=listed)
+        files: dict[str, Path | bytes] = {name: folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
+        files[CHECKSUMS_NAME] = _checksums(folder)
+        files[CARD_NAME] = card.encode()
+        if report is not None:
+            files[EVALUATION_NAME] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
+        files |= {path: content for path, _, content in pictures}
+        parts = [_Part("model", files, (f"{SAMPLES_FOLDER}/",))]
+        if space:
+            space_files = _space_files(network, folder, repo_id)
+            parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables=_space_variables(network)))
+        api = HfApi(token=token, library_name="hdrgan", library_version=__version__)
+        return _publish(api, repo_id, parts, private, message or f"Publish {type(network).__name__}")
+
+
+def makes_pictures(model: str | Path) -> bool:
+    """Whether a model folder or bundled name holds a network that a pipeline and a Space can run: no discriminator.
+
+    Raises:
+        PretrainedError: there is no such model, or its configuration is damaged.
+    """
+    return read_config(locate(model)).get("_class_name") in _BUNDLED_AS
+
+
+def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image.Image:
+    """Exposures side by side with their EVs above, small enough for a card.
+
+    Args:
+        exposures: (H, W, 3) uint8 or uint16, encoded.
+        evs: their stops.
+    """
+    tiles = []
+    for codes in exposures:
+        pixels = codes if codes.dtype == np.uint8 else (codes >> 8).astype(np.uint8)
+        width = max(1, round(pixels.shape[1] * _SHEET_HEIGHT / pixels.shape[0]))
+        tiles.append(Image.fromarray(pixels).resize((width, _SHEET_HEIGHT), Image.Resampling.LANCZOS))
+    gap, head = 6, 24
+    sheet = Image.new("RGB", (sum(t.width + gap for t in tiles) - gap, _SHEET_HEIGHT + head), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(15)
+    left = 0
+    for tile, ev in zip(tiles, evs, strict=True):
+        draw.text((left + 2, 2), f"EV {ev:+g}" if ev else "EV 0", fill="black", font=font)
+        sheet.paste(tile, (left, head))
+        left += tile.width + gap
+    return sheet
+
+
+def sample_sheets(pipeline: Callable[[Path], Any], folder: Path) -> list[tuple[Path, str]]:
+    """Run a pipeline over the example photos and write a sheet of each, for `push`.
+
+    Args:
+        pipeline: from a photo's path to an object with ``exposures`` and ``evs``, e.g. a `hdrgan.pipeline.Pipeline`.
+        folder: where the sheets are written.
+
+    Returns:
+        The sheets' paths with their captions.
+    """
+    sheets = []
+    for photo in sorted(project_file("examples").glob("*.jpg")):
+        result = pipeline(photo)
+        path = folder / photo.name
+        sample_sheet(result.exposures, result.evs).save(path, quality=85)
+        stops = ", ".join(f"{ev:+g}" if ev else "0" for ev in result.evs)
+        sheets.append((path, f"{photo.stem.replace('_', ' ')}: exposures at EV {stops}, made by these weights"))
+    return sheets
+
+
+def results_figure(model: str | Path) -> list[tuple[Path, str]]:
+    """The project's figure of test photos, for `push`, where these very weights drew it; otherwise nothing.
+
+    Args:
+        model: a model folder or a bundled name.
+    """
+    try:
+        figure = project_file(_RESULTS)
+        with Image.open(figure) as picture:
+            comment = picture.info.get("comment", b"")
+    except OSError:
+        return []
+    if sha256_of(locate(model) / WEIGHTS_NAME).encode() not in comment:
+        return []
+    caption = "six photos of the test scenes, exposures and light made by these weights, and the truth below each"
+    return [(figure, caption)]
+
+
+def gradio_pin() -> Version:
+    """The lowest version of gradio that ``requirements.txt`` admits: the one that the Space is built with."""
+    for line in project_file("requirements.txt").read_text(encoding="utf-8").splitlines():
+        text = line.split("#")[0].strip()
+        if text and not text.startswith("-") and (requirement := Requirement(text)).name == "gradio":
+            versions = [Version(s.version) for s in requirement.specifier if s.operator in (">=", "==", "~=")]
+            if versions:
+                return max(versions)
+    raise ValueError("requirements.txt does not pin gradio")
+
+
+def space_readme(repo_id: str) -> str:
+    """README.md of the Space: the project's own front matter, with the model named.
+
+    Raises:
+        ValueError: the front matter is missing, or its ``sdk_version`` is not the one that requirements.txt pins.
+    """
+    front = SpaceCard(project_file("README.md").read_text(encoding="utf-8")).data
+    if front.get("sdk") != "gradio":
+        raise ValueError("README.md has no front matter of a gradio Space")
+    if Version(str(front.get("sdk_version"))) != gradio_pin():
+        raise ValueError(
+            f"README.md names sdk_version {front.get('sdk_version')}, but requirements.txt pins gradio {gradio_pin()}"
+        )
+    front["models"] = [repo_id]
+    return (
+        f"---\n{front.to_yaml()}\n---\n\n# {front.get('title', 'hdrgan')}\n\n"
+        "One photo in; five exposures and an HDR image out. Clipped light is invented, and the light is relative: the\n"
+        f"result is no evidence. What was measured of the model: [{repo_id}](https://huggingface.co/{repo_id}).\n\n"
+        "`pip install -r requirements.txt && python app.py` runs the page on your own machine; `pip install .`\n"
+        "installs the library and the command `hdrgan`.\n"
+    )
+
+
+# The card
+
+
+def _card(
+    network: PretrainedModel,
+    folder: Path,
+    report: Mapping[str, Any] | None,
+    *,
+    repo_id: str | None,
+    space: bool,
+    samples: Sequence[tuple[str, str]],
+) -> str:
+    digest = sha256_of(folder / WEIGHTS_NAME)
+    training = network.training_summary
+    data = copy.deepcopy(type(network)._hub_mixin_info.model_card_data)
+    data.model_name = (repo_id or folder.resolve().name).split("/")[-1]
+    # What a source is called stands before the comma; behind it is which part of it was used.
+    data.datasets = [_slug(re.split(r"[,:;(]", str(source["name"]))[0]) for source in training.get("data", ())] or None
+    if report is not None:
+        own = next((system for system in report["systems"] if system["sha256"] == digest), None)
+        if own is None:
+            raise ValueError(
+                f"the evaluation of {report['date'][:10]} is not of these weights: "
+                "run 'hdrgan evaluate --json' with the model that is to be published"
+            )
+        data.eval_results = _eval_results(report, own)
+        data.metrics = sorted({result.metric_type for result in data.eval_results})
+    card = network.generate_model_card(
+        card_data=data,
+        repo_id=repo_id,
+        space=space,
+        weights_sha256=digest,
+        license=data.license,
+        samples=[{"path": path, "caption": caption} for path, caption in samples],
+        evaluation=_evaluation_view(report, digest) if report is not None else None,
+    )
+    return str(card)
+
+
+def _evaluation_view(report: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    tables = {
+        condition: [row | {"this": row["sha256"] == digest} for row in rows(report, condition)]
+        for condition in report["conditions"]
+    }
+    return {
+        **report,
+        "rows": tables,
+        "ev_keys": [ev_key(ev) for ev in report["evs"]],
+        "has_radiance": any("pu21" in row["figures"] for table in tables.values() for row in table),
+        "has_brackets": any("bracket_psnr" in row["figures"] for table in tables.values() for row in table),
+        "peers_source": report.get("peers", {}).get("source"),
+        "measured_by": report.get("measured_by", EVALUATOR),
+        "is_test": report.get("measured_by", EVALUATOR) == EVALUATOR,
+        "systems_beside": [
+            system["name"]
+            for system in report["systems"]
+            if system["sha256"] != digest and system["name"] != IDENTITY_NAME
+        ],
+    }
+
+
+_METRICS = {
+    "pu21": ("pu21_psnr", "PU21-PSNR (dB)"),
+    "pu21_hi": ("pu21_psnr", "PU21-PSNR, highlights only (dB)"),
+    "mu": ("mu_psnr", "mu-law PSNR (dB)"),
+    "hi_stops": ("rmse", "RMSE of log2 luminance, highlights (stops)"),
+    "keep_stops": ("rmse", "RMSE of log2 luminance, well exposed (stops)"),
+}
+_EV_METRICS = {"bracket_psnr": ("psnr", "PSNR EV {} (dB)"), "bracket_ssim": ("ssim", "SSIM EV {}")}
+
+
+def _eval_results(report: Mapping[str, Any], own: Mapping[str, Any]) -> list[EvalResult]:
+    found: list[tuple[str, str, str, float]] = []
+    for condition, figures in own["conditions"].items():
+        found += [(condition, *_METRICS[key], figures[key]) for key in _METRICS if key in figures]
+        for key, (kind, title) in _EV_METRICS.items():
+            found += [(condition, kind, title.format(ev), value) for ev, value in figures.get(key, {}).items()]
+    data = report["data"]
+    return [
+        EvalResult(
+            task_type=_TASK,
+            dataset_type=_slug(data["name"]),
+            dataset_name=data["name"],
+            dataset_config=condition,
+            dataset_split=data.get("split"),
+            metric_type=kind,
+            metric_name=title,
+            metric_value=value,
+        )
+        for condition, kind, title, value in found
+    ]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "unnamed"
+
+
+# What is published
+
+
+@contextmanager
+def _as_folder(model: PretrainedModel | str | Path) -> Iterator[Path]:
+    if not isinstance(model, PretrainedModel):
+        yield locate(model)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        model.save_pretrained(temporary)
+        yield Path(temporary)
+
+
+def _load(folder: Path) -> PretrainedModel:
+    """Load what is to be published: what cannot be loaded is not published."""
+    name = read_config(folder).get("_class_name")
+    if name not in _NETWORKS:
+        raise PretrainedError(f"{folder} holds {name or 'a network without a class name'}, which is none of hdrgan's.")
+    return _NETWORKS[name].from_pretrained(folder)
+
+
+def _report(folder: Path, evaluation: Path | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if isinstance(evaluation, Mapping):
+        return evaluation
+    if evaluation is not None:
+        return read_report(evaluation)
+    own = folder / EVALUATION_NAME
+    return read_report(own) if own.is_file() else _benchmark_of(folder)
+
+
+def _benchmark_of(folder: Path) -> Mapping[str, Any] | None:
+    """The project's own benchmark, if these very weights were measured in it."""
+    try:
+        report = read_report(project_file(_BENCHMARK))
+    except FileNotFoundError:
+        return None
+    digest = sha256_of(folder / WEIGHTS_NAME)
+    return report if any(system["sha256"] == digest for system in report["systems"]) else None
+
+
+def _checksums(folder: Path) -> bytes:
+    return "".join(f"{sha256_of(folder / name)}  {name}\n" for name in (CONFIG_NAME, WEIGHTS_NAME)).encode()
+
+
+def _samples(samples: Sequence[Path | tuple[Path, str]]) -> list[tuple[str, str, bytes]]:
+    pictures = []
+    for sample in samples:
+        path, caption = sample if isinstance(sample, tuple) else (sample, sample.stem.replace("_", " "))
+        content = Path(path).read_bytes()
+        if Path(path).suffix.lower() not in (".jpg", ".jpeg", ".png") or len(content) > _LARGEST_SAMPLE:
+            raise ValueError(f"{path} is no JPEG or PNG of at most 1 MB, which a card needs")
+        pictures.append((f"{SAMPLES_FOLDER}/{_slug(Path(path).name)}", caption.replace("]", ")"), content))
+    return pictures
+
+
+def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[str, Path | bytes]:
+    """The page with its library; the weights to be published take the place of the bundled ones of their kind."""
+    kind = _BUNDLED_AS.get(type(network).__name__)
+    if kind is None:
+        raise ValueError(f"a Space needs a network that makes pictures, and {type(network).__name__} does not")
+    files: dict[str, Path | bytes] = {CARD_NAME: space_readme(repo_id).encode()}
+    files |= {name: project_file(name) for name in _SPACE_FILES}
+    examples = project_file("examples")
+    files |= {f"examples/{path.name}": path for path in sorted(examples.iterdir()) if path.is_file()}
+    package = Path(__file__).resolve().parent.parent
+    for path in sorted(package.rglob("*")):
+        inside = path.relative_to(package)
+        if path.is_file() and inside.parts[0] != "scripts" and "__pycache__" not in inside.parts:
+            files[f"hdrgan/{inside.as_posix()}"] = path
+    home = f"hdrgan/weights/{kind}"
+    files = {name: source for name, source in files.items() if not name.startswith(f"{home}/")}
+    files |= {f"{home}/{name}": folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
+    files[f"{home}/{CHECKSUMS_NAME}"] = _checksums(folder)
+    return files
+
+
+def _space_variables(network: PretrainedModel) -> dict[str, str]:
+    """Settings of the page: the network that is published comes first, and so is the one preselected."""
+    own = _BUNDLED_AS[type(network).__name__]
+    return {"HDRGAN_MODELS": ",".join([own, *(name for name in bundled_names() if name != own)])}
+
+
+@dataclass
+class _Part:
+    """One repository's share of a push: its files, and the folders in which older files are taken away.
+
+    A Space's variables are set when it is made; those of one that is there already are its owner's.
+    """
+
+    kind: str
+    files: Mapping[str, Path | bytes]
+    tidied: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    head: str | None = None
+    made: bool = False
+    committed: bool = False
+
+
+def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], private: bool, message: str) -> Published:
+    what = repo_id
+    try:
+        for part in parts:
+            what = f"{part.kind} {repo_id}"
+            _open_repository(api, repo_id, part, private)
+        operations: list[list[CommitOperationAdd | CommitOperationDelete]] = []
+        for part in parts:
+            what = f"{part.kind} {repo_id}"
+            additions = [CommitOperationAdd(name, _content(source)) for name, source in part.files.items()]
+            present = set() if part.made else set(api.list_repo_files(repo_id, repo_type=part.kind))
+            stale = sorted(name for name in present if name.startswith(part.tidied) and name not in part.files)
+            api.preupload_lfs_files(repo_id, additions, repo_type=part.kind, free_memory=False)
+            operations.append([*additions, *(CommitOperationDelete(name, is_folder=False) for name in stale)])
+        commits = []
+        for part, changes in zip(parts, operations, strict=True):
+            what = f"{part.kind} {repo_id}"
+            commits.append(
+                api.create_commit(
+                    repo_id, changes, commit_message=message, repo_type=part.kind, parent_commit=part.head
+                )
+            )
+            part.committed = True
+    except KeyboardInterrupt:
+        _take_back(api, repo_id, parts)
+        raise
+    except (OSError, ValueError, RuntimeError, HTTPError) as error:  # uploads fail with a RuntimeError
+        left = _take_back(api, repo_id, parts)
+        raise HubError(f"The {what} was not published: {_reason(error)}{left}.") from error
+    base = api.endpoint
+    return Published(
+        model_url=f"{base}/{repo_id}",
+        commit=commits[0].oid,
+        space_url=f"{base}/spaces/{repo_id}" if len(parts) > 1 else None,
+    )
+
+
+def _content(source: Path | bytes) -> bytes | str:
+    return source if isinstance(source, bytes) else str(source)
+
+
+def _open_repository(api: HfApi, repo_id: str, part: _Part, private: bool) -> None:
+    options: dict[str, Any] = {}
+    if part.kind == "space":
+        options["space_sdk"] = "gradio"
+        options["space_variables"] = [{"key": key, "value": value} for key, value in part.variables.items()]
+    try:
+        api.create_repo(repo_id, repo_type=part.kind, private=private, **options)
+        part.made = True
+    except HfHubHTTPError as error:
+        if error.response.status_code != 409:
+            raise
+        info = api.repo_info(repo_id, repo_type=part.kind)
+        if private and not info.private:
+            raise ValueError("it is there already, and public") from error
+        part.head = info.sha
+
+
+def _take_back(api: HfApi, repo_id: str, parts: Sequence[_Part]) -> str:
+    """Remove the repositories that this push made; say what could not be undone."""
+    left = [f"the new {part.kind} is there" for part in parts if part.committed and not part.made]
+    for part in parts:
+        if part.made:
+            try:
+                api.delete_repo(repo_id, repo_type=part.kind)
+            except (OSError, HTTPError):
+                left.append(f"an unfinished {part.kind} of that name is left")
+    return "".join(f"; {what}" for what in left)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RuntimeError) and error.__cause__ is not None:
+        return _reason(error.__cause__)
+    if isinstance(error, LocalTokenNotFoundError):
+        return "you are not logged in ('hf auth login')"
+    if isinstance(error, HFValidationError):
+        return "its name must be written user/name"
+    if isinstance(error, HfHubHTTPError):
+        code = error.response.status_code
+        meaning = {
+            401: "you are not logged in, or the token is wrong ('hf auth login')",
+            403: "the token may not write there",
+            404: "it is not there",
+            412: "somebody else changed it at the same time",
+        }
+        return meaning.get(code, f"the Hub answered {code}")
+    if isinstance(error, HTTPError | ConnectionError | TimeoutError):
+        return "the Hub cannot be reached"
+    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__

@@ -1,0 +1,1 @@
+"""What only the page needs; `app.py` is its door."""

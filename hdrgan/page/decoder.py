@@ -1,0 +1,277 @@
+"""Photos from strangers, decoded in a process of its own with a limit on time and memory.
+
+`load_photo` refuses what it can recognise as hostile, but the libraries behind it are written in C, and a flaw
+in one of them takes its process along. A server lets a worker take that risk: one that crashes, hangs or swells is
+killed and replaced, and the visitor reads a sentence. A worker is started once and kept; it imports no torch, so that
+it is ready in a fraction of a second and small.
+
+Only JSON and raw pixels come back: a worker that was taken over has no way to run code in the server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo, pack_exif, unpack_exif
+
+__all__ = ["load_photo_guarded"]
+
+log = logging.getLogger(__name__)
+
+_LENGTH = struct.Struct("<Q")
+_LONGEST_REPLY = 1 << 16
+_PIPE_SIZE = 1 << 20  # Linux gives 64 KB unasked, which costs a change of process for every 64 KB of pixels
+_MOST_IDLE = 2
+_REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.page.decoder import serve; serve()"
+
+
+def load_photo_guarded(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    timeout_s: float = 10.0,
+    memory_mb: int = 2048,
+    limits: PhotoLimits = DEFAULT,
+) -> Photo:
+    """Open a photo as `load_photo` does, in a worker process.
+
+    Args:
+        source: a path, or the bytes of a file.
+        timeout_s: seconds after which the worker is killed.
+        memory_mb: megabytes that the worker may take for this photo; 100 megapixels need about 1,000 (enforced on
+            Linux and other Unix systems).
+        limits: as for `load_photo`.
+
+    Raises:
+        PhotoError: for every reason that `load_photo` has, and when the time or memory is used up or a decoder crashes.
+    """
+    try:
+        worker = _take(memory_mb)
+    except OSError as error:
+        log.error("no decoding worker can be started: %s", error)
+        raise PhotoError("There is no room to open a photo right now; try again in a moment.") from error
+    try:
+        photo = worker.load(source, timeout_s, limits)
+    except PhotoError:
+        _give_back(worker)
+        raise
+    except BaseException:
+        worker.close()  # an interrupted exchange leaves half a reply in the pipe
+        raise
+    _give_back(worker)
+    return photo
+
+
+class _Worker:
+    """A process that loads one photo at a time."""
+
+    def __init__(self, memory_mb: int) -> None:
+        self.memory_mb = memory_mb
+        self.requests = 0
+        self.alive = True
+        package_home = str(Path(__file__).resolve().parents[2])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, package_home, str(memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # decoders complain of every hostile file in words of their own
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+        _widen_pipe(self._pipe_out)
+
+    def load(self, source: str | os.PathLike[str] | bytes, timeout_s: float, limits: PhotoLimits) -> Photo:
+        self.requests += 1
+        given = isinstance(source, (bytes, bytearray, memoryview))
+        if given:
+            limits.check_bytes(len(source))  # type: ignore[arg-type]
+        request = {"path": None if given else os.fspath(source), "limits": asdict(limits)}
+        expired = threading.Event()
+
+        def stop() -> None:
+            expired.set()
+            self._process.kill()
+
+        timer = threading.Timer(timeout_s, stop)
+        timer.start()
+        try:
+            _send(self._pipe_in, json.dumps(request).encode(), source if given else b"")  # type: ignore[arg-type]
+            return _receive_photo(self._pipe_out)
+        except (OSError, EOFError) as error:
+            self.close()
+            if expired.is_set():
+                raise PhotoError(
+                    f"This photo took longer than {timeout_s:g} seconds to open; save it anew as JPEG or PNG."
+                ) from error
+            log.warning("a decoding worker ended with status %s", self._process.returncode)
+            raise PhotoError("This file brought the decoder down; save it anew as JPEG or PNG.") from error
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self.alive = False
+        self._process.kill()
+        for pipe in (self._pipe_in, self._pipe_out):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self._process.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    @property
+    def _pipe_in(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def _pipe_out(self) -> IO[bytes]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+
+_lock = threading.Lock()
+_idle: list[_Worker] = []
+_owner = os.getpid()
+
+
+def _take(memory_mb: int) -> _Worker:
+    global _owner
+    with _lock:
+        if _owner != os.getpid():  # after a fork the pipes belong to the parent
+            _idle.clear()
+            _owner = os.getpid()
+        for worker in list(_idle):
+            if worker.has_ended:  # the system may have ended it while it waited
+                _idle.remove(worker)
+                worker.close()
+            elif worker.memory_mb == memory_mb:
+                _idle.remove(worker)
+                return worker
+    return _Worker(memory_mb)
+
+
+def _give_back(worker: _Worker) -> None:
+    if not worker.alive:
+        return
+    with _lock:
+        if worker.requests < _REQUESTS_PER_WORKER and len(_idle) < _MOST_IDLE:
+            _idle.append(worker)
+            return
+    worker.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    with _lock:
+        workers = list(_idle) if _owner == os.getpid() else []
+        _idle.clear()
+    for worker in workers:
+        worker.close()
+
+
+# What goes through the pipes: a JSON object led by its length, then the raw bytes that it announces.
+
+
+def _send(pipe: IO[bytes], head: bytes, *bodies: bytes | memoryview) -> None:
+    pipe.write(_LENGTH.pack(len(head)) + head)
+    for body in bodies:
+        pipe.write(_LENGTH.pack(len(body)))
+        pipe.write(body)
+    pipe.flush()
+
+
+def _widen_pipe(pipe: IO[bytes]) -> None:
+    """Ask for a larger pipe; systems that have none, and accounts that used up theirs, keep the usual one."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+
+
+def _read_exactly(pipe: IO[bytes], count: int) -> bytes:
+    data = pipe.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data
+
+
+def _read_block(pipe: IO[bytes], most: int) -> bytes:
+    length = _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))[0]
+    if length > most:
+        raise EOFError
+    return _read_exactly(pipe, length)
+
+
+def _receive_photo(pipe: IO[bytes]) -> Photo:
+    head: dict[str, Any] = json.loads(_read_block(pipe, _LONGEST_REPLY))
+    if "refused" in head:
+        raise PhotoError(head["refused"])
+    pixels = np.empty((int(head["height"]), int(head["width"]), 3), np.uint16 if head["bits"] == 16 else np.uint8)
+    whole = memoryview(pixels).cast("B")  # type: ignore[arg-type]
+    if _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))[0] != len(whole):
+        raise EOFError
+    filled = 0
+    while filled < len(whole):
+        count = pipe.readinto(whole[filled:])  # type: ignore[attr-defined]  # straight into the picture
+        if not count:
+            raise EOFError
+        filled += count
+    exif, jpeg = (_read_block(pipe, 1 << 31) for _ in range(2))
+    return Photo(pixels, str(head["name"]), str(head["format"]), unpack_exif(exif), jpeg or None, int(head["lies"]))
+
+
+def serve() -> None:
+    """Answer requests on standard input until it closes: the whole life of a worker."""
+    pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # nothing that a library prints may end up between two replies
+    _confine(int(sys.argv[2]))
+    while True:
+        try:
+            request = json.loads(_read_block(pipe_in, 1 << 20))
+            given = _read_block(pipe_in, 1 << 40)
+        except EOFError:
+            return
+        try:
+            source = given if request["path"] is None else request["path"]
+            photo = load_photo(source, limits=PhotoLimits(**request["limits"]))
+        except PhotoError as error:
+            _send(pipe_out, json.dumps({"refused": str(error)}).encode())
+            continue
+        finally:
+            del given
+        head: dict[str, Any] = {"height": photo.height, "width": photo.width, "bits": photo.bits}
+        head |= {"name": photo.name, "format": photo.format, "lies": photo.jpeg_orientation}
+        pixels = memoryview(photo.pixels).cast("B")  # type: ignore[arg-type]
+        _send(pipe_out, json.dumps(head).encode(), pixels, pack_exif(photo.exif), photo.jpeg or b"")
+        del photo, pixels, source
+
+
+def _confine(memory_mb: int) -> None:
+    """Bound the memory of this process, and take away its right to write files and dump core."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits; the time limit holds there as well
+        return
+    with contextlib.suppress(OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + (memory_mb << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(limit, (0, 0))

@@ -1,0 +1,181 @@
+"""What a result measures, and drawings of it: small SVG pictures in the colours of the page they stand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, srgb_curve
+
+STOPS = (-12, 8)
+"""Range of the histogram, in stops relative to the photo's white."""
+
+PER_STOP = 4
+"""Bars of the histogram per stop."""
+
+SAMPLES = 1_000_000
+"""Pixels that are counted at most; of a larger photo every second, third … row and column."""
+
+EDGE = 0.001
+"""Share of the pixels left out at either end when a range is measured: one hot pixel is no dynamic range."""
+
+WIDTH, HEIGHT = 600, 260
+LEFT, TOP, BOTTOM = 8, 26, 54
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Measurements of a result.
+
+    Attributes:
+        photo_stops: log2 of the brightest over the darkest luminance that the photo recorded, `EDGE` of the pixels left
+            out at either end and black ones not counted.
+        light_stops: the same of the radiance.
+        peak: brightest luminance, 1.0 = the photo's white.
+        clipped: share of the pixels with a channel at the photo's end of scale.
+        invented: share of the pixels whose light is notably invented.
+        photo: share of the pixels per bar of the histogram, from `STOPS`[0] to `STOPS`[1]; the ends take what is
+            beyond them, black included.
+        light: the same of the radiance.
+    """
+
+    photo_stops: float
+    light_stops: float
+    peak: float
+    clipped: float
+    invented: float
+    photo: np.ndarray
+    light: np.ndarray
+
+
+def measure(
+    pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, response: np.ndarray, notable: float
+) -> Numbers:
+    """Measure a result.
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16, the photo.
+        radiance: (H, W, 3) linear, 1.0 = the photo's white.
+        invented: (H, W) in [0, 1].
+        response: (256,) linear light of each 8-bit code.
+        notable: invented share from which a pixel counts.
+    """
+    every = max(1, int(np.ceil((invented.size / SAMPLES) ** 0.5)))
+    thin = (slice(None, None, every), slice(None, None, every))
+    peak = np.iinfo(pixels.dtype).max
+    codes = pixels[thin]
+    recorded = _luminance(np.interp(codes.astype(np.float32) * (255 / peak), np.arange(len(response)), response))
+    light = _luminance(radiance[thin])
+    return Numbers(
+        _span(recorded),
+        _span(light),
+        float(light.max()),
+        float((codes.max(-1) == peak).mean()),
+        float((invented > notable).mean()),
+        _shares(recorded),
+        _shares(light),
+    )
+
+
+def draw_histogram(numbers: Numbers) -> str:
+    """The photo's light and the result's, over stops: SVG."""
+    lowest, highest = STOPS
+    highest_share = max(numbers.photo[1:].max(), numbers.light[1:].max(), 1e-6)
+    across, up = (WIDTH - 2 * LEFT) / len(numbers.photo), HEIGHT - TOP - BOTTOM
+
+    def outline(shares: np.ndarray) -> str:
+        # The square root keeps a lamp visible beside a wall; black is no light and has no height that means anything.
+        heights = np.sqrt(np.minimum(shares / highest_share, 1))
+        ground = HEIGHT - BOTTOM
+        bars = "".join(f"V{ground - up * h:.1f}H{LEFT + across * (k + 1):.1f}" for k, h in enumerate(heights))
+        return f"M{LEFT} {ground}{bars}V{ground}Z"
+
+    def place(stop: float) -> float:
+        return LEFT + (WIDTH - 2 * LEFT) * (stop - lowest) / (highest - lowest)
+
+    ticks = "".join(
+        f'<text x="{place(stop):.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle">{_signed(stop)}</text>'
+        for stop in range(lowest + 2, highest, 2)
+    )
+    white = place(0)
+    return _svg(
+        "Histogram of light",
+        f"Share of the pixels over stops relative to the photo's white, in {len(numbers.photo)} bars. The photo spans "
+        f"{numbers.photo_stops:.1f} stops and ends at white; the light spans {numbers.light_stops:.1f} stops.",
+        f'<line class="white" x1="{white:.1f}" x2="{white:.1f}" y1="4" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text x="{white + 5:.1f}" y="{TOP - 6}">the photo’s white</text>'
+        f'<path class="photo" d="{outline(numbers.photo)}"/><path class="light" d="{outline(numbers.light)}"/>'
+        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
+        f'{ticks}<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">stops of light</text>',
+    )
+
+
+def draw_response(response: np.ndarray) -> str:
+    """The response curve, linear light over code, beside sRGB: SVG.
+
+    Args:
+        response: (256,) linear light of each 8-bit code, 0 to 1.
+    """
+    across, up = WIDTH - 2 * LEFT, HEIGHT - TOP - BOTTOM
+
+    def line(curve: np.ndarray) -> str:
+        codes = np.linspace(0, 1, len(curve))[::5]
+        return " ".join(
+            f"{LEFT + across * c:.1f},{HEIGHT - BOTTOM - up * level:.1f}"
+            for c, level in zip(codes, curve[::5], strict=True)
+        )
+
+    plain = srgb_curve().numpy()
+    middle = len(response) // 2
+    words = f"At half of the scale the light is {response[middle]:.3f} of white; with sRGB it is {plain[128]:.3f}."
+    under = HEIGHT - BOTTOM + 22
+    ticks = "".join(
+        f'<text x="{LEFT + across * share:.1f}" y="{under}" text-anchor="{anchor}">{round(255 * share)}</text>'
+        for share, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
+    )
+    return _svg(
+        "Tone curve of the camera",
+        f"Linear light over pixel value. {words}",
+        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<polyline class="plain" points="{line(plain)}"/><polyline class="curve" points="{line(response)}"/>'
+        f'<text x="{LEFT}" y="{TOP - 6}">light</text>{ticks}'
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">pixel value</text>',
+    )
+
+
+def is_srgb(response: np.ndarray) -> bool:
+    """Whether a response curve is plain sRGB, because nothing was estimated."""
+    return bool(np.abs(response - srgb_curve().numpy()).max() < 1e-5)
+
+
+def _luminance(light: np.ndarray) -> np.ndarray:
+    return np.asarray(light @ np.asarray(LUMINANCE_WEIGHTS, light.dtype))
+
+
+def _span(luminance: np.ndarray) -> float:
+    lit = luminance[luminance > 0]
+    if not lit.size:
+        return 0.0
+    low, high = np.quantile(lit, (EDGE, 1 - EDGE))
+    return float(np.log2(high / low))
+
+
+def _shares(luminance: np.ndarray) -> np.ndarray:
+    lowest, highest = STOPS
+    stops = np.log2(np.maximum(luminance, 2.0 ** (lowest - 1)))
+    # White itself, up to rounding, belongs to the bar that ends at white.
+    bars = np.ceil((stops - lowest) * PER_STOP - 1e-3).astype(int) - 1
+    count = (highest - lowest) * PER_STOP
+    return np.bincount(np.clip(bars, 0, count - 1).ravel(), minlength=count) / luminance.size
+
+
+def _signed(stop: int) -> str:
+    return "0" if stop == 0 else f"{stop:+d}".replace("-", "−")
+
+
+def _svg(title: str, words: str, body: str) -> str:
+    return (
+        f'<svg class="figure" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'xmlns="http://www.w3.org/2000/svg">{body}</svg>'
+    )

@@ -1,0 +1,564 @@
+"""Publishing and loading over HTTP, with the real client in processes of its own and a local Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from local_hub import Blob, LocalHub, front_matter, readme_errors
+from packaging.version import Version
+from page_server import clean_environment, fetch, page
+from PIL import Image
+from safetensors.torch import load_file
+
+from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
+from hdrgan.evaluation import report
+from hdrgan.hub import publish
+from hdrgan.models import pretrained
+from hdrgan.models.pretrained import PretrainedError
+
+NETWORKS = {
+    "radiance": (RadianceGenerator, {"widths": (8, 8, 8, 8), "context": 8}),
+    "bracket": (BracketGenerator, {"width": 8}),
+    "ein": (EIN, {"width": 8}),
+}
+
+
+def client(code: str, hub: LocalHub, home: Path, root: Path, *arguments: object, **options: bool) -> dict:
+    """Run code in a process of its own; it prints JSON as its last line."""
+    header = "import json, sys\nfrom pathlib import Path\nimport torch\ntorch.set_num_threads(1)\n"
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", header + code, *map(str, arguments)],
+        env=hub.environment(home, **options) | {"PYTHONPATH": str(root)},
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def outputs(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    srgb = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        answer = network(srgb)
+    return {"out": (answer if isinstance(answer, torch.Tensor) else answer.radiance).contiguous()}
+
+
+FIGURES = {"views": 3, "pu21": 31.2345, "pu21_hi": 22.5, "mu": 38.0, "hi_stops": 0.51, "keep_stops": 0.02}
+EXPOSURES = {
+    "bracket_psnr": {"-4": 28.25, "+0": 100.0, "+4": 40.5},
+    "bracket_ssim": {"-4": 0.91, "+0": 1.0, "+4": 0.97},
+}
+
+
+def evaluation_of(folder: Path) -> dict:
+    """A report in which the folder's weights were measured."""
+    worse = {**FIGURES, "pu21": 30.0, **EXPOSURES}
+    return report.new_report(
+        {"name": "Test views", "kind": "yardstick", "split": "test"},
+        [-4, 0, 4],
+        [
+            {
+                "name": "identity",
+                "class_name": None,
+                "parameters": None,
+                "sha256": None,
+                "conditions": {"clean": worse},
+            },
+            {
+                "name": "ours",
+                "class_name": "RadianceGenerator",
+                "parameters": pretrained.count_parameters(folder),
+                "sha256": pretrained.sha256_of(folder / "model.safetensors"),
+                "conditions": {"clean": FIGURES | EXPOSURES},
+            },
+        ],
+        ["clean"],
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One folder for each network, random but trained as far as the files tell."""
+    torch.set_num_threads(1)
+    home = tmp_path_factory.mktemp("models")
+    torch.manual_seed(1)
+    for name, (cls, arguments) in NETWORKS.items():
+        training = {"steps": 5, "seconds": 7200, "hardware": "2 CPU cores"}
+        training["data"] = [{"name": "Poly Haven", "count": 3, "licence": "CC0-1.0"}]
+        cls(**arguments).save_pretrained(home / name, dtype=torch.float16, training=training)
+    report.write_report(evaluation_of(home / "radiance"), home / "radiance" / "evaluation.json")
+    return {name: home / name for name in NETWORKS}
+
+
+PUSH = """
+from hdrgan.hub import publish
+folders, sample = Path(sys.argv[1]), Path(sys.argv[2])
+done = {}
+for name in ("radiance", "bracket", "ein"):
+    samples = [(sample, "Five exposures")] if name == "radiance" else ()
+    options = {"private": name == "ein", "space": name == "bracket", "samples": samples}
+    published = publish.push(folders / name, f"tester/{name}", **options)
+    done[name] = [published.model_url, published.commit, published.space_url]
+from hdrgan import PatchDiscriminator
+PatchDiscriminator(width=8).push_to_hub("tester/critic")
+print(json.dumps(done))
+"""
+
+
+@pytest.fixture(scope="module")
+def published(folders, root, tmp_path_factory):
+    """A Hub to which the three networks were pushed, and what the pushing process said."""
+    home = tmp_path_factory.mktemp("pusher")
+    exposures = [np.full((40, 60, 3), level, np.uint8) for level in (20, 90, 200)]
+    publish.sample_sheet(exposures, (-4, 0, 4)).save(home / "Five exposures.jpg")
+    with LocalHub() as local:
+        done = client(
+            PUSH, local, home / "home", root, folders["radiance"].parent, home / "Five exposures.jpg", token=True
+        )
+        yield local, done
+
+
+def test_a_push_is_one_commit_with_everything(published, folders):
+    local, done = published
+    repo = local.repos["model", "tester/radiance"]
+    assert done["radiance"] == [f"{local.url}/tester/radiance", repo.head.oid, None]
+    assert [commit.title for commit in repo.commits.values()] == ["initial commit", "Publish RadianceGenerator"]
+    assert set(repo.head.files) == {
+        ".gitattributes",
+        "README.md",
+        "SHA256SUMS",
+        "config.json",
+        "evaluation.json",
+        "model.safetensors",
+        "samples/five-exposures.jpg",
+    }
+    for name in ("config.json", "model.safetensors", "evaluation.json"):
+        assert repo.head.files[name].content == (folders["radiance"] / name).read_bytes()
+    assert repo.head.files["model.safetensors"].lfs
+    assert not repo.private
+    by_method = local.repos["model", "tester/critic"].head.files
+    assert {"README.md", "SHA256SUMS", "config.json", "model.safetensors"} < by_method.keys()
+    assert b"it makes no pictures" in by_method["README.md"].content
+    assert local.repos["model", "tester/ein"].private
+
+
+def test_the_pushed_card_tells_what_was_measured(published, folders):
+    local, _ = published
+    text = local.repos["model", "tester/radiance"].head.files["README.md"].content.decode()
+    assert readme_errors(text, "model") == []
+    card = ModelCard(text)
+    measured = evaluation_of(folders["radiance"])["systems"][1]["conditions"]["clean"]
+    on_card = {result.metric_name: result.metric_value for result in card.data.eval_results}
+    assert on_card == {
+        "PU21-PSNR (dB)": measured["pu21"],
+        "PU21-PSNR, highlights only (dB)": measured["pu21_hi"],
+        "mu-law PSNR (dB)": measured["mu"],
+        "RMSE of log2 luminance, highlights (stops)": measured["hi_stops"],
+        "RMSE of log2 luminance, well exposed (stops)": measured["keep_stops"],
+        **{f"PSNR EV {ev} (dB)": value for ev, value in measured["bracket_psnr"].items()},
+        **{f"SSIM EV {ev}": value for ev, value in measured["bracket_ssim"].items()},
+    }
+    data = card.data.to_dict()
+    assert data["library_name"] == "hdrgan"
+    assert data["license"] == "mit"
+    assert data["pipeline_tag"] == "image-to-image"
+    assert data["datasets"] == ["poly-haven"]
+    assert "| identity | 30.00 | 22.50 |" in text
+    assert "| **ours** | 31.23 | 22.50 |" in text
+    assert 'Pipeline.from_pretrained("tester/radiance")' in text
+    assert "| Poly Haven | 3 | CC0-1.0 |" in text
+    assert "took 2.0 hours on 2 CPU cores. The energy was not metered" in text
+    assert "(samples/five-exposures.jpg)" in text
+    assert "10.1145/3763240" in text
+    assert "not been evaluated" not in text
+    assert "not been evaluated" in local.repos["model", "tester/bracket"].head.files["README.md"].content.decode()
+
+
+LOAD = """
+import hdrgan
+from safetensors.torch import save_file
+out, token = Path(sys.argv[1]), sys.argv[2]
+def outputs(network):
+    srgb = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        answer = network(srgb)
+    return {"out": (answer if isinstance(answer, torch.Tensor) else answer.radiance).contiguous()}
+def refusal(cls, *arguments, **options):
+    try:
+        cls.from_pretrained(*arguments, **options)
+    except OSError as error:
+        return [type(error).__name__, str(error)]
+    return ["nothing", ""]
+classes = {"radiance": hdrgan.RadianceGenerator, "bracket": hdrgan.BracketGenerator, "ein": hdrgan.EIN}
+for name, cls in classes.items():
+    network = cls.from_pretrained(f"tester/{name}", token=token if name == "ein" else None)
+    save_file(outputs(network), out / f"{name}.safetensors")
+"""
+REFUSALS = """
+Bracket = hdrgan.BracketGenerator
+pinned = Bracket.from_pretrained("tester/two", revision="v1").decoder[2].bias[0].item()
+latest = Bracket.from_pretrained("tester/two").decoder[2].bias[0].item()
+from huggingface_hub import snapshot_download
+snapshot = snapshot_download("tester/bracket")
+same = Bracket.from_pretrained(snapshot)
+print(json.dumps({
+    "pinned": pinned, "latest": latest, "snapshot": sorted(p.name for p in Path(snapshot).iterdir()),
+    "wrong repo": refusal(Bracket, "tester/nothing"),
+    "private": refusal(hdrgan.EIN, "tester/ein", revision="main", cache_dir=out / "empty"),
+    "wrong revision": refusal(Bracket, "tester/bracket", revision="v9"),
+    "missing config": refusal(Bracket, "tester/no-config"),
+    "missing weights": refusal(Bracket, "tester/pickle"),
+    "wrong class": refusal(hdrgan.EIN, "tester/bracket"),
+    "corrupt file": refusal(Bracket, "tester/corrupt"),
+    "wrong name": refusal(Bracket, "tester/a/b"),
+    "wrong token": refusal(hdrgan.EIN, "tester/ein", token="hf_wrong", cache_dir=out / "empty"),
+}))
+"""
+AGAIN = """
+stopped = refusal(hdrgan.BracketGenerator, "tester/other", local_files_only=True)
+print(json.dumps({"not cached": stopped}))
+"""
+
+
+def bias_of(folder: Path, value: float) -> bytes:
+    network = BracketGenerator.from_pretrained(folder)
+    with torch.no_grad():
+        network.decoder[2].bias[0] = value
+    network.save_pretrained(folder)
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_loading_over_http(published, folders, root, tmp_path):
+    local, _ = published
+    bracket = {path.name: path.read_bytes() for path in folders["bracket"].iterdir()}
+    local.add("tester/no-config", {"README.md": b"empty"})
+    ran = tmp_path / "ran"
+    bomb = pickle.dumps(type("Bomb", (), {"__reduce__": lambda self: (os.mkdir, (str(ran),))})(), protocol=2)
+    local.add("tester/pickle", {"config.json": bracket["config.json"], "pytorch_model.bin": bomb})
+    local.add("tester/corrupt", bracket)
+    local.faults.add("damage model tester/corrupt")
+    BracketGenerator(width=8).save_pretrained(tmp_path / "two")
+    two = local.add("tester/two", {"config.json": (tmp_path / "two" / "config.json").read_bytes()})
+    for tag, value in (("v1", 1.0), ("v2", 2.0)):
+        weights = Blob(bias_of(tmp_path / "two", value), lfs=True)
+        two.refs[tag] = two.commit(tag, {**two.head.files, "model.safetensors": weights}).oid
+
+    home, out = tmp_path / "home", tmp_path / "first"
+    out.mkdir()
+    seen = client(LOAD + REFUSALS, local, home, root, out, local.token)
+    for name, (cls, _) in NETWORKS.items():
+        expected = outputs(cls.from_pretrained(folders[name]))["out"]
+        assert torch.equal(load_file(out / f"{name}.safetensors")["out"], expected), name
+
+    assert (seen["pinned"], seen["latest"]) == (1.0, 2.0)
+    assert seen["snapshot"] == [".gitattributes", "README.md", "SHA256SUMS", "config.json", "model.safetensors"]
+    assert (home / "hub" / "models--tester--bracket").is_dir(), "downloads are kept where HF_HOME says"
+
+    expected = {
+        "wrong repo": "The Hub has no model tester/nothing, or it is private",
+        "private": "The Hub has no model tester/ein, or it is private",
+        "wrong revision": "tester/bracket has no revision 'v9'",
+        "missing config": "tester/no-config has no config.json",
+        "missing weights": "has no model.safetensors",
+        "wrong class": "tester/bracket holds a BracketGenerator, not an EIN: load it with Bracket",
+        "corrupt file": "The cached model.safetensors is damaged",
+        "wrong name": "a model on the Hub is written user/name",
+        "wrong token": "tester/ein",
+    }
+    for case, words in expected.items():
+        kind, message = seen[case]
+        assert kind == "PretrainedError", (case, message)
+        assert words in message
+        assert "\n" not in message
+        assert message.endswith(".")
+    assert not ran.exists()
+
+    # A second time from the cache alone: first with a Hub that answers nobody, then in offline mode.
+    second, third = tmp_path / "second", tmp_path / "third"
+    second.mkdir()
+    third.mkdir()
+    with LocalHub() as gone:
+        gone.stop()
+        seen = client(LOAD + AGAIN, gone, home, root, second, local.token)
+        assert seen["not cached"][1] == (
+            "config.json of tester/other is not in the cache, and downloads are switched off."
+        )
+        client(LOAD + AGAIN, gone, home, root, third, local.token, offline=True)
+    for name in NETWORKS:
+        first = (out / f"{name}.safetensors").read_bytes()
+        assert (second / f"{name}.safetensors").read_bytes() == first
+        assert (third / f"{name}.safetensors").read_bytes() == first
+
+
+def test_the_space_brings_the_page_and_these_weights(published, folders, root):
+    local, done = published
+    assert done["bracket"][2] == f"{local.url}/spaces/tester/bracket"
+    repo = local.repos["space", "tester/bracket"]
+    assert [commit.title for commit in repo.commits.values()] == ["initial commit", "Publish BracketGenerator"]
+    files = {path: blob.content for path, blob in repo.head.files.items()}
+    readme = files["README.md"].decode()
+    assert readme_errors(readme, "space") == []
+    assert repo.variables == {"HDRGAN_MODELS": "bracket,ein,radiance"}, "the pushed network is the one preselected"
+    matter = front_matter(readme)
+    assert matter["models"] == ["tester/bracket"]
+    assert Version(matter["sdk_version"]) == publish.gradio_pin()
+    assert (matter["sdk"], matter["app_file"]) == ("gradio", "app.py")
+    for name in ("app.py", "requirements.txt", "hdrgan/pipeline.py", "hdrgan/data/camera.py", "hdrgan/py.typed"):
+        assert files[name] == (root / name).read_bytes()
+    for name in ("config.json", "model.safetensors", "SHA256SUMS"):
+        assert files[f"hdrgan/weights/bracket/{name}"] == (folders["bracket"] / name).read_bytes()
+    assert {f"examples/{path.name}" for path in (root / "examples").iterdir()} <= files.keys()
+    assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/scripts"))]
+
+
+def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
+    """`hdrgan push --space`, then what anybody does: `hf download` into an empty folder, and start the page there."""
+    PatchDiscriminator(width=8).save_pretrained(tmp_path / "critic")
+    with LocalHub() as local:
+        env = local.environment(tmp_path / "home", token=True) | {"PYTHONPATH": str(root), "NO_COLOR": "1"}
+
+        def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+            line = [sys.executable, *map(str, arguments)]
+            return subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+
+        pushed = command("-m", "hdrgan", "push", folders["bracket"], "tester/page", "--space", "--private")
+        assert pushed.stdout.split() == [f"{local.url}/tester/page", f"{local.url}/spaces/tester/page"], pushed.stderr
+        examples = {path.name for path in (root / "examples").glob("*.jpg")}
+        model = local.repos["model", "tester/page"].head.files
+        assert {f"samples/{name}" for name in examples} == {name for name in model if name.startswith("samples/")}
+        assert b"made by these weights](samples/sunset.jpg)" in model["README.md"].content
+        assert local.repos["space", "tester/page"].private
+
+        pushed = command("-m", "hdrgan", "push", tmp_path / "critic", "tester/critic")
+        assert pushed.stdout.split() == [f"{local.url}/tester/critic"], pushed.stderr
+        assert not [name for name in local.repos["model", "tester/critic"].head.files if "samples/" in name]
+
+        download = ("-m", "huggingface_hub.cli.hf", "download", "tester/page", "--local-dir")
+        assert command(*download, "model").returncode == 0
+        assert command(*download, "space", "--repo-type", "space").returncode == 0
+    network = BracketGenerator.from_pretrained(tmp_path / "model")
+    expected = outputs(BracketGenerator.from_pretrained(folders["bracket"]))["out"]
+    assert torch.equal(outputs(network)["out"], expected)
+    variables = local.repos["space", "tester/page"].variables
+    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | variables) as address:
+        assert "gradio" in fetch(address).lower()
+        assert "/generate" in fetch(f"{address}gradio_api/info")
+
+
+def test_the_front_matter_of_the_project_is_that_of_a_space(root):
+    text = publish.space_readme("user/name")
+    assert readme_errors(text, "space") == []
+    own = front_matter((root / "README.md").read_text())
+    assert Version(own["sdk_version"]) == publish.gradio_pin()
+    assert {**own, "models": ["user/name"]} == front_matter(text)
+
+
+def test_a_space_of_another_gradio_is_refused(tmp_path, monkeypatch):
+    text = pretrained.project_file("README.md").read_text()
+    pin = str(publish.gradio_pin())
+    (tmp_path / "README.md").write_text(text.replace("sdk_version: 6", "sdk_version: 5"))
+    (tmp_path / "requirements.txt").write_text(f"# pins\n-r more.txt\ntorch==2\ngradio>={pin},<7 # the page\n")
+    monkeypatch.setattr(publish, "project_file", lambda name: tmp_path / name)
+    with pytest.raises(ValueError, match=f"README.md names sdk_version 5.*pins gradio {pin}"):
+        publish.space_readme("user/name")
+    (tmp_path / "README.md").write_text("# No front matter\n")
+    with pytest.raises(ValueError, match="no front matter"):
+        publish.space_readme("user/name")
+    (tmp_path / "requirements.txt").write_text("gradio\n")
+    with pytest.raises(ValueError, match="does not pin gradio"):
+        publish.gradio_pin()
+
+
+FAIL = """
+from hdrgan.hub import publish
+folders, url = Path(sys.argv[1]), sys.argv[2]
+def attempt(*arguments, **options):
+    try:
+        publish.push(*arguments, **options)
+    except (OSError, ValueError) as error:
+        return [type(error).__name__, str(error)]
+    return ["nothing", ""]
+bracket = folders / "bracket"
+print(json.dumps({
+    "lfs fails": attempt(bracket, "tester/new-lfs"),
+    "commit fails": attempt(bracket, "tester/new-commit"),
+    "commit to an old one fails": attempt(bracket, "tester/old"),
+    "space fails": attempt(bracket, "tester/page", space=True),
+    "space of an old one fails": attempt(bracket, "tester/older", space=True),
+    "no page": attempt(folders / "critic", "tester/x", space=True),
+    "wrong token": attempt(bracket, "tester/x", token="hf_wrong"),
+    "not mine": attempt(bracket, "somebody/x"),
+    "public already": attempt(bracket, "tester/old", private=True),
+    "bad name": attempt(bracket, "tester/a/b"),
+    "other weights": attempt(bracket, "tester/x", evaluation=folders / "radiance" / "evaluation.json"),
+    "no evaluation": attempt(bracket, "tester/x", evaluation=folders / "bracket" / "config.json"),
+    "no picture": attempt(bracket, "tester/x", samples=[folders / "bracket" / "config.json"]),
+    "no model": attempt(folders, "tester/x"),
+}))
+"""
+
+
+def test_a_push_that_fails_leaves_things_as_they_were(folders, root, tmp_path):
+    with LocalHub() as local:
+        old = local.add("tester/old", {"README.md": b"mine"})
+        older = local.add("tester/older", {"README.md": b"mine", "samples/gone.png": b"old", "notes.txt": b"kept"})
+        local.faults |= {"lfs model tester/new-lfs", "commit model tester/new-commit", "commit model tester/old"}
+        local.faults |= {"commit space tester/page", "commit space tester/older"}
+        PatchDiscriminator(width=8).save_pretrained(folders["radiance"].parent / "critic")
+        seen = client(FAIL, local, tmp_path / "home", root, folders["radiance"].parent, local.url, token=True)
+        assert set(local.repos) == {("model", "tester/old"), ("model", "tester/older")}
+        assert list(old.head.files) == ["README.md"]
+        assert local.repos["model", "tester/old"] is old
+        assert {"model.safetensors", "notes.txt"} < older.head.files.keys()
+        assert "samples/gone.png" not in older.head.files
+    expected = {
+        "lfs fails": ("HubError", "The model tester/new-lfs was not published: the Hub answered 507."),
+        "commit fails": ("HubError", "The model tester/new-commit was not published: the Hub answered 507."),
+        "commit to an old one fails": ("HubError", "The model tester/old was not published: the Hub answered 507."),
+        "space fails": ("HubError", "The space tester/page was not published: the Hub answered 507."),
+        "space of an old one fails": ("HubError", "the Hub answered 507; the new model is there."),
+        "no page": ("ValueError", "a Space needs a network that makes pictures, and PatchDiscriminator does not"),
+        "wrong token": ("HubError", "the token is wrong"),
+        "not mine": ("HubError", "the token may not write there"),
+        "public already": ("HubError", "it is there already, and public"),
+        "bad name": ("HubError", "its name must be written user/name"),
+        "other weights": ("ValueError", "is not of these weights"),
+        "no evaluation": ("ValueError", "is not an evaluation"),
+        "no picture": ("ValueError", "is no JPEG or PNG"),
+        "no model": ("PretrainedError", "has no config.json"),
+    }
+    for case, (kind, words) in expected.items():
+        assert seen[case][0] == kind, (case, seen[case])
+        assert words in seen[case][1], case
+        assert "\n" not in seen[case][1], case
+
+
+def test_a_card_without_an_evaluation_says_so(folders):
+    text = publish.render_card(folders["ein"], repo_id="user/ein")
+    assert "have not been evaluated" in text
+    assert ModelCard(text).data.eval_results is None
+    assert "relative scene light out" in text
+
+
+def test_a_card_of_a_network_in_memory():
+    text = publish.render_card(PatchDiscriminator(width=8))
+    assert "it makes no pictures" in text
+    assert "The weights file says nothing about its training." in text
+
+
+def test_a_card_counts_peers_and_marks_its_own_row(folders):
+    evaluation = evaluation_of(folders["radiance"])
+    peer = {"system": "A peer", "condition": "clean", "figures": {"pu21": 23.6}}
+    evaluation["peers"] = {"source": "peers.tsv", "rows": [peer]}
+    text = publish.render_card(folders["radiance"], evaluation)
+    assert "| A peer | 23.60 | – | – | – | – |" in text
+    assert "from peers.tsv" in text
+    assert "{{" not in text
+    assert "{%" not in text
+
+
+def test_a_card_calls_a_validation_a_validation(folders):
+    evaluation = evaluation_of(folders["radiance"])
+    text = publish.render_card(folders["radiance"], evaluation)
+    assert "Measured with `hdrgan evaluate`" in text
+    assert "A **validation, not a test**" not in text
+    text = publish.render_card(folders["radiance"], evaluation | {"measured_by": "train_accelerate.py"})
+    assert "A **validation, not a test**: measured by `train_accelerate.py`" in text
+    assert "Measured with" not in text
+
+
+@pytest.mark.parametrize(
+    ("training", "cost"),
+    [
+        ({"seconds": 90, "hardware": "1 x cpu"}, "took 90 seconds on 1 x cpu. The energy was not metered"),
+        ({"seconds": 600}, "took 10 minutes. The energy was not metered"),
+        (
+            {"seconds": 90_000, "hardware": "1 x cuda", "energy_kwh": 7.5},
+            "took 25.0 hours on 1 x cuda. Metered energy: 7.50",
+        ),
+        ({"hardware": "two cores"}, "were trained on two cores; for how long was not recorded. The energy was not"),
+        ({"steps": 5}, "says neither on which machine, nor for how long, nor with how much energy"),
+        ({}, "says neither on which machine, nor for how long, nor with how much energy"),
+    ],
+)
+def test_the_cost_of_training_is_what_the_weights_say(training, cost):
+    network = PatchDiscriminator(width=8)
+    network.training_summary = training
+    text = publish.render_card(network)
+    assert cost in text
+    assert "| hardware" not in text
+
+
+@pytest.mark.parametrize("name", ["radiance", "bracket", "ein"])
+def test_bundled_weights_bring_the_figures_of_the_benchmark(name, root, monkeypatch):
+    benchmark = report.read_report(root / "benchmarks" / "yardstick.json")
+    (measured,) = [system for system in benchmark["systems"] if system["name"] == name]
+    card = ModelCard(publish.render_card(name, repo_id=f"user/{name}"))
+    assert readme_errors(str(card), "model") == []
+    on_card = {(result.dataset_config, result.metric_name): result.metric_value for result in card.data.eval_results}
+    for condition, figures in measured["conditions"].items():
+        assert on_card[condition, "PU21-PSNR (dB)"] == figures["pu21"]
+        for ev, value in figures["bracket_psnr"].items():
+            assert on_card[condition, f"PSNR EV {ev} (dB)"] == value
+    # Of other weights it says nothing, and an installation may lack it.
+    monkeypatch.setattr(publish, "read_report", lambda path: benchmark | {"systems": benchmark["systems"][:1]})
+    assert "have not been evaluated" in publish.render_card(name)
+    monkeypatch.setattr(publish, "_BENCHMARK", "nothing.json")
+    assert "have not been evaluated" in publish.render_card(name)
+
+
+def test_foreign_networks_are_not_published(tmp_path):
+    PatchDiscriminator(width=8).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": "Pipeline"}))
+    pretrained.write_checksums(tmp_path)
+    with pytest.raises(PretrainedError, match="holds Pipeline, which is none of hdrgan's"):
+        publish.render_card(tmp_path)
+
+
+def test_the_sample_sheet_is_small_and_shows_every_exposure():
+    deep = [np.full((30, 40, 3), level, np.uint16) for level in (0, 30_000, 65_535)]
+    sheet = publish.sample_sheet(deep, (-2, 0, 2))
+    assert sheet.size == (3 * 320 + 2 * 6, 240 + 24)
+    assert [sheet.getpixel((x, 150))[0] for x in (100, 430, 760)] == [0, 30_000 >> 8, 255]
+    assert isinstance(sheet, Image.Image)
+
+
+def test_example_photos_become_sample_sheets(tmp_path):
+    class Result:
+        exposures = (np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8))
+        evs = (-2.0, 0.0)
+
+    seen = []
+    sheets = publish.sample_sheets(lambda photo: seen.append(photo) or Result(), tmp_path)
+    assert seen == sorted(pretrained.project_file("examples").glob("*.jpg"))
+    assert [path.name for path, _ in sheets] == [photo.name for photo in seen]
+    assert all("exposures at EV -2, 0, made by these weights" in caption for _, caption in sheets)
+    assert Image.open(sheets[0][0]).size == (2 * 360 + 6, 264)
+
+
+# The wheel
+
+
+def test_every_package_and_top_level_file_is_in_the_wheel(root):
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {".".join(path.parent.relative_to(root).parts) for path in (root / "hdrgan").rglob("__init__.py")}
+    assert set(settings["packages"]) == found | {"hdrgan.scripts"}
+    assert settings["package-dir"]["hdrgan.scripts"] == "."
+    shipped = settings["package-data"]["hdrgan.scripts"]
+    assert set(shipped) >= {"model_card.md", "requirements.txt", "examples/*"}
+    assert pretrained.project_file("model_card.md") == root / "model_card.md"
+    with pytest.raises(FileNotFoundError, match=r"nothing\.md is missing"):
+        pretrained.project_file("nothing.md")

@@ -1,0 +1,365 @@
+"""The page without a browser: settings, wiring, the answers to programs, what is said when something goes wrong."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import logging
+import re
+import shutil
+import socket
+import struct
+import time
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+from fake_pipeline import FakePipeline
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import app
+from hdrgan import Pipeline, load_photo
+from hdrgan.files.radiance import load_radiance
+
+RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (90, 90, 90)
+
+
+def corners(height: int = 48, width: int = 64) -> Image.Image:
+    """A picture that shows which way up it is: red top left, green top right, blue bottom left."""
+    pixels = np.full((height, width, 3), GREY, np.uint8)
+    half_h, half_w = height // 2, width // 2
+    pixels[:half_h, :half_w], pixels[:half_h, half_w:], pixels[half_h:, :half_w] = RED, GREEN, BLUE
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "beach.png"
+    corners().save(path)
+    return path
+
+
+@pytest.fixture
+def not_a_photo(tmp_path) -> Path:
+    path = tmp_path / "holiday.jpg"
+    path.write_text("Dear diary, today I went to the beach.\n" * 20)
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def temporary(tmp_path_factory):
+    """Where the server keeps its temporary files while these tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("temporary")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
+    shutil.rmtree(app.TEMPORARY, ignore_errors=True)  # chosen when app was imported, before it could be told
+
+
+@pytest.fixture(scope="module")
+def server(temporary):
+    """The page with the real default network, launched as `main` launches it: its address."""
+    settings = app.Settings(max_megabytes=1)
+    demo = app.build_demo({"radiance": Pipeline.from_pretrained("radiance", device="cpu")}, settings)
+    assert not list(temporary.iterdir()), "what the page itself shows must not lie where files are deleted by age"
+    _, url, _ = demo.launch(**app.launch_options(settings), prevent_thread_lock=True, server_port=free_port())
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory) -> Client:
+    return Client(server, verbose=False, download_files=tmp_path_factory.mktemp("answers"))
+
+
+def desk_at(folder: Path, pipeline=None, **limits) -> app.Desk:
+    return app.Desk({"fake": pipeline or FakePipeline()}, app.Settings(**limits), folder)
+
+
+def silent(*_, **__) -> None:
+    """Takes the place of the progress bar, which needs a running request."""
+
+
+# Settings
+
+
+def test_every_limit_can_be_set_from_outside():
+    environ = {"HDRGAN_MAX_MEGAPIXELS": "12", "HDRGAN_MODELS": "radiance,me/mine", "HDRGAN_MCP": "0", "OTHER": "1"}
+    settings = app.Settings.from_env(environ)
+    assert (settings.max_megapixels, settings.models, settings.mcp) == (12, "radiance,me/mine", False)
+    assert settings.queue == app.Settings().queue
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HDRGAN_QUEUE", "many"), ("HDRGAN_THREADS", "0"), ("HDRGAN_MCP", "perhaps")]
+)
+def test_a_setting_that_makes_no_sense_is_named(variable, value):
+    with pytest.raises(ValueError, match=f"{variable} must be .*{value}"):
+        app.Settings.from_env({variable: value})
+
+
+def test_settings_print_as_the_variables_that_would_set_them():
+    line = str(app.Settings(queue=3))
+    assert "HDRGAN_QUEUE=3" in line
+    assert line.count("HDRGAN_") == len(dataclasses.fields(app.Settings))
+
+
+def test_models_are_those_asked_for_or_those_in_the_box(monkeypatch):
+    assert app.offered_models(app.Settings(models=" bracket , me/mine ")) == ["bracket", "me/mine"]
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "bundled_names", lambda: ("bracket", "radiance"))
+        assert app.offered_models(app.Settings()) == ["radiance", "bracket"]
+    assert app.offered_models(app.Settings())[0] == "radiance"
+
+
+def test_the_launch_is_hardened():
+    options = app.launch_options(app.Settings(max_megabytes=7))
+    assert options["max_file_size"] == 7 * 2**20
+    expected = {"show_error": False, "strict_cors": True, "share": False, "enable_monitoring": False}
+    assert {name: options[name] for name in expected} == expected
+
+
+# Wiring
+
+
+def test_a_page_needs_a_model():
+    with pytest.raises(ValueError, match="at least one model"):
+        app.build_demo({})
+
+
+def test_the_first_model_is_preselected_and_the_queue_is_bounded():
+    demo = app.build_demo({"bracket": FakePipeline(), "radiance": FakePipeline()}, app.Settings(queue=5))
+    networks = [block for block in demo.blocks.values() if getattr(block, "label", None) == "Network"]
+    assert [block.value for block in networks] == ["bracket"]
+    assert demo._queue.max_size == 5
+
+
+def test_the_page_knows_nothing_of_torch(root):
+    tree = ast.parse((root / "app.py").read_text())
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {name for name in modules if name.split(".")[0] == "torch"}
+
+
+# What the handlers do
+
+
+def test_a_photo_that_browsers_show_is_left_alone(tmp_path, photo):
+    shown, upload, note = desk_at(tmp_path).look(str(photo))
+    assert shown == gr.skip()
+    assert upload == gr.skip()
+    assert note == "beach.png · 64 × 48 pixels"
+
+
+def test_a_photo_that_browsers_do_not_show_gets_a_stand_in(tmp_path):
+    path = tmp_path / "scan.tif"
+    corners().save(path)
+    shown, upload, _ = desk_at(tmp_path / "cache").look(str(path))
+    assert Image.open(shown).format == "JPEG"
+    assert upload == gr.skip(), "the upload itself must stay what it was"
+
+
+def test_a_file_name_cannot_put_code_into_the_page(tmp_path):
+    path = tmp_path / "<img src=x onerror=alert(1)>.png"
+    corners().save(path)
+    assert "<img" not in desk_at(tmp_path).look(str(path))[2]
+
+
+def test_a_text_file_is_refused_as_soon_as_it_is_chosen(tmp_path, not_a_photo):
+    shown, upload, note = desk_at(tmp_path).look(str(not_a_photo))
+    assert (shown, upload) == (None, None)
+    assert 'role="alert"' in note
+
+
+def test_a_photo_with_too_many_pixels_is_refused(tmp_path):
+    path = tmp_path / "wide.png"
+    Image.new("1", (1200, 1000)).save(path)
+    assert 'role="alert"' in desk_at(tmp_path, max_megapixels=1).look(str(path))[2]
+
+
+def test_previews_are_bounded_and_named_like_the_files(tmp_path):
+    path = tmp_path / "wide.png"
+    corners(100, 300).save(path)
+    desk = desk_at(tmp_path / "cache", preview_pixels=150)
+    *_, (summary, gallery, light, shown, *_, numbers) = desk.develop(str(path), "fake", 2, "auto", silent)
+    assert [Path(file).name for file, _ in gallery] == [f"wide_ev{ev}.png" for ev in ("-4", "-2", "+0", "+2", "+4")]
+    assert [caption.split(" · ")[0] for _, caption in gallery] == ["EV −4", "EV −2", "EV 0", "EV +2", "EV +4"]
+    assert {Image.open(file).size for file, _ in gallery} == {(150, 50)}
+    assert struct.unpack("<HH", Path(light).read_bytes()[:4]) == (300, 100)
+    assert "Range of the light" in numbers
+    assert "300 × 100 pixels · shown at 150" in summary
+    assert shown == (str(path), "fake", 2, "auto")
+
+
+def test_small_previews_are_lossless(tmp_path, photo):
+    *_, (_, gallery, *_) = desk_at(tmp_path).develop(str(photo), "fake", 2, "auto", silent)
+    assert all(np.array_equal(Image.open(file), Image.open(photo)) for file, _ in gallery)
+
+
+@pytest.mark.parametrize(("brightest", "words"), [(254, "in no part of"), (255, "in 25.0 % of")])
+def test_the_page_says_how_much_was_invented(tmp_path, brightest, words):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4, :4] = brightest
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    *_, (summary, *_) = desk_at(tmp_path).develop(str(path), "fake", 2, "auto", silent)
+    assert words in summary
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_step_sets_the_exposures(tmp_path, photo, step):
+    pipeline = FakePipeline()
+    list(desk_at(tmp_path, pipeline).develop(str(photo), "fake", step, "srgb", silent))
+    assert pipeline.calls == [((-2 * step, -step, 0, step, 2 * step), "srgb")]
+
+
+def test_work_stops_where_a_visitor_leaves(tmp_path, photo):
+    pipeline = FakePipeline()
+    desk = desk_at(tmp_path / "cache", pipeline)
+    leaving = desk.develop(str(photo), "fake", 2, "auto", silent)
+    next(leaving)
+    leaving.close()
+    assert not pipeline.calls
+
+    leaving = desk.generate(str(photo), "fake", 2, "auto", silent)
+    while not list((tmp_path / "cache").glob("answer-*/*")):
+        next(leaving)
+    leaving.close()
+    assert len(pipeline.calls) == 1
+    assert not list((tmp_path / "cache").iterdir()), "an answer that nobody gets must not stay on the disk"
+
+
+def test_the_sweep_deletes_what_is_old_broken_off_uploads_included(tmp_path):
+    (tmp_path / "hash").mkdir()
+    (tmp_path / "hash" / "photo.jpg").touch()
+    (tmp_path / "tmp8fk2_upload").touch()
+    app.sweep(tmp_path, keep_s=600, now=time.time() + 590)
+    assert len(list(tmp_path.rglob("*"))) == 3
+    app.sweep(tmp_path, keep_s=600, now=time.time() + 610)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp_path, photo, caplog):
+    desk = desk_at(tmp_path, FakePipeline(RuntimeError("secret at /srv/key")))
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
+        list(desk.develop(str(photo), "fake", 2, "auto", silent))
+    assert "secret" not in str(caught.value)
+    assert not caught.value.print_exception
+    assert "secret at /srv/key" in caplog.text
+
+
+@pytest.mark.parametrize("work", ["develop", "generate"])
+def test_no_photo_is_answered_with_what_to_do(tmp_path, work):
+    with pytest.raises(gr.Error, match="Choose a photo first"):
+        list(getattr(desk_at(tmp_path), work)(None, "fake", 2, "auto", silent))
+
+
+def test_there_is_nothing_to_save_before_there_is_a_result(tmp_path, photo):
+    desk = desk_at(tmp_path)
+    with pytest.raises(gr.Error, match="Make five exposures first"):
+        list(desk.export_shown("exr", None, silent))
+    with pytest.raises(gr.Error, match="choose it again"):
+        list(desk.export_shown("exr", (str(tmp_path / "gone.png"), "fake", 2, "auto"), silent))
+    with pytest.raises(gr.Error, match="choose it again"):
+        list(desk.develop(str(tmp_path / "gone.png"), "fake", 2, "auto", silent))
+
+
+# What programs get
+
+
+def test_generate_answers_five_files_with_the_photo_in_the_middle(client, tmp_path):
+    path = tmp_path / "beach.jpg"
+    exif = Image.Exif()
+    exif[274] = 6  # the camera was held upright: stored lying on its left side
+    corners(96, 64).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
+
+    files = client.predict(handle_file(path), api_name="/generate")
+
+    assert len(files) == 5
+    assert all(isinstance(file, str) for file in files)
+    assert [Path(file).name for file in files] == [f"beach_ev{ev}.png" for ev in ("-4", "-2", "+0", "+2", "+4")]
+    frames = [np.asarray(Image.open(file)) for file in files]
+    assert {frame.shape for frame in frames} == {(96, 64, 3)}
+    assert np.abs(frames[2][10, 10].astype(int) - RED).max() < 30
+    assert np.array_equal(frames[2], load_photo(path).pixels)
+    brightness = [frame.mean() for frame in frames]
+    assert brightness == sorted(brightness)
+
+
+def test_generate_takes_named_plain_arguments(client, photo):
+    files = client.predict(photo=handle_file(photo), model="radiance", ev_step=1, response="srgb", api_name="/generate")
+    assert [re.search(r"_ev([+-]\d)\.png$", file)[1] for file in files] == ["-2", "-1", "+0", "+1", "+2"]
+
+
+def test_export_answers_an_ultra_hdr_whose_picture_is_the_photo(client, photo):
+    file = client.predict(handle_file(photo), kind="ultrahdr", api_name="/export")
+    assert Path(file).name == "beach_ultrahdr.jpg"
+    shown = load_photo(file).pixels.astype(int)
+    assert np.abs(shown - load_photo(photo).pixels).mean() < 1
+
+
+@pytest.mark.parametrize("kind", ["exr", "hdr"])
+def test_export_answers_the_light(client, photo, kind):
+    file = client.predict(handle_file(photo), kind=kind, api_name="/export")
+    assert Path(file).name == f"beach.{kind}"
+    assert load_radiance(file).shape == (48, 64, 3)
+
+
+def test_export_answers_the_bracket_in_one_file(client, photo):
+    file = client.predict(handle_file(photo), kind="zip", api_name="/export")
+    with zipfile.ZipFile(file) as archive:
+        assert sorted(archive.namelist()) == sorted(f"beach_ev{ev}.png" for ev in ("-4", "-2", "+0", "+2", "+4"))
+
+
+def test_programs_see_two_functions_and_no_more(client):
+    assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == {"/generate", "/export"}
+
+
+def test_language_models_see_them_as_tools_with_their_arguments_explained(server):
+    tools = {tool["name"]: tool for tool in httpx.get(f"{server}gradio_api/mcp/schema").json()}
+    assert set(tools) == {"generate", "export"}
+    assert "five exposures" in tools["generate"]["description"]
+    arguments = tools["generate"]["inputSchema"]["properties"]
+    assert set(arguments) == {"photo", "model", "ev_step", "response"}
+    assert "stops between" in arguments["ev_step"]["description"]
+
+
+def test_a_text_file_named_jpg_is_refused_with_the_loaders_sentence(client, not_a_photo):
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(not_a_photo), api_name="/generate")
+    with pytest.raises(ValueError, match=r"\w") as sentence:
+        load_photo(not_a_photo)
+    assert str(sentence.value) in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [{"model": "nonsense"}, {"ev_step": 40}, {"response": "nonsense"}])
+def test_a_choice_that_is_not_offered_is_refused(client, photo, bad):
+    with pytest.raises(AppError, match="not in the list of choices"):
+        client.predict(photo=handle_file(photo), api_name="/generate", **bad)
+
+
+def test_files_of_the_server_cannot_be_named_as_a_photo(server, root):
+    forged = {"path": str(root / "README.md"), "meta": {"_type": "gradio.FileData"}}
+    call = httpx.post(f"{server}gradio_api/call/generate", json={"data": [forged, "radiance", 2, "auto"]})
+    events = httpx.get(f"{server}gradio_api/call/generate/{call.json()['event_id']}", timeout=30).text
+    assert "event: error" in events
+    assert "event: complete" not in events
+    assert json.loads(events.split("data: ")[-1].split("\n")[0]) in (None, {"error": None})
+
+
+def test_uploads_over_the_limit_are_refused(server):
+    answer = httpx.post(f"{server}gradio_api/upload", files={"files": ("big.jpg", b"0" * (2**20 + 2**16))})
+    assert answer.status_code == 413

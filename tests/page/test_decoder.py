@@ -1,0 +1,158 @@
+"""The worker that decodes for a server: same photos, and whatever happens to it is a sentence to the visitor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import imagecodecs
+import numpy as np
+import photo_files
+import pytest
+from PIL import Image
+
+from hdrgan.files.photo import PhotoError, PhotoLimits, bracket_exif, load_photo
+from hdrgan.page import decoder
+from hdrgan.page.decoder import load_photo_guarded
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left_behind():
+    yield
+    decoder._close_all()
+
+
+def test_the_photo_is_the_same(tmp_path):
+    files = photo_files.photos()
+    for name in ("baseline.jpg", "progressive.jpg", "deep.png", "alpha.webp", "ten.avif"):
+        path = tmp_path / name
+        path.write_bytes(files[name])
+        here, there = load_photo(path), load_photo_guarded(path)
+        assert np.array_equal(here.pixels, there.pixels)
+        assert here.pixels.dtype == there.pixels.dtype
+        assert (here.name, here.format, here.jpeg) == (there.name, there.format, there.jpeg)
+        assert here.from_camera == there.from_camera
+        for ev in (-2, 2):
+            assert bracket_exif(here, ev, keep_gps=True) == bracket_exif(there, ev, keep_gps=True)
+        there.pixels[0] = 0  # writable
+    assert np.array_equal(load_photo_guarded(files["deep.png"]).pixels, load_photo(files["deep.png"]).pixels)
+
+
+def test_refusals_and_limits_come_through():
+    with pytest.raises(PhotoError, match="SVG"):
+        load_photo_guarded(b"<svg/>")
+    with pytest.raises(PhotoError, match="megapixels"):
+        load_photo_guarded(photo_files.photos()["rgb.png"], limits=PhotoLimits(megapixels=0.001))
+    with pytest.raises(PhotoError, match="larger"):
+        load_photo_guarded(bytes(200), limits=PhotoLimits(bytes=100))
+    with pytest.raises(PhotoError, match="no file"):
+        load_photo_guarded("missing.jpg")
+
+
+def test_one_worker_serves_many_photos():
+    data = photo_files.photos()["rgb.png"]
+    load_photo_guarded(data)
+    (worker,) = decoder._idle
+    for _ in range(5):
+        load_photo_guarded(data)
+        with pytest.raises(PhotoError):
+            load_photo_guarded(b"junk")
+    assert decoder._idle == [worker]
+    assert worker.requests == 11
+
+
+def test_a_decoder_that_hangs_is_given_up():
+    data = photo_files.photos()["rgb.png"]
+    load_photo_guarded(data)
+    (worker,) = decoder._idle
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    with pytest.raises(PhotoError, match="longer than 0.3 seconds"):
+        load_photo_guarded(data, timeout_s=0.3)
+    assert worker.has_ended
+    assert decoder._idle == []
+    assert load_photo_guarded(data).format == "PNG"
+
+
+def test_a_photo_that_needs_too_much_memory_is_refused():
+    flat = np.zeros((7000, 7000), np.uint8)
+    data = bytes(imagecodecs.png_encode(flat, 1))
+    with pytest.raises(PhotoError, match="memory"):
+        load_photo_guarded(data, memory_mb=64)
+
+
+def test_a_crash_takes_only_the_worker():
+    data = photo_files.photos()["rgb.png"]
+    load_photo_guarded(data)
+    (worker,) = decoder._idle
+    os.kill(worker._process.pid, signal.SIGSTOP)  # so that it is in the middle of the request when it crashes
+    threading.Timer(0.2, lambda: os.kill(worker._process.pid, signal.SIGSEGV)).start()
+    threading.Timer(0.3, lambda: os.kill(worker._process.pid, signal.SIGCONT)).start()
+    with pytest.raises(PhotoError, match="brought the decoder down"):
+        load_photo_guarded(data)
+    assert load_photo_guarded(data).format == "PNG"
+
+
+def test_no_room_for_a_worker_is_said(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("hdrgan.page.decoder.subprocess.Popen", refuse)
+    with pytest.raises(PhotoError, match="no room"):
+        load_photo_guarded(b"anything")
+
+
+def test_a_worker_that_died_waiting_costs_no_visitor_a_photo():
+    data = photo_files.photos()["rgb.png"]
+    load_photo_guarded(data)
+    (worker,) = decoder._idle
+    os.kill(worker._process.pid, signal.SIGKILL)
+    worker._process.wait()
+    assert load_photo_guarded(data).format == "PNG"
+
+
+def test_several_at_once():
+    files = [data for name, data in photo_files.photos().items() if name.endswith("png")]
+    expected = [load_photo(data).pixels for data in files]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda data: load_photo_guarded(data, timeout_s=60).pixels, files))
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert len(decoder._idle) <= 2
+
+
+def test_the_worker_is_light_and_goes_when_its_owner_goes(root, tmp_path):
+    Image.fromarray(photo_files.picture()).save(tmp_path / "a.png")
+    program = """
+import os, sys, time
+from hdrgan.page import decoder
+decoder.load_photo_guarded(sys.argv[1])
+pid = decoder._idle[0]._process.pid
+maps = open(f"/proc/{pid}/maps").read() if os.path.exists("/proc") else ""
+print(pid, "torch" in maps)
+sys.stdout.flush()
+os._exit(1)  # no farewell, as when a server is killed
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "a.png")]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+    pid, torch_is_there = done.stdout.split()
+    assert torch_is_there == "False"
+    for _ in range(100):
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return
+        if "zombie" in _state(pid):
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("the worker outlived its owner")
+
+
+def _state(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return next((line for line in file if line.startswith("State:")), "")
+    except OSError:
+        return "zombie"

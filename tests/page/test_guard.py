@@ -1,0 +1,466 @@
+"""The guard, the workbench and the folder, each on its own; test_wire.py has them behind a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hdrgan import PhotoError
+from hdrgan.page import guard
+from hdrgan.page.guard import BUSY, Guard, Workbench, claim, has_room, remove_orphans, sweep
+
+CALL = "/gradio_api/call/generate"
+UPLOAD = "/gradio_api/upload"
+
+
+class Echo:
+    """An application that answers with the body that reached it."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, scope, receive, send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                break
+        assert dict(scope["headers"]).get(b"content-length", b"%d" % len(body)) == b"%d" % len(body)
+        self.bodies.append(body)
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+
+def guarded(app, folder: Path, **limits) -> Guard:
+    usual = {
+        "upload_bytes": 1 << 20,
+        "json_bytes": 1 << 12,
+        "body_seconds": 5.0,
+        "connections": 8,
+        "disk_bytes": 1 << 30,
+    }
+    return Guard(app, folder=folder, **{**usual, **limits})
+
+
+def request(guard: Guard, method: str, path: str, **content) -> httpx.Response:
+    async def exchange() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://page") as client:
+            return await client.request(method, path, **content)
+
+    return asyncio.run(exchange())
+
+
+# What comes in
+
+
+def test_a_body_announced_too_large_is_refused_unread(tmp_path):
+    echo = Echo()
+    answer = request(guarded(echo, tmp_path), "POST", CALL, content=b"[" + b" " * 5000 + b"]")
+    assert answer.status_code == 413
+    assert "0.003906 MB" in answer.json()["detail"]
+    assert not echo.bodies
+
+
+@pytest.mark.parametrize(("path", "parts"), [(CALL, 10), (UPLOAD, 5000)])
+def test_a_body_that_grows_too_large_is_cut_off(tmp_path, path, parts):
+    async def endless():
+        for _ in range(parts):
+            yield b" " * 512
+
+    assert request(guarded(Echo(), tmp_path), "POST", path, content=endless()).status_code == 413
+
+
+def test_an_upload_may_be_larger_than_other_requests(tmp_path):
+    assert len(request(guarded(Echo(), tmp_path), "POST", UPLOAD, content=b"x" * 90_000).content) == 90_000
+
+
+def test_a_body_that_never_ends_is_given_up(tmp_path):
+    async def slow():
+        yield b"["
+        await asyncio.sleep(30)
+
+    started = time.monotonic()
+    answer = request(guarded(Echo(), tmp_path, body_seconds=0.2), "POST", CALL, content=slow())
+    assert answer.status_code == 408
+    assert time.monotonic() - started < 10
+
+
+def test_uploads_wait_until_there_is_room(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"x" * 1000)
+    assert request(guarded(Echo(), tmp_path, disk_bytes=1001), "POST", UPLOAD, content=b"x").status_code == 200
+    refused = request(guarded(Echo(), tmp_path, disk_bytes=1000), "POST", UPLOAD, content=b"x")
+    assert (refused.status_code, refused.json()["detail"]) == (507, guard.NO_ROOM)
+
+
+def test_a_full_disk_counts_as_no_room(tmp_path, monkeypatch):
+    assert has_room(tmp_path, 1)
+    usage = type("Usage", (), {"free": guard.SPARE_DISK})()
+    monkeypatch.setattr(guard.shutil, "disk_usage", lambda _: usage)
+    assert not has_room(tmp_path, 1)
+
+
+def test_more_visitors_than_it_takes_are_told_so_and_health_still_answers(tmp_path):
+    async def crowd() -> list[int]:
+        leave = asyncio.Event()
+
+        async def waiting(scope, receive, send):
+            await leave.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        guard = guarded(waiting, tmp_path, connections=3)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://page") as client:
+            inside = [asyncio.ensure_future(client.get("/")) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            outside, health = await client.get("/"), await client.get("/healthz")
+            leave.set()
+            first = [answer.status_code for answer in await asyncio.gather(*inside)]
+            return [*first, (await client.get("/")).status_code, outside.status_code, health.status_code]
+
+    assert asyncio.run(crowd()) == [200, 200, 200, 200, 503, 200]
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_who_hangs_up_while_uploading_is_no_fault_of_the_server(tmp_path, hangs_up):
+    async def application(scope, receive, send):
+        while (await receive())["type"] == "http.request":
+            if not hangs_up:
+                break
+        raise RuntimeError("the form has no end")
+
+    async def exchange() -> None:
+        news = [{"type": "http.request", "body": b"--x", "more_body": True}, {"type": "http.disconnect"}]
+        scope = {"type": "http", "method": "POST", "path": UPLOAD, "headers": []}
+        line = iter(news)
+
+        async def receive():
+            return next(line)
+
+        async def send(message):
+            raise AssertionError("nobody listens")
+
+        await guarded(application, tmp_path)(scope, receive, send)
+
+    if hangs_up:
+        asyncio.run(exchange())
+    else:
+        with pytest.raises(RuntimeError, match="no end"):
+            asyncio.run(exchange())
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:8000/x.jpg",
+        "HTTP://169.254.169.254/latest/meta-data/",
+        " https://example.org/x.jpg",
+        "file:///etc/passwd",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "//host/share",
+        "http://page/gradio_api/file=/etc/passwd",
+        "http://page/gradio_api/file=",
+    ],
+)
+def test_a_file_named_by_an_address_is_refused(tmp_path, address):
+    echo = Echo()
+    for body in ({"data": [{"path": address}]}, {"photo": address}, [{"data": [[{"deep": [address]}]]}]):
+        answer = request(guarded(echo, tmp_path), "POST", CALL, json=body)
+        assert (answer.status_code, answer.json()["detail"]) == (400, guard.NO_ADDRESSES)
+    assert not echo.bodies
+
+
+def test_an_upload_named_by_its_address_here_becomes_its_path(tmp_path):
+    photo = tmp_path / "so nice.jpg"
+    photo.touch()
+    address = f"https://page.example/gradio_api/file={str(photo).replace(' ', '%20')}"
+    body = {"data": [{"path": address, "url": "http://elsewhere/x.jpg", "meta": {}}, "radiance", 2]}
+    reached = request(guarded(Echo(), tmp_path), "POST", CALL, json=body).json()
+    assert reached == {"data": [{"path": str(photo), "url": None, "meta": {}}, "radiance", 2]}
+
+
+def test_tools_name_photos_by_address_and_may_say_who_they_are(tmp_path):
+    guard, door = guarded(Echo(), tmp_path), "/gradio_api/mcp/"
+    (tmp_path / "a.jpg").touch()
+    own = {"method": "tools/call", "params": {"arguments": {"photo": f"http://page/gradio_api/file={tmp_path}/a.jpg"}}}
+    hello = {"method": "initialize", "params": {"clientInfo": {"websiteUrl": "https://example.org"}}}
+    for message in (own, hello):
+        assert request(guard, "POST", door, json=message).json() == message
+    foreign = {"method": "tools/call", "params": {"arguments": {"photo": "http://example.org/a.jpg"}}}
+    assert request(guard, "POST", door, json=foreign).status_code == 400
+    assert request(guard, "POST", door, json=[foreign]).status_code == 400
+
+
+def test_a_body_of_nothing_but_brackets_is_refused_or_left_to_the_application(tmp_path):
+    guard = guarded(Echo(), tmp_path, json_bytes=1 << 20)
+    assert request(guard, "POST", CALL, content=b"[" * 100_000 + b"]" * 100_000).status_code in (200, 400)
+    nested = "[" * 900 + "]" * 900
+    assert request(guard, "POST", CALL, content=nested).status_code in (200, 400)
+    assert request(guard, "POST", CALL, content=b"no json").content == b"no json"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=http://127.0.0.1:1/x",
+        "/gradio_api/file=%20https://example.org/x",
+        "/gradio_api/file/http://127.0.0.1:1/x",
+        "/gradio_api/file=ftp:/x",
+        "/gradio_api/proxy=http://127.0.0.1:1/x",
+        "/gradio_api/component_server",
+        "/gradio_api/process_recording",
+        "/gradio_api/vibe-code",
+        "/gradio_api/deep_link",
+    ],
+)
+def test_doors_that_the_page_does_not_use_are_closed(tmp_path, path):
+    echo = Echo()
+    for method in ("GET", "POST"):
+        assert request(guarded(echo, tmp_path), method, path).status_code == 403
+    assert not echo.bodies
+
+
+# What goes out
+
+
+def test_health_is_answered_by_the_guard_itself(tmp_path):
+    answer = request(guarded(None, tmp_path), "GET", "/healthz")
+    assert (answer.status_code, answer.json(), answer.headers["cache-control"]) == (200, {"status": "ok"}, "no-store")
+
+
+def test_a_full_queue_is_put_into_words(tmp_path):
+    answer = request(guarded(Echo(503), tmp_path), "POST", CALL, json={"data": []})
+    assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (503, {"detail": BUSY}, "60")
+    assert request(guarded(Echo(500), tmp_path), "POST", CALL, json={"data": []}).json() == {"data": []}
+
+
+def test_answers_are_not_guessed_at_and_photos_not_cached_on_the_way(tmp_path):
+    answer = request(guarded(Echo(), tmp_path), "GET", f"/gradio_api/file={tmp_path}/a.jpg")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "private"
+
+
+def test_the_log_has_time_and_size_and_nothing_of_the_photo(tmp_path, caplog):
+    guard = guarded(Echo(), tmp_path)
+    with caplog.at_level(logging.INFO):
+        request(guard, "POST", f"{CALL}?session_hash=s3cret", json={"data": ["s3cret", 1]})
+        request(guard, "GET", f"/gradio_api/file={tmp_path}/s3cret.jpg")
+        request(guard, "GET", "/gradio_api/call/generate/50c4e7")
+        request(guard, "GET", "/gradio_api/file=http://s3cret/x%0aINFO forged")
+        request(guard, "GET", "/healthz")
+    assert [record.name for record in caplog.records if record.name.startswith("hdrgan")] == ["hdrgan.page.guard"] * 3
+    assert "POST /gradio_api/call/generate: 200 in 0.0" in caplog.text
+    assert "21 bytes in, 23 bytes out" in caplog.text
+    mine = [record.getMessage() for record in caplog.records if record.name.startswith("hdrgan")]
+    assert not [line for line in mine if "s3cret" in line or "50c4e7" in line or "\n" in line]
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/queue/data", "/gradio_api/call/generate/nope", "/"])
+def test_a_stream_that_nobody_asked_for_leaves_a_line_in_the_log_and_no_traceback(tmp_path, path, caplog):
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("no such event")
+
+    if path == "/":  # the page's own faults are for the log
+        with pytest.raises(RuntimeError):
+            request(guarded(application, tmp_path), "GET", path)
+        return
+    with suppress(AssertionError):  # of the client, that the answer has no end
+        request(guarded(application, tmp_path), "GET", path)
+    assert "a stream of events broke off: RuntimeError" in caplog.text
+
+
+# The work
+
+
+def finish(running):
+    """Run a generator to its end: what it yielded, and what it returned."""
+    pulses = []
+    while True:
+        try:
+            pulses.append(next(running))
+        except StopIteration as end:
+            return pulses, end.value
+
+
+def test_work_is_done_in_one_thread_while_its_caller_stays_awake():
+    bench = Workbench(60)
+    pulses, first = finish(bench.run(lambda: (time.sleep(1.2), threading.get_ident())[1], "still here"))
+    _, second = finish(bench.run(threading.get_ident))
+    assert first == second != threading.get_ident()
+    assert pulses == ["still here", "still here"]
+
+
+def test_what_goes_wrong_at_the_bench_reaches_its_caller():
+    def fail():
+        raise KeyError("tile")
+
+    bench = Workbench(60)
+    with pytest.raises(KeyError, match="tile"):
+        finish(bench.run(fail))
+    assert finish(bench.run(lambda: 7))[1] == 7
+
+
+class Tiled:
+    """Calls a torch module once for every tile, as the pipeline does."""
+
+    def __init__(self, tiles: int) -> None:
+        import torch
+
+        self.model, self.tiles, self.calls = torch.nn.Identity(), tiles, 0
+
+    def __call__(self) -> int:
+        for _ in range(self.tiles):
+            self.model(0)
+            self.calls += 1
+            time.sleep(0.05)
+        return self.calls
+
+
+def test_work_that_nobody_waits_for_stops_before_the_next_call_of_the_network():
+    bench, tiled = Workbench(60), Tiled(200)
+    bench.watch(tiled.model)
+    leaving = bench.run(tiled)
+    next(leaving)
+    calls = tiled.calls
+    leaving.close()
+    _, answer = finish(bench.run(lambda: "the next visitor"))
+    assert answer == "the next visitor"
+    assert 0 < calls <= tiled.calls <= calls + 1
+
+
+def test_work_that_was_dropped_before_its_turn_never_starts():
+    bench, tiled = Workbench(60), Tiled(1)
+    busy = threading.Event()
+    first, second = bench.run(busy.wait), bench.run(tiled)
+    next(first)
+    next(second)
+    second.close()
+    busy.set()
+    finish(first)
+    finish(bench.run(lambda: None))
+    assert tiled.calls == 0
+
+
+def test_a_photo_that_takes_too_long_is_refused_in_words():
+    bench, tiled = Workbench(0.6), Tiled(200)
+    bench.watch(tiled.model)
+    with pytest.raises(PhotoError, match=r"longer than the 0\.6 seconds.*choose a smaller one"):
+        finish(bench.run(tiled))
+    finish(bench.run(lambda: None))
+    assert tiled.calls < 100
+
+
+def test_a_network_works_outside_of_the_bench_as_ever():
+    tiled = Tiled(2)
+    Workbench(60).watch(tiled.model)
+    assert tiled() == 2
+
+
+# The folder
+
+
+def test_the_sweep_takes_no_link_for_what_it_points_at(tmp_path):
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    for path in (folder, outside):
+        path.mkdir()
+    (outside / "mine.jpg").touch()
+    (folder / "link").symlink_to(outside, target_is_directory=True)
+    sweep(folder, keep_s=600, now=time.time() + 610)
+    assert (outside / "mine.jpg").exists()
+    assert not list(folder.iterdir())
+
+
+def test_a_folder_is_claimed_for_this_account_only(tmp_path):
+    (tmp_path / "there").mkdir(mode=0o755)
+    for folder in (tmp_path / "new", tmp_path / "there"):
+        held = claim(folder)
+        assert folder.stat().st_mode & 0o777 == 0o700
+        os.close(held)
+
+
+def test_only_folders_of_servers_that_ended_are_orphans(tmp_path):
+    kept = [tmp_path / name for name in ("hdrgan-1", "hdrgan-2", "other-3", "hdrgan-3x")]
+    holds = [claim(folder) for folder in kept[:2]]
+    kept += [tmp_path / "hdrgan-9"]
+    (tmp_path / "elsewhere").mkdir()
+    kept[-1].symlink_to(tmp_path / "elsewhere")
+    for folder in kept[2:4]:
+        folder.mkdir()
+    code = "import sys, os, signal; from hdrgan.page.guard import claim; from pathlib import Path\n"
+    code += "claim(Path(sys.argv[1])); (Path(sys.argv[1]) / 'half.png').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "hdrgan-4")], check=False)
+    assert killed.returncode == -9
+    assert (tmp_path / "hdrgan-4" / "half.png").exists()
+
+    assert remove_orphans(tmp_path, r"hdrgan-\d") == [tmp_path / "hdrgan-4"]
+    assert all(folder.exists() for folder in kept)
+    os.close(holds[0])
+    assert remove_orphans(tmp_path, r"hdrgan-\d") == [tmp_path / "hdrgan-1"]
+    os.close(holds[1])
+    assert remove_orphans(tmp_path / "nowhere", "x") == []
+
+
+# Memory
+
+CROWD = """
+import sys, threading
+import numpy as np
+from hdrgan.page.guard import settle_memory, trim_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+def visit():
+    for side in (200, 700, 1100):
+        kept = [np.ones((side, side, 3), np.float32) for _ in range(4)]
+        small = [bytes(3000) for _ in range(3000)]
+
+settled = sys.argv[1] == "settled" and settle_memory()
+before = resident()
+for _ in range(2):
+    threads = [threading.Thread(target=visit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+if settled:
+    trim_memory()
+print(resident() - before)
+"""
+
+
+def test_memory_goes_back_after_a_crowd(root):
+    command = [sys.executable, "-c", CROWD, "settled"]  # any other word, and more than 100 MB stay
+    grown = float(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
+    assert grown < 16, "megabytes that stay after eight visitors at once"
+
+
+# The image
+
+
+def test_the_image_has_what_the_page_needs_and_runs_without_rights(root):
+    steps = [line.split() for line in (root / "Dockerfile").read_text().replace("\\\n", " ").splitlines() if line]
+    let_through = (root / ".dockerignore").read_text().split()
+    assert let_through[0] == "*"
+    copied = {source for step in steps if step[0] == "COPY" for source in step[1:-1]}
+    assert copied == {"requirements.txt", "app.py", "LICENSE", "README.md", "hdrgan", "examples"}
+    assert all((root / source).exists() and f"!{source}" in let_through for source in copied)
+    words = [step[0] for step in steps]
+    assert words.index("USER") < words.index("CMD")
+    assert steps[words.index("USER")][1] != "root"
+    assert any(f"7860{guard.HEALTH}'" in word for word in steps[words.index("HEALTHCHECK")])

@@ -1,0 +1,354 @@
+"""The trainer as its users meet it: the real script, run from outside on networks of a few channels."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from local_hub import LocalHub
+from PIL import Image
+from safetensors.torch import load, load_file
+from small_sets import lines_of, make_brackets, make_scenes
+
+from hdrgan import BracketGenerator, PatchDiscriminator, RadianceGenerator
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "train_accelerate.py"
+SMALL = "--batch-size 2 --crop-size 32 --workers 0 --validation-photos 1 --validate-every 100".split()
+BRACKET = ["--model", "bracket", "--width", "8", *SMALL]
+
+
+def environment():
+    """One thread for each process: these networks are too small for more. Nothing is asked of the Hub."""
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **own}
+
+
+def run(*arguments, code=0, env=None, **options):
+    """Run the script; returns what it said."""
+    options["env"] = env or environment()
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, **options)
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def launch(script, *arguments):
+    """Start two CPU processes with accelerate's own launcher."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
+    command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "--main_process_port", str(port)]
+    command += [str(script), "--cpu", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=400, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def losses(output):
+    return [line["loss"] for line in lines_of(output / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def brackets(tmp_path_factory):
+    return make_brackets(tmp_path_factory.mktemp("brackets") / "data", scenes=4, each=2)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, brackets):
+    """A whole run of four steps with a checkpoint at two, in the middle of an epoch."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    said = run(*BRACKET, "--dataset", brackets, "--output", output, "--steps", 4, "--checkpoint-every", 2)
+    return output, said
+
+
+def test_a_run_leaves_everything_behind(finished):
+    output, said = finished
+    present = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
+    state = {
+        *("model.safetensors", "model_1.safetensors", "optimizer.bin", "optimizer_1.bin", "ema.safetensors"),
+        *("random_states_0.pkl", "trainer.json"),
+    }
+    network = {"model.safetensors", "config.json", "README.md", "SHA256SUMS"}
+    assert present == {
+        "args.json",
+        "metrics.jsonl",
+        "validation.jsonl",
+        "samples/step_000000.png",
+        "samples/step_000004.png",
+        *(f"state/step_{step:06d}/{name}" for step in (2, 4) for name in state),
+        *(f"generator/{name}" for name in {*network, "evaluation.json"}),
+        *(f"discriminator/{name}" for name in network),
+    }
+    assert json.loads((output / "args.json").read_text())["processes"] == 1
+    assert [line["step"] for line in lines_of(output / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert "identity" in said
+    for title in ("PSNR, dB", "SSIM"):
+        assert re.search(title + r"  +EV -4 +EV -2 +EV \+0 +EV \+2 +EV \+4\nidentity .*\nbracket ", said)
+
+
+def test_the_networks_load_strictly_and_the_generator_is_the_averaged_one(finished):
+    output, _ = finished
+    generator = BracketGenerator.from_pretrained(output / "generator", strict=True)
+    assert generator.width == 8
+    assert generator.evs == (-4, -2, 0, 2, 4)
+    PatchDiscriminator.from_pretrained(output / "discriminator", strict=True)
+    average = load_file(output / "state" / "step_000004" / "ema.safetensors")
+    trained = load_file(output / "state" / "step_000004" / "model.safetensors")
+    assert all(torch.equal(average[name], value) for name, value in generator.state_dict().items())
+    assert any(not torch.equal(average[name], trained[name]) for name in average)
+
+
+def test_the_card_has_the_measured_table_with_identity(finished):
+    output, _ = finished
+    card = (output / "generator" / "README.md").read_text()
+    last = lines_of(output / "validation.jsonl")[-1]
+    for system in ("identity", "bracket"):
+        row = next(line for line in card.splitlines() if line.startswith("|") and f"{system}" in line.split("|")[1])
+        assert f"{last[system]['bracket_psnr']['-4']:.2f}" in row
+    assert "A **validation, not a test**: measured by `train_accelerate.py`" in card
+
+
+def test_validation_has_a_line_with_identity_beside_the_network(finished):
+    first, last = lines_of(finished[0] / "validation.jsonl")
+    assert (first["step"], last["step"]) == (0, 4)
+    for line in (first, last):
+        assert set(line["bracket"]["bracket_psnr"]) == {"-4", "-2", "+0", "+2", "+4"}
+        assert set(line["bracket"]["bracket_ssim"]) == {"-4", "-2", "+0", "+2", "+4"}
+        assert line["identity"]["bracket_psnr"]["+0"] == 100
+        assert line["l1"] == line["bracket"]["bracket_l1"]
+    assert first["l1"] != last["l1"]
+
+
+def test_sample_sheets_show_the_same_photos(finished):
+    sheets = [Image.open(finished[0] / "samples" / f"step_{step:06d}.png") for step in (0, 4)]
+    assert sheets[0].size == sheets[1].size
+    first_column = [sheet.crop((0, 0, sheet.width // 6, sheet.height)).tobytes() for sheet in sheets]
+    assert first_column[0] == first_column[1]
+    assert sheets[0].tobytes() != sheets[1].tobytes()
+
+
+def test_resuming_in_mid_epoch_continues_exactly(finished, brackets, tmp_path):
+    whole = finished[0]
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    shutil.rmtree(output / "state" / "step_000004")
+    shutil.rmtree(output / "generator")
+    shutil.rmtree(output / "discriminator")
+    with (output / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 5, "lo')  # killed while it wrote
+    said = run(
+        *BRACKET, "--dataset", brackets, "--output", output, "--steps", 4, "--checkpoint-every", 2, "--resume", "latest"
+    )
+    assert "resumed from" in said
+    assert [line["step"] for line in lines_of(output / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert losses(output) == losses(whole)
+    for name in ("model", "model_1", "ema"):
+        one, two = (load_file(o / "state" / "step_000004" / f"{name}.safetensors") for o in (whole, output))
+        assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_a_run_is_not_written_over(finished, brackets):
+    said = run(*BRACKET, "--dataset", brackets, "--output", finished[0], "--steps", 4, code=2)
+    assert "--resume latest" in said
+
+
+def test_a_finished_run_can_be_published(finished, brackets, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    arguments = [*BRACKET, "--dataset", brackets, "--output", output, "--steps", 4, "--resume", "latest"]
+    with LocalHub() as hub:
+        env = environment() | hub.environment(tmp_path / "home", token=True)
+        said = run(
+            *arguments, "--push-to-hub", "tester/five", env={k: v for k, v in env.items() if k != "HF_HUB_OFFLINE"}
+        )
+        files = hub.repos["model", "tester/five"].head.files
+    assert hub.url in said
+    assert {"model.safetensors", "config.json", "README.md", "SHA256SUMS", "evaluation.json"} <= files.keys()
+    published, own = (
+        load(files["model.safetensors"].content),
+        load_file(finished[0] / "generator" / "model.safetensors"),
+    )
+    assert published.keys() == own.keys()
+    assert all(torch.equal(published[name], own[name]) for name in own)
+    assert b"identity" in files["README.md"].content
+    assert any(name.startswith("samples/") for name in files)
+
+
+TWO_RANKS = """
+import sys
+sys.path.insert(0, {root!r})
+import torch, train_accelerate
+
+class Run(train_accelerate.Run):
+    def finish(self):
+        rank = self.accelerator.process_index
+        assert self.accelerator.num_processes == 2
+        weights = [self.accelerator.unwrap_model(network).state_dict() for network in self.trained]
+        torch.save([*weights, self.ema.state_dict()], self.args.output / f"rank_{{rank}}.pt")
+        super().finish()
+
+train_accelerate.Run = Run
+sys.exit(train_accelerate.main())
+"""
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory, brackets):
+    folder = tmp_path_factory.mktemp("two")
+    script = folder / "two_ranks.py"
+    script.write_text(TWO_RANKS.format(root=str(ROOT)))
+    arguments = [*BRACKET, "--dataset", brackets, "--output", folder / "run", "--steps", 20, "--checkpoint-every", 11]
+    arguments[arguments.index("--batch-size") + 1] = 4
+    launch(script, *arguments)
+    return script, arguments, folder / "run"
+
+
+def test_two_processes_are_two_and_keep_equal_weights(two_processes):
+    _, _, output = two_processes
+    assert json.loads((output / "args.json").read_text())["processes"] == 2
+    ranks = [torch.load(output / f"rank_{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for one, two in zip(*ranks, strict=True):
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (output / "state" / "step_000011" / "random_states_1.pkl").exists()
+
+
+def test_the_global_batch_and_not_the_process_count_decides_the_result(two_processes, brackets, tmp_path):
+    arguments = [*BRACKET, "--dataset", brackets, "--output", tmp_path / "run", "--steps", 20]
+    arguments[arguments.index("--batch-size") + 1] = 8
+    run(*arguments)
+    two, one = losses(two_processes[2]), losses(tmp_path / "run")
+    assert len(set(one)) == 20
+    assert one == pytest.approx(two, rel=1e-4)
+
+
+def test_accumulated_passes_are_one_large_batch(tmp_path):
+    scenes = make_scenes(tmp_path / "scenes")
+    found = []
+    for batch_size, passes in ((8, 1), (2, 4)):
+        output = tmp_path / str(passes)
+        arguments = ["--model", "radiance", "--width", 4, "--dataset", scenes, "--output", output, *SMALL, "--views", 3]
+        arguments[arguments.index("--batch-size") + 1] = batch_size
+        run(*arguments, "--steps", 6, "--gradient-accumulation-steps", passes)
+        found.append(losses(output))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert len(set(found[0])) == 6
+
+
+def test_two_processes_resume_exactly(two_processes, tmp_path):
+    script, arguments, whole = two_processes
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    shutil.rmtree(output / "state" / "step_000020")
+    arguments = list(arguments)
+    arguments[arguments.index("--output") + 1] = output
+    assert "resumed from" in launch(script, *arguments, "--resume", "latest")
+    assert losses(output) == losses(whole)
+
+
+def test_radiance_trains_on_hdr_scenes_and_starts_from_given_weights(tmp_path):
+    scenes = make_scenes(tmp_path / "scenes")
+    common = ["--model", "radiance", "--dataset", scenes, *SMALL, "--views", 2, "--view-size", 48, "--steps", 2]
+    said = run(*common, "--output", tmp_path / "one", "--width", 4, "--log-with", "tensorboard")
+    assert "PU21-PSNR" in said
+    generator = RadianceGenerator.from_pretrained(tmp_path / "one" / "generator", strict=True)
+    assert generator.response.mean.abs().sum() > 1, "what the measurements of these photos usually are is known"
+    assert list((tmp_path / "one").rglob("events.out.tfevents*"))
+    assert not (tmp_path / "one" / ".cache").exists()
+    assert not (tmp_path / "one" / "discriminator").exists()
+
+    # With an adversarial weight it is trained as a conditional GAN, from the weights of the first run.
+    init = ["--init", tmp_path / "one" / "generator", "--learning-rate", 1e-12, "--adversarial-weight", 1]
+    run(*common, "--output", tmp_path / "two", *init, "--gradient-accumulation-steps", 2, "--mixed-precision", "bf16")
+    again = RadianceGenerator.from_pretrained(tmp_path / "two" / "generator", strict=True)
+    for name, value in generator.state_dict().items():
+        assert torch.allclose(value, again.state_dict()[name], atol=1e-6)
+    assert PatchDiscriminator.from_pretrained(tmp_path / "two" / "discriminator", strict=True).exposures == 5
+    assert {"adversarial", "discriminator", "highlight"} <= lines_of(tmp_path / "two" / "metrics.jsonl")[0].keys()
+
+    run(*common, "--output", tmp_path / "three", "--init", tmp_path / "one" / "generator", "--freeze", "response")
+    third = RadianceGenerator.from_pretrained(tmp_path / "three" / "generator", strict=True).state_dict()
+    for name, value in generator.state_dict().items():
+        assert torch.equal(value, third[name]) == name.startswith("response."), name
+
+
+def test_a_broken_data_set_ends_with_code_2_and_a_line_for_each_fault(tmp_path):
+    data = make_brackets(tmp_path / "data", scenes=5)
+    (data / "Scene_0" / "images" / "0_1.png").write_bytes(b"\x89PNG")
+    (data / "Scene_1" / "images" / "0_4.png").unlink()
+    Image.new("RGB", (60, 48), "white").save(data / "Scene_2" / "images" / "0_4.png")
+    dark, bright = (data / "Scene_3" / "images" / f"0_{k}.png" for k in (0, 4))
+    dark.rename(data / "swap.png")
+    bright.rename(dark)
+    (data / "swap.png").rename(bright)
+    arguments = [*BRACKET, "--dataset", data, "--output", tmp_path / "run", "--steps", 2]
+    said = run(*arguments, code=2)
+    for line in (
+        "Scene_0/images/0_1.png: ",
+        "Scene_1/images/0: 4 of 5 exposures, missing 0_4",
+        "Scene_2/images/0: mixed sizes: ",
+        "Scene_3/images/0: order contradicts brightness: ",
+    ):
+        assert sum(one.startswith(line) for one in said.splitlines()) == 1, line
+    assert "has 4 faults" in said
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert "left out 4 bad files or rows" in run(*arguments, "--skip-bad")
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_is_never_checkpointed(brackets, tmp_path):
+    output = tmp_path / "run"
+    arguments = [*BRACKET, "--dataset", brackets, "--output", output, "--steps", 60, "--checkpoint-every", 1]
+    # The first step throws the weights out to 1e30, and nothing finite comes of them after that.
+    said = run(*arguments, "--learning-rate", 1e30, "--adversarial-weight", 0, "--ema", 0, code=1)
+    assert "10 steps in a row" in said
+    lines = lines_of(output / "metrics.jsonl")
+    assert all(line["loss"] is None for line in lines[-10:])
+    assert lines[-1]["skipped"] >= 10
+    assert [line["step"] for line in lines if line["loss"] is not None] == [1]
+    assert [folder.name for folder in (output / "state").iterdir()] == ["step_000001"]
+    weights = load_file(output / "state" / "step_000001" / "model.safetensors")
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_names_the_path(brackets, tmp_path):
+    output = tmp_path / "run"
+    arguments = [*BRACKET, "--dataset", brackets, "--output", output]
+    run(*arguments, "--steps", 2, "--checkpoint-every", 2)
+    before = {path: path.read_bytes() for path in (output / "state").rglob("*") if path.is_file()}
+
+    def no_large_files():
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit fails as it does on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    said = run(*arguments, "--steps", 4, "--resume", "latest", "--cache-gb", 0, code=1, preexec_fn=no_large_files)
+    assert "step_000004 could not be written" in said
+    assert "Traceback" not in said
+    assert {path: path.read_bytes() for path in before} == before
+    assert [path.name for path in (output / "state").iterdir() if not path.name.startswith(".")] == ["step_000002"]
+
+
+def test_a_signal_ends_the_run_with_a_checkpoint(brackets, tmp_path):
+    output = tmp_path / "run"
+    arguments = [*BRACKET, "--dataset", brackets, "--output", output, "--steps", 100_000]
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+    deadline = time.monotonic() + 120
+    while not (output / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    steps = lines_of(output / "metrics.jsonl")[-1]["step"]
+    assert (output / "state" / f"step_{steps:06d}" / "trainer.json").exists()

@@ -6,11 +6,11 @@ DATA holds ``scenes.tsv`` with ``hdr/`` and, if wanted, ``ldr.tsv`` with ``ldr/`
 
   scenes  views of HDR scenes of the split train, a third of them behind a sharp silhouette cut out of another photo:
           panoramas are soft, and a network that has only seen soft edges learns that light falls towards them
-  photos  ordinary photos read with the curve of some camera and exposed up until 1 to 30 % clip again; what was clipped
-          before is unknown and carries no weight
+  photos  ordinary photos read with the curve of some camera and exposed up until 5 to 45 % clip again; what was clipped
+          before is unknown and carries no weight, and photos that lose next to nothing are left out
 
 Written are PACKED/<kind>-<part>.npz: ``srgb`` (N, S, S, 3) uint8, ``stops`` (N, S, S, 3) float16 above white, ``known``
-(N, S, S) bool, ``held_out`` (N,) bool and ``source`` (N,). Held out are the sites that ``recipes/scenes.tsv`` names, and
+(N, S, S) bool, ``lost`` (N,) mean stops above white of what clipped, ``held_out`` (N,) bool and ``source`` (N,). Held out are the sites that ``recipes/scenes.tsv`` names, and
 every tenth photo.
 """
 
@@ -31,9 +31,11 @@ from hdrgan.data.camera import STEPS, VirtualCamera
 from hdrgan.data.panorama import is_panorama, perspective_view
 from hdrgan.data.responses import CODES
 from hdrgan.files.radiance import load_radiance
+from hdrgan.light.radiometry import LUMINANCE_WEIGHTS
 
 HELD_OUT = Path(__file__).with_name("scenes.tsv")
 _SHADED = 0.35  # share of views behind a silhouette
+_LEAST_LOST = 0.15  # stops; see `lost`
 
 
 def rows(table: Path) -> list[dict[str, str]]:
@@ -76,6 +78,14 @@ def silhouette(photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
     return (photo / np.float32(255)) ** 2.2, cover[..., None].astype(np.float32)
 
 
+def lost(srgb: np.ndarray, light: np.ndarray, known: np.ndarray) -> float:
+    """How far a photo's clipped pixels lie above white: mean stops of luminance, 0 where next to none clipped."""
+    clipped = (srgb.max(-1) >= 250) & known
+    if clipped.sum() < 50:
+        return 0.0
+    return float(np.log2(np.maximum(light[clipped] @ np.array(LUMINANCE_WEIGHTS, np.float32), 1)).mean())
+
+
 class Photos:
     """The ordinary photos, read when asked for."""
 
@@ -96,16 +106,16 @@ class Pack:
     """Collects samples and writes them."""
 
     def __init__(self) -> None:
-        self.samples: list[tuple[np.ndarray, np.ndarray, np.ndarray, bool, str]] = []
+        self.samples: list[tuple[np.ndarray, np.ndarray, np.ndarray, float, bool, str]] = []
 
     def add(self, srgb: np.ndarray, light: np.ndarray, known: np.ndarray, held_out: bool, source: str) -> None:
         """Keep one photo with its light, (S, S, 3), 1.0 = white."""
         stops = np.log2(np.maximum(light, 1)).astype(np.float16)
-        self.samples.append((srgb, stops, known, held_out, source))
+        self.samples.append((srgb, stops, known, lost(srgb, light, known), held_out, source))
 
     def save(self, path: Path) -> None:
         """Write what was collected."""
-        names = ("srgb", "stops", "known", "held_out", "source")
+        names = ("srgb", "stops", "known", "lost", "held_out", "source")
         columns = zip(*self.samples, strict=True)
         np.savez(path, **{name: np.array(column) for name, column in zip(names, columns, strict=True)})
 
@@ -144,7 +154,7 @@ def pack_scenes(args: argparse.Namespace, photos: Photos) -> None:
 def pack_photos(args: argparse.Namespace, photos: Photos) -> None:
     """Ordinary photos exposed up until they clip."""
     # The photo has its lens, mosaic, denoising and style already.
-    camera = VirtualCamera(args.responses, steps=set(STEPS) & {"noise", "jpeg", "sharpening"}, clip=(0.02, 0.35))
+    camera = VirtualCamera(args.responses, steps=set(STEPS) & {"noise", "jpeg", "sharpening"}, clip=(0.05, 0.45))
     pack = Pack()
     for number in range(args.part, len(photos.files), args.parts):
         rng = np.random.default_rng((args.seed, 1, zlib.crc32(photos.files[number].name.encode())))
@@ -159,8 +169,7 @@ def pack_photos(args: argparse.Namespace, photos: Photos) -> None:
             except ValueError:
                 continue
             clipped = shot.radiance.max(-1) > 1
-            brightened = float(shot.radiance.max())
-            if not 1.4 < brightened < 32 or (clipped & known).sum() < 0.5 * clipped.sum():
+            if (clipped & known).sum() < 0.5 * clipped.sum() or lost(shot.srgb, shot.radiance, known) < _LEAST_LOST:
                 continue
             pack.add(shot.srgb, shot.radiance, known, photos.held_out(number), photos.files[number].name)
     print("photos", len(pack.samples), flush=True)  # noqa: T201
@@ -174,7 +183,7 @@ def main() -> None:
     parser.add_argument("packed", type=Path)
     parser.add_argument("--responses", type=Path, help="measured camera responses; else the spread in the package")
     parser.add_argument("--views", type=int, default=24, help="of each scene")
-    parser.add_argument("--crops", type=int, default=4, help="of each photo")
+    parser.add_argument("--crops", type=int, default=8, help="of each photo")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)

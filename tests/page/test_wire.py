@@ -445,7 +445,7 @@ def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path,
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
         list(full.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
     filling = app.Desk({"fake": FakePipeline()}, app.Settings(), tmp_path / "filling")
-    monkeypatch.setattr("hdrgan.files.photo.write_atomic", disk_is_full)
+    monkeypatch.setattr("hdrgan.files.write.write_atomic", disk_is_full)
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
         list(filling.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["other.jpg"]

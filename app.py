@@ -44,17 +44,9 @@ from hdrgan.files.photo import PhotoLimits
 from hdrgan.models.pretrained import bundled_names
 from hdrgan.page import viewer
 from hdrgan.page.decoder import load_photo_guarded
-from hdrgan.page.guard import (
-    NO_ROOM,
-    Guard,
-    Workbench,
-    claim,
-    has_room,
-    remove_orphans,
-    settle_memory,
-    sweep,
-    trim_memory,
-)
+from hdrgan.page.guard import NO_ROOM, Guard
+from hdrgan.page.housekeeping import claim, has_room, remove_orphans, settle_memory, sweep, trim_memory
+from hdrgan.page.jobs import Workbench
 from hdrgan.page.numbers import draw_histogram, draw_response, is_srgb, measure
 from hdrgan.page.preview import save_frames, save_view, screen_radiance
 

@@ -125,7 +125,7 @@ def test_the_wheel_alone_makes_exposures_offline(installed, tmp_path):
 
 
 def test_the_wheel_alone_renders_the_measured_card(installed, root, tmp_path):
-    code = "from hdrgan.hub import publish; print(publish.render_card('radiance', repo_id='me/mine'))"
+    code = "from hdrgan.hub.card import render_card; print(render_card('radiance', repo_id='me/mine'))"
     card = run([installed / "python", "-c", code], tmp_path)
     systems = json.loads((root / "benchmarks" / "yardstick.json").read_text())["systems"]
     (ours,) = [system for system in systems if system["name"] == "radiance"]

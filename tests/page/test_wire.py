@@ -132,7 +132,7 @@ def page(tmp_path_factory) -> Iterator[Page]:
     with pytest.MonkeyPatch.context() as patch:
         temporary = tmp_path_factory.mktemp("served")
         patch.setenv("GRADIO_TEMP_DIR", str(temporary))
-        patch.setattr(guard, "PULSE_S", 0.05)
+        patch.setattr("hdrgan.page.jobs.PULSE_S", 0.05)
         page = Page(temporary)
         yield page
         page.slow.gate.set()

@@ -37,7 +37,7 @@ from hdrgan.version import __version__
 SAMPLES_FOLDER = "samples"
 
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
-_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "LICENSE", "model_card.md", BENCHMARK)
+_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", "model_card.md", BENCHMARK)
 _LARGEST_SAMPLE = 1 << 20  # bytes
 
 
@@ -172,7 +172,7 @@ def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[s
     package = Path(__file__).resolve().parent.parent
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
-        if path.is_file() and inside.parts[0] != "scripts" and "__pycache__" not in inside.parts:
+        if path.is_file() and inside.parts[0] != "project" and "__pycache__" not in inside.parts:
             files[f"hdrgan/{inside.as_posix()}"] = path
     home = f"hdrgan/weights/{kind}"
     files = {name: source for name, source in files.items() if not name.startswith(f"{home}/")}

@@ -7,7 +7,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
-# Gradio and the Hub's library read these while they are imported: nothing is sent home, and temporary files go where no other program's are.
+# Gradio and the Hub's library read these while they are imported: nothing is sent home, and temporary files go where
+# no other program's are.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # It would keep 10,000 requests in mind and count them all after each one; the log says as much.

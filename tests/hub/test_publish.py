@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -321,7 +320,7 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     for name in ("config.json", "model.safetensors", "SHA256SUMS"):
         assert files[f"hdrgan/weights/bracket/{name}"] == (folders["bracket"] / name).read_bytes()
     assert {f"examples/{path.name}" for path in (root / "examples").iterdir()} <= files.keys()
-    assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/scripts"))]
+    assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/project"))]
 
 
 def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
@@ -553,13 +552,7 @@ def test_example_photos_become_sample_sheets(tmp_path):
 # The wheel
 
 
-def test_every_package_and_top_level_file_is_in_the_wheel(root):
-    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
-    found = {".".join(path.parent.relative_to(root).parts) for path in (root / "hdrgan").rglob("__init__.py")}
-    assert set(settings["packages"]) == found | {"hdrgan.scripts"}
-    assert settings["package-dir"]["hdrgan.scripts"] == "."
-    shipped = settings["package-data"]["hdrgan.scripts"]
-    assert set(shipped) >= {"model_card.md", "requirements.txt", "examples/*"}
+def test_files_of_the_project_are_found_beside_the_package(root):
     assert pretrained.project_file("model_card.md") == root / "model_card.md"
     with pytest.raises(FileNotFoundError, match=r"nothing\.md is missing"):
         pretrained.project_file("nothing.md")

@@ -6,10 +6,13 @@ import ast
 import dataclasses
 import json
 import logging
+import os
 import re
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -158,6 +161,14 @@ def test_the_page_knows_nothing_of_torch(root):
         modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert "hdrgan.page.main" in modules
     assert not {name for name in modules if name.split(".")[0] == "torch"}
+
+
+def test_nothing_is_sent_home():
+    program = "import os, sys, hdrgan.page.main; from huggingface_hub import constants as hub\n"
+    program += "sys.exit(not hub.HF_HUB_DISABLE_TELEMETRY or os.environ['GRADIO_ANALYTICS_ENABLED'] != 'False')"
+    named = ("HF_HUB_DISABLE_TELEMETRY", "GRADIO_ANALYTICS_ENABLED")
+    environment = {name: value for name, value in os.environ.items() if name not in named}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
 
 
 # What the handlers do

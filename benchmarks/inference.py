@@ -83,7 +83,7 @@ def timed(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
 def measure_times(name: str, photo: Path, runs: int) -> list[dict[str, dict[str, float]]]:
     """Floor, whole way and stages, ``runs`` times after one to warm up."""
     from hdrgan import load_photo
-    from hdrgan.files.photo import save_jpeg
+    from hdrgan.files.write import save_jpeg
     from hdrgan.light.parallel import each
 
     pipe = pipeline(name)

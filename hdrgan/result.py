@@ -11,9 +11,11 @@ from typing import Self
 
 import numpy as np
 
-from hdrgan.files.photo import Photo, bracket_exif, save_jpeg, save_photo_as_jpeg, save_png, save_tiff
+from hdrgan.files.exif import bracket_exif
+from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.files.ultrahdr import save_ultrahdr
+from hdrgan.files.write import save_jpeg, save_photo_as_jpeg, save_png, save_tiff
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.rendering import Exposures, RaisedLight, StoredLight
 from hdrgan.light.tonemap import tone_map
@@ -130,11 +132,12 @@ class Result:
         check_hdr(hdr)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        size = self.photo.width, self.photo.height
 
         def write(index: int) -> Path:
             ev = self.evs[index]
             path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            self._write_frame(path, format, index, bracket_exif(self.photo, ev, keep_gps=keep_gps))
+            self._write_frame(path, format, index, bracket_exif(self.photo.exif, size, ev, keep_gps=keep_gps))
             return path
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))

@@ -19,8 +19,8 @@ from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
 from hdrgan.data.layout import DatasetError, Fault, reason
 from hdrgan.data.pair_folder import COLUMNS, SPLITS
 from hdrgan.data.panorama import random_views
-from hdrgan.files.photo import save_png
 from hdrgan.files.radiance import RadianceFileError, load_radiance, save_hdr
+from hdrgan.files.write import save_png
 from hdrgan.light.radiometry import expose
 
 

@@ -253,3 +253,12 @@ def _by_strips(
     with ThreadPoolExecutor(min(len(strips), _processors())) as pool:
         list(pool.map(lambda strip: convert(pixels[strip], out[strip]), strips))
     return out
+
+
+def to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8; 16-bit codes are divided by 257 and rounded."""
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels)
+    table = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
+    shown: np.ndarray = table[pixels]
+    return shown

@@ -1,4 +1,4 @@
-"""Photos in and out: any ordinary picture becomes an upright 8- or 16-bit sRGB array, or one sentence says why not.
+"""Photos in: any ordinary picture becomes an upright 8- or 16-bit sRGB array, or one sentence says why not.
 
 Numpy and codecs only; torch is imported by `to_tensor` alone, so that a process which only decodes stays light.
 """
@@ -9,20 +9,15 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import IFDRational
 
-from hdrgan.files import bmp, colour, gif, heif, ifd, jpeg, png, tiff, webp
-from hdrgan.files.atomic import write_atomic
-from hdrgan.files.ifd import Entry
+from hdrgan.files import bmp, colour, gif, heif, jpeg, png, tiff, webp
+from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, ORIENTATION, read_exif
 from hdrgan.files.limits import Decoded, Decoder, PhotoError, PhotoLimits
 from hdrgan.light.parallel import each
 
@@ -35,12 +30,7 @@ __all__ = [
     "PhotoError",
     "PhotoLimits",
     "Source",
-    "bracket_exif",
     "load_photo",
-    "save_jpeg",
-    "save_photo_as_jpeg",
-    "save_png",
-    "save_tiff",
     "to_tensor",
 ]
 
@@ -51,14 +41,6 @@ logging.getLogger("imagecodecs").setLevel(logging.ERROR)
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 DEFAULT = PhotoLimits()
-
-_EXIF_POINTER, _GPS_POINTER = 0x8769, 0x8825
-_MAKE, _MODEL, _ORIENTATION, _SOFTWARE, _DATE = 271, 272, 274, 305, 306
-_EXPOSURE_TIME, _EXPOSURE_BIAS, _COLOUR_SPACE = 33434, 37380, 40961
-# What merge and panorama software reads, and the rights holder's name: copied into every exposure. Serial numbers,
-# owner, maker notes, comments and thumbnails stay behind.
-_KEPT_BASE = (_MAKE, _MODEL, _DATE, 315, 33432)
-_KEPT_EXIF = (33437, 34850, 34855, 36867, 36868, 36880, 36881, 37385, 37386, 37521, 41989, 42036)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,16 +85,14 @@ class Photo:
         """Whether EXIF names a maker, a model or an exposure time, so that a camera's response is likely."""
         if self.exif is None:
             return False
-        return bool(
-            self.exif.get(_MAKE) or self.exif.get(_MODEL) or self.exif.get_ifd(_EXIF_POINTER).get(_EXPOSURE_TIME)
-        )
+        return bool(self.exif.get(MAKE) or self.exif.get(MODEL) or self.exif.get_ifd(EXIF_POINTER).get(EXPOSURE_TIME))
 
     def __repr__(self) -> str:
         return f"Photo({self.name!r}, {self.width} x {self.height}, {self.bits} bits, {self.format or 'from memory'})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The photo as a screen shows it: (H, W, 3) uint8."""
-        shown = _to_8_bits(self.pixels)
+        shown = colour.to_8_bits(self.pixels)
         if copy is False and shown is not self.pixels:
             raise ValueError("a 16-bit photo cannot be shown in 8 bits without a copy")
         return np.array(shown, dtype=dtype or np.uint8, copy=copy)
@@ -239,12 +219,12 @@ def _safe_stem(path: str) -> str:
 def _decode(data: bytes, name: str, limits: PhotoLimits) -> Photo:
     kind, decoder = _recognise(data)
     decoded = decoder(data, limits)
-    exif = _read_exif(decoded.exif)
+    exif = read_exif(decoded.exif)
     orientation = decoded.orientation
     if orientation is None:
-        orientation = exif.get(_ORIENTATION) if exif is not None else None
-    if exif is not None and _ORIENTATION in exif:
-        del exif[_ORIENTATION]
+        orientation = exif.get(ORIENTATION) if exif is not None else None
+    if exif is not None and ORIENTATION in exif:
+        del exif[ORIENTATION]
     colours = _in_srgb(decoded)
     own = decoded.jpeg if colours is decoded.pixels else None
     lies = int(orientation or 1) if own is not None and orientation in range(2, 9) else 1
@@ -372,13 +352,13 @@ def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     limits.check_size(*image.size)
     name = _safe_stem(str(getattr(image, "filename", "") or "photo"))
     try:
-        exif = _read_exif(image.getexif().tobytes())
+        exif = read_exif(image.getexif().tobytes())
     except Exception as error:  # Pillow cannot write back every EXIF block that it reads
         log.debug("EXIF of a PIL image left out: %s", error)
         exif = None
-    orientation = exif.get(_ORIENTATION) if exif is not None else None
-    if exif is not None and _ORIENTATION in exif:
-        del exif[_ORIENTATION]
+    orientation = exif.get(ORIENTATION) if exif is not None else None
+    if exif is not None and ORIENTATION in exif:
+        del exif[ORIENTATION]
     if image.mode in ("F", "I"):
         raise PhotoError(f"A PIL image of mode {image.mode} says nothing of its range; give RGB or 16-bit grey.")
     image.load()
@@ -397,236 +377,3 @@ def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     if not finished.flags.writeable:
         finished = finished.copy()
     return Photo(finished, name, image.format or "", exif)
-
-
-# EXIF
-
-
-def _read_exif(block: bytes | None) -> Image.Exif | None:
-    """Read an EXIF block field by field; what is broken in it is left out, and a hopeless block is None."""
-    if not block:
-        return None
-    if block.startswith(b"Exif\0\0"):
-        block = block[6:]
-    order = ifd.read_header(block)
-    base = ifd.read_directory(block, order, order.first, largest=1 << 16) if order else {}
-    exif = Image.Exif()
-    for pointer in (_EXIF_POINTER, _GPS_POINTER):
-        offset = ifd.integer(base, pointer)
-        if order and offset is not None:
-            fields = ifd.read_directory(block, order, offset, largest=1 << 16)
-            exif.get_ifd(pointer).update({tag: _pillow_value(entry) for tag, entry in fields.items()})
-    for tag, entry in base.items():
-        if tag not in (_EXIF_POINTER, _GPS_POINTER):
-            exif[tag] = _pillow_value(entry)
-    return exif if base else None
-
-
-def _pillow_value(entry: Entry) -> Any:
-    value: Any = entry.value
-    if isinstance(value, (str, bytes)):
-        return value
-    if entry.type in (ifd.RATIONAL, ifd.SRATIONAL):
-        value = tuple(IFDRational(n, d) for n, d in value)
-    return value[0] if len(value) == 1 else value
-
-
-def pack_exif(exif: Image.Exif | None) -> bytes:
-    """What `Photo.exif` holds as one block of bytes, position and all; empty for None."""
-    base, detail, position = _exif_entries(exif)
-    return ifd.write_tiff(base, {_EXIF_POINTER: detail, _GPS_POINTER: position})[0] if base or detail else b""
-
-
-def unpack_exif(block: bytes) -> Image.Exif | None:
-    """Undo `pack_exif`."""
-    return _read_exif(block)
-
-
-def bracket_exif(photo: Photo, ev: float, *, keep_gps: bool = False, orientation: int = 1) -> bytes:
-    """EXIF for one exposure of a bracket, as merge software groups frames by it.
-
-    ExposureBiasValue is ``ev``; ExposureTime, where the photo has one, is scaled by 2^ev. Maker, model, lens, aperture,
-    sensitivity, focal length, dates and rights holder are kept; everything else of the original is left behind.
-
-    Args:
-        photo: where the exposure comes from.
-        ev: stops relative to the photo.
-        keep_gps: whether the position is handed on.
-        orientation: in which the picture is stored.
-
-    Returns:
-        An EXIF block beginning with ``Exif\\0\\0``, software "hdrgan".
-    """
-    base, detail, position = _exif_entries(photo.exif)
-    directory = {tag: base[tag] for tag in _KEPT_BASE if tag in base}
-    directory[_ORIENTATION] = Entry(ifd.SHORT, (orientation,))
-    directory[_SOFTWARE] = Entry(ifd.ASCII, "hdrgan")
-    fields = {tag: detail[tag] for tag in _KEPT_EXIF if tag in detail}
-    directory |= {282: Entry(ifd.RATIONAL, ((72, 1),)), 283: Entry(ifd.RATIONAL, ((72, 1),))}
-    directory |= {296: Entry(ifd.SHORT, (2,)), 531: Entry(ifd.SHORT, (1,))}
-    fields |= {36864: Entry(ifd.UNDEFINED, b"0232"), 40960: Entry(ifd.UNDEFINED, b"0100")}
-    fields |= {37121: Entry(ifd.UNDEFINED, b"\1\2\3\0"), _COLOUR_SPACE: Entry(ifd.SHORT, (1,))}
-    fields |= {40962: Entry(ifd.LONG, (photo.width,)), 40963: Entry(ifd.LONG, (photo.height,))}
-    fields[_EXPOSURE_BIAS] = Entry(ifd.SRATIONAL, (_ratio(Fraction(ev), 2**31 - 1),))
-    seconds = _seconds(photo.exif)
-    if seconds is not None:
-        fields[_EXPOSURE_TIME] = Entry(ifd.RATIONAL, (_ratio(seconds * Fraction(2.0**ev), 2**32 - 1),))
-    if keep_gps and position:
-        position = {0: Entry(ifd.BYTE, b"\2\3\0\0")} | position
-    children = {_EXIF_POINTER: fields} | ({_GPS_POINTER: position} if keep_gps else {})
-    return b"Exif\0\0" + ifd.write_tiff(directory, children)[0]
-
-
-def _seconds(exif: Image.Exif | None) -> Fraction | None:
-    value = exif.get_ifd(_EXIF_POINTER).get(_EXPOSURE_TIME) if exif is not None else None
-    if not isinstance(value, IFDRational) or not value.denominator or int(value.numerator) <= 0:
-        return None
-    return Fraction(int(value.numerator), int(value.denominator))
-
-
-def _ratio(value: Fraction, most: int) -> tuple[int, int]:
-    """The nearest fraction whose two numbers fit the field."""
-    near = value.limit_denominator(1_000_000) or value.limit_denominator(most)
-    if abs(near.numerator) > most:
-        near = Fraction(most if value > 0 else -most)
-    return near.numerator, near.denominator
-
-
-def _exif_entries(exif: Image.Exif | None) -> tuple[dict[int, Entry], dict[int, Entry], dict[int, Entry]]:
-    """An Exif object as typed entries: base, EXIF and GPS directories."""
-    if exif is None:
-        return {}, {}, {}
-    return tuple(  # type: ignore[return-value]
-        {tag: entry for tag, value in fields.items() if (entry := _typed(tag, value)) is not None}
-        for fields in (dict(exif), exif.get_ifd(_EXIF_POINTER), exif.get_ifd(_GPS_POINTER))
-    )
-
-
-_UNDEFINED_TAGS = {36864, 37121, 40960, 41728, 41729}
-_LONG_TAGS = {34865, 34866, 34867, 34869, 40962, 40963}
-
-
-def _typed(tag: int, value: Any) -> Entry | None:
-    """One value of an Exif object with the TIFF type it is to be written in; None where it has none."""
-    if isinstance(value, str):
-        text = "".join(c for c in value if c.isprintable()).strip()[:200]
-        return Entry(ifd.ASCII, text) if text else None
-    if isinstance(value, bytes):
-        return Entry(ifd.UNDEFINED if tag in _UNDEFINED_TAGS else ifd.BYTE, value[:1000]) if value else None
-    values = value if isinstance(value, tuple) else (value,)
-    if values and all(isinstance(v, IFDRational) for v in values):
-        pairs = tuple((int(v.numerator), int(v.denominator)) for v in values)
-        signed = any(n < 0 or d < 0 for n, d in pairs)
-        most = 2**31 if signed else 2**32
-        if any(abs(n) >= most or abs(d) >= most for n, d in pairs):
-            return None
-        return Entry(ifd.SRATIONAL if signed else ifd.RATIONAL, pairs)
-    if values and all(isinstance(v, int) and 0 <= v < 2**32 for v in values):
-        return Entry(ifd.LONG if tag in _LONG_TAGS or max(values) > 65535 else ifd.SHORT, values)
-    return None
-
-
-# Writing
-
-
-def save_png(
-    path: str | os.PathLike[str], pixels: np.ndarray, *, exif: bytes | Image.Exif | None = None, level: int = 1
-) -> None:
-    """Save (H, W, 3) uint8 or uint16 sRGB pixels, losslessly.
-
-    Args:
-        path: where to; an older file is replaced in one step.
-        pixels: sRGB encoded.
-        exif: block to store, as `bracket_exif` gives it.
-        level: 1 (fast) to 12 (small). On photographs level 12 saves a tenth for twenty times the time.
-
-    Raises:
-        OSError: naming ``path``, when it cannot be written; an older file is then still whole.
-    """
-    _check_pixels(pixels)
-    write_atomic(path, *png.encode(pixels, level, _exif_block(exif)))
-
-
-def save_jpeg(
-    path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95, exif: bytes | Image.Exif | None = None
-) -> None:
-    """Save (H, W, 3) sRGB pixels as an 8-bit JPEG; 16-bit ones are rounded.
-
-    Colour is kept at full resolution (4:4:4): merging multiplies a dark frame by up to 16, and with it the colour
-    fringes that 4:2:0 leaves beside clipped areas. Files grow by about half.
-
-    Raises:
-        ValueError: when a side is longer than the 65,500 pixels that JPEG can hold.
-        OSError: naming ``path``, when it cannot be written; an older file is then still whole.
-    """
-    write_atomic(path, *encode_jpeg(pixels, quality, exif))
-
-
-def encode_jpeg(
-    pixels: np.ndarray, quality: int = 95, exif: bytes | Image.Exif | None = None
-) -> tuple[bytes | memoryview, ...]:
-    """The parts of the file that `save_jpeg` writes, one after another."""
-    _check_pixels(pixels)
-    if max(pixels.shape[:2]) > 65_500:
-        raise ValueError(f"JPEG holds at most 65,500 pixels a side, got {pixels.shape[1]} x {pixels.shape[0]}")
-    return _with_exif(imagecodecs.jpeg8_encode(_to_8_bits(pixels), level=quality, subsampling="444"), exif)
-
-
-def save_photo_as_jpeg(
-    path: str | os.PathLike[str], photo: Photo, quality: int = 95, exif: bytes | Image.Exif | None = None
-) -> None:
-    """Save a photo upright as `save_jpeg` does; one read from an upright JPEG keeps its picture data, byte for byte."""
-    own = photo.jpeg if photo.jpeg_orientation == 1 else None
-    write_atomic(path, *(encode_jpeg(photo.pixels, quality, exif) if own is None else _with_exif(own, exif)))
-
-
-def _with_exif(jpeg_file: bytes | bytearray, exif: bytes | Image.Exif | None) -> tuple[bytes | memoryview, ...]:
-    """A JPEG file without EXIF as parts of one with it: behind the start marker and JFIF, before everything else."""
-    block = _exif_block(exif)
-    whole = memoryview(jpeg_file)
-    if not block:
-        return (whole,)
-    segment = b"Exif\0\0" + block
-    if len(segment) > 65_533:
-        raise ValueError(f"EXIF of {len(segment)} bytes does not fit a JPEG segment")
-    head = 4 + int.from_bytes(whole[4:6], "big") if jpeg_file[2:4] == b"\xff\xe0" else 2
-    return whole[:head], b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment, whole[head:]
-
-
-def save_tiff(path: str | os.PathLike[str], pixels: np.ndarray, exif: bytes | Image.Exif | None = None) -> None:
-    """Save (H, W, 3) uint8 or uint16 sRGB pixels as TIFF: deflated, with an sRGB profile.
-
-    Raises:
-        OSError: naming ``path``, when it cannot be written; an older file is then still whole.
-    """
-    _check_pixels(pixels)
-    base: Mapping[int, Entry] = {}
-    detail: Mapping[int, Entry] = {}
-    block = _exif_block(exif)
-    if block and (order := ifd.read_header(block)):
-        base = ifd.read_directory(block, order, order.first)
-        pointer = ifd.integer(base, _EXIF_POINTER)
-        detail = ifd.read_directory(block, order, pointer) if pointer is not None else {}
-        detail = {tag: entry for tag, entry in detail.items() if tag not in (37121, 40962, 40963)}  # JPEG only
-    tags = {tag: entry for tag, entry in base.items() if tag in (*_KEPT_BASE, _SOFTWARE, 282, 283, 296)}
-    write_atomic(path, *tiff.encode(np.ascontiguousarray(pixels), tags, detail, colour.srgb_profile()))
-
-
-def _exif_block(exif: bytes | Image.Exif | None) -> bytes | None:
-    """An EXIF block from its TIFF header on."""
-    raw = exif.tobytes() if isinstance(exif, Image.Exif) else exif
-    return raw[6:] if raw and raw.startswith(b"Exif\0\0") else raw or None
-
-
-def _check_pixels(pixels: np.ndarray) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape or pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"pixels are (H, W, 3) uint8 or uint16, got {pixels.shape} {pixels.dtype}")
-
-
-def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8; 16-bit codes are divided by 257 and rounded."""
-    if pixels.dtype == np.uint8:
-        return np.ascontiguousarray(pixels)
-    table = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
-    shown: np.ndarray = table[pixels]
-    return shown

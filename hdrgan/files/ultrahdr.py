@@ -20,7 +20,9 @@ import numpy as np
 from PIL import Image
 
 from hdrgan.files.atomic import write_atomic
-from hdrgan.files.photo import Photo, bracket_exif, encode_jpeg
+from hdrgan.files.exif import bracket_exif
+from hdrgan.files.photo import Photo
+from hdrgan.files.write import encode_jpeg
 from hdrgan.light.radiometry import srgb_curve
 
 MOST_STOPS = 4.0
@@ -132,7 +134,12 @@ def encode_ultrahdr(photo: Photo, radiance: np.ndarray, *, keep_gps: bool = Fals
     first = _with_segments(
         base,
         [
-            _segment(0xE1, bracket_exif(photo, 0, keep_gps=keep_gps, orientation=photo.jpeg_orientation)),
+            _segment(
+                0xE1,
+                bracket_exif(
+                    photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=photo.jpeg_orientation
+                ),
+            ),
             _xmp(_container_xmp(length)),
             _segment(0xE2, _ISO + struct.pack(">HH", 0, 0)),
             bytes(_MPF_BYTES),  # filled in below, once it is known where everything lies

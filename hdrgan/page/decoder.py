@@ -25,7 +25,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo, pack_exif, unpack_exif
+from hdrgan.files.exif import pack_exif, unpack_exif
+from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo
 
 __all__ = ["load_photo_guarded"]
 

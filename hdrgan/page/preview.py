@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hdrgan.files.photo import save_jpeg, save_png
+from hdrgan.files.write import save_jpeg, save_png
 
 
 def fit(height: int, width: int, max_side: int) -> tuple[int, int]:

@@ -19,18 +19,9 @@ import torch
 from photo_files import HEIGHT, WIDTH, camera_exif, deep_picture, picture, png_chunk, profile, saved
 from PIL import Image, ImageOps
 
-from hdrgan.files.photo import (
-    Photo,
-    PhotoError,
-    PhotoLimits,
-    bracket_exif,
-    load_photo,
-    save_jpeg,
-    save_photo_as_jpeg,
-    save_png,
-    save_tiff,
-    to_tensor,
-)
+from hdrgan.files.exif import bracket_exif
+from hdrgan.files.photo import Photo, PhotoError, PhotoLimits, load_photo, to_tensor
+from hdrgan.files.write import save_jpeg, save_photo_as_jpeg, save_png, save_tiff
 
 FILES = photo_files.photos()
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WebP", "avif": "AVIF", "heic": "HEIC", "gif": "GIF", "bmp": "BMP"}
@@ -225,6 +216,10 @@ def broken_exif() -> dict[str, bytes]:
     }
 
 
+def exif_of(photo: Photo, ev: float, **options) -> bytes:
+    return bracket_exif(photo.exif, (photo.width, photo.height), ev, **options)
+
+
 @pytest.mark.parametrize("name", broken_exif())
 def test_broken_exif_does_no_harm(name):
     segment = broken_exif()[name]
@@ -232,7 +227,7 @@ def test_broken_exif_does_no_harm(name):
     data = jpeg[:20] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[20:]
     photo = load_photo(data)
     assert np.array_equal(photo.pixels, load_photo(jpeg).pixels)
-    assert bracket_exif(photo, 2.0).startswith(b"Exif\0\0II*\0")
+    assert exif_of(photo, 2.0).startswith(b"Exif\0\0II*\0")
 
 
 # Colour
@@ -401,7 +396,7 @@ def test_a_jpeg_that_lies_on_its_side_is_handed_on_as_it_lies(orientation, tmp_p
     turned = Image.open(io.BytesIO(photo.jpeg))
     turned.getexif()[274] = orientation
     assert np.array_equal(np.asarray(ImageOps.exif_transpose(turned)), photo.pixels)
-    save_photo_as_jpeg(tmp_path / "upright.jpg", photo, exif=bracket_exif(photo, 0))
+    save_photo_as_jpeg(tmp_path / "upright.jpg", photo, exif=exif_of(photo, 0))
     assert np.abs(load_photo(tmp_path / "upright.jpg").pixels.astype(int) - photo.pixels).mean() < 3
 
 
@@ -776,7 +771,7 @@ def tags_of(block: bytes) -> tuple[Image.Exif, dict, dict]:
 @pytest.mark.parametrize("ev", [-4, -1 / 3, 0, 2.5, 4])
 def test_bracket_exif_is_what_merge_software_groups_by(ev):
     photo = load_photo(saved(Image.fromarray(picture()), "JPEG", exif=camera_exif(6, gps=True)))
-    block = bracket_exif(photo, ev)
+    block = exif_of(photo, ev)
     base, detail, position = tags_of(block)
     assert float(detail[37380]) == pytest.approx(ev, abs=1e-6)
     assert float(detail[33434]) == pytest.approx(2**ev / 250, rel=1e-4)
@@ -787,11 +782,11 @@ def test_bracket_exif_is_what_merge_software_groups_by(ev):
     assert b"secret" not in block
     at = block.index(struct.pack("<HH", 37380, 10))  # the type is a signed rational, for positive values as well
     assert struct.unpack_from("<I", block, at + 4)[0] == 1
-    assert tags_of(bracket_exif(photo, ev, keep_gps=True))[2][1] == "N"
+    assert tags_of(exif_of(photo, ev, keep_gps=True))[2][1] == "N"
 
 
 def test_bracket_exif_without_a_camera():
-    base, detail, _ = tags_of(bracket_exif(load_photo(picture()), 2))
+    base, detail, _ = tags_of(exif_of(load_photo(picture()), 2))
     assert 33434 not in detail
     assert float(detail[37380]) == 2
     assert 271 not in base
@@ -804,7 +799,7 @@ def test_strange_exif_values_do_not_break_a_bracket():
     detail = exif.get_ifd(0x8769)
     detail[33434], detail[33437], detail[36867] = "not a number", (), 1.5
     detail[34855], detail[37386] = -1, (1, 2, 3)
-    for exposure in (bracket_exif(Photo(picture(), exif=exif), ev) for ev in (-40.0, 0.0, 40.0)):
+    for exposure in (exif_of(Photo(picture(), exif=exif), ev) for ev in (-40.0, 0.0, 40.0)):
         tags_of(exposure)
 
 
@@ -817,7 +812,7 @@ def entries(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("pixels", [picture(), deep_picture(), picture(1, 1), deep_picture(3, 700)])
 def test_png_and_tiff_are_read_back_bit_for_bit_by_others(tmp_path, pixels):
-    exif = bracket_exif(load_photo(saved(Image.fromarray(picture()), "JPEG", exif=camera_exif())), -2)
+    exif = exif_of(load_photo(saved(Image.fromarray(picture()), "JPEG", exif=camera_exif())), -2)
     save_png(tmp_path / "a.png", pixels, exif=exif)
     save_tiff(tmp_path / "a.tif", pixels, exif=exif)
     assert np.array_equal(imagecodecs.png_decode((tmp_path / "a.png").read_bytes()), pixels)
@@ -846,7 +841,7 @@ def test_tiff_of_many_strips(tmp_path):
 def test_jpeg_keeps_colour_at_full_resolution(tmp_path):
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:, ::2] = (255, 0, 0)
-    save_jpeg(tmp_path / "a.jpg", pixels, exif=bracket_exif(load_photo(picture()), 4))
+    save_jpeg(tmp_path / "a.jpg", pixels, exif=exif_of(load_photo(picture()), 4))
     with Image.open(tmp_path / "a.jpg") as image:
         assert np.abs(np.asarray(image).astype(int) - pixels).mean() < 6
         assert float(image.getexif().get_ifd(0x8769)[37380]) == 4
@@ -899,7 +894,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from hdrgan.files.photo import save_jpeg, save_png, save_tiff
+from hdrgan.files.write import save_jpeg, save_png, save_tiff
 from hdrgan.files.radiance import save_exr, save_hdr
 folder = Path(sys.argv[1])
 noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)

@@ -1,0 +1,147 @@
+"""EXIF: read into Pillow's form field by field, packed, and written anew for the exposures of a bracket."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+from hdrgan.files import ifd
+from hdrgan.files.ifd import Entry
+
+EXIF_POINTER, GPS_POINTER = 0x8769, 0x8825
+MAKE, MODEL, ORIENTATION, SOFTWARE, _DATE = 271, 272, 274, 305, 306
+EXPOSURE_TIME, _EXPOSURE_BIAS, _COLOUR_SPACE = 33434, 37380, 40961
+# What merge and panorama software reads, and the rights holder's name: copied into every exposure. Serial numbers,
+# owner, maker notes, comments and thumbnails stay behind.
+KEPT_BASE = (MAKE, MODEL, _DATE, 315, 33432)
+_KEPT_EXIF = (33437, 34850, 34855, 36867, 36868, 36880, 36881, 37385, 37386, 37521, 41989, 42036)
+
+
+def read_exif(block: bytes | None) -> Image.Exif | None:
+    """Read an EXIF block field by field; what is broken in it is left out, and a hopeless block is None."""
+    if not block:
+        return None
+    if block.startswith(b"Exif\0\0"):
+        block = block[6:]
+    order = ifd.read_header(block)
+    base = ifd.read_directory(block, order, order.first, largest=1 << 16) if order else {}
+    exif = Image.Exif()
+    for pointer in (EXIF_POINTER, GPS_POINTER):
+        offset = ifd.integer(base, pointer)
+        if order and offset is not None:
+            fields = ifd.read_directory(block, order, offset, largest=1 << 16)
+            exif.get_ifd(pointer).update({tag: _pillow_value(entry) for tag, entry in fields.items()})
+    for tag, entry in base.items():
+        if tag not in (EXIF_POINTER, GPS_POINTER):
+            exif[tag] = _pillow_value(entry)
+    return exif if base else None
+
+
+def _pillow_value(entry: Entry) -> Any:
+    value: Any = entry.value
+    if isinstance(value, (str, bytes)):
+        return value
+    if entry.type in (ifd.RATIONAL, ifd.SRATIONAL):
+        value = tuple(IFDRational(n, d) for n, d in value)
+    return value[0] if len(value) == 1 else value
+
+
+def pack_exif(exif: Image.Exif | None) -> bytes:
+    """What `Photo.exif` holds as one block of bytes, position and all; empty for None."""
+    base, detail, position = _exif_entries(exif)
+    return ifd.write_tiff(base, {EXIF_POINTER: detail, GPS_POINTER: position})[0] if base or detail else b""
+
+
+def unpack_exif(block: bytes) -> Image.Exif | None:
+    """Undo `pack_exif`."""
+    return read_exif(block)
+
+
+def bracket_exif(
+    exif: Image.Exif | None, size: tuple[int, int], ev: float, *, keep_gps: bool = False, orientation: int = 1
+) -> bytes:
+    """EXIF for one exposure of a bracket, as merge software groups frames by it.
+
+    ExposureBiasValue is ``ev``; ExposureTime, where the photo has one, is scaled by 2^ev. Maker, model, lens, aperture,
+    sensitivity, focal length, dates and rights holder are kept; everything else of the original is left behind.
+
+    Args:
+        exif: what `Photo.exif` says of the photo that the exposure comes from.
+        size: (width, height) of the upright photo, in pixels.
+        ev: stops relative to the photo.
+        keep_gps: whether the position is handed on.
+        orientation: in which the picture is stored.
+
+    Returns:
+        An EXIF block beginning with ``Exif\\0\\0``, software "hdrgan".
+    """
+    base, detail, position = _exif_entries(exif)
+    directory = {tag: base[tag] for tag in KEPT_BASE if tag in base}
+    directory[ORIENTATION] = Entry(ifd.SHORT, (orientation,))
+    directory[SOFTWARE] = Entry(ifd.ASCII, "hdrgan")
+    fields = {tag: detail[tag] for tag in _KEPT_EXIF if tag in detail}
+    directory |= {282: Entry(ifd.RATIONAL, ((72, 1),)), 283: Entry(ifd.RATIONAL, ((72, 1),))}
+    directory |= {296: Entry(ifd.SHORT, (2,)), 531: Entry(ifd.SHORT, (1,))}
+    fields |= {36864: Entry(ifd.UNDEFINED, b"0232"), 40960: Entry(ifd.UNDEFINED, b"0100")}
+    fields |= {37121: Entry(ifd.UNDEFINED, b"\1\2\3\0"), _COLOUR_SPACE: Entry(ifd.SHORT, (1,))}
+    fields |= {40962: Entry(ifd.LONG, (size[0],)), 40963: Entry(ifd.LONG, (size[1],))}
+    fields[_EXPOSURE_BIAS] = Entry(ifd.SRATIONAL, (_ratio(Fraction(ev), 2**31 - 1),))
+    seconds = _seconds(exif)
+    if seconds is not None:
+        fields[EXPOSURE_TIME] = Entry(ifd.RATIONAL, (_ratio(seconds * Fraction(2.0**ev), 2**32 - 1),))
+    if keep_gps and position:
+        position = {0: Entry(ifd.BYTE, b"\2\3\0\0")} | position
+    children = {EXIF_POINTER: fields} | ({GPS_POINTER: position} if keep_gps else {})
+    return b"Exif\0\0" + ifd.write_tiff(directory, children)[0]
+
+
+def _seconds(exif: Image.Exif | None) -> Fraction | None:
+    value = exif.get_ifd(EXIF_POINTER).get(EXPOSURE_TIME) if exif is not None else None
+    if not isinstance(value, IFDRational) or not value.denominator or int(value.numerator) <= 0:
+        return None
+    return Fraction(int(value.numerator), int(value.denominator))
+
+
+def _ratio(value: Fraction, most: int) -> tuple[int, int]:
+    """The nearest fraction whose two numbers fit the field."""
+    near = value.limit_denominator(1_000_000) or value.limit_denominator(most)
+    if abs(near.numerator) > most:
+        near = Fraction(most if value > 0 else -most)
+    return near.numerator, near.denominator
+
+
+def _exif_entries(exif: Image.Exif | None) -> tuple[dict[int, Entry], dict[int, Entry], dict[int, Entry]]:
+    """An Exif object as typed entries: base, EXIF and GPS directories."""
+    if exif is None:
+        return {}, {}, {}
+    return tuple(  # type: ignore[return-value]
+        {tag: entry for tag, value in fields.items() if (entry := _typed(tag, value)) is not None}
+        for fields in (dict(exif), exif.get_ifd(EXIF_POINTER), exif.get_ifd(GPS_POINTER))
+    )
+
+
+_UNDEFINED_TAGS = {36864, 37121, 40960, 41728, 41729}
+_LONG_TAGS = {34865, 34866, 34867, 34869, 40962, 40963}
+
+
+def _typed(tag: int, value: Any) -> Entry | None:
+    """One value of an Exif object with the TIFF type it is to be written in; None where it has none."""
+    if isinstance(value, str):
+        text = "".join(c for c in value if c.isprintable()).strip()[:200]
+        return Entry(ifd.ASCII, text) if text else None
+    if isinstance(value, bytes):
+        return Entry(ifd.UNDEFINED if tag in _UNDEFINED_TAGS else ifd.BYTE, value[:1000]) if value else None
+    values = value if isinstance(value, tuple) else (value,)
+    if values and all(isinstance(v, IFDRational) for v in values):
+        pairs = tuple((int(v.numerator), int(v.denominator)) for v in values)
+        signed = any(n < 0 or d < 0 for n, d in pairs)
+        most = 2**31 if signed else 2**32
+        if any(abs(n) >= most or abs(d) >= most for n, d in pairs):
+            return None
+        return Entry(ifd.SRATIONAL if signed else ifd.RATIONAL, pairs)
+    if values and all(isinstance(v, int) and 0 <= v < 2**32 for v in values):
+        return Entry(ifd.LONG if tag in _LONG_TAGS or max(values) > 65535 else ifd.SHORT, values)
+    return None

@@ -74,7 +74,7 @@ from hdrgan.training.checkpoints import (
     writing,
 )
 from hdrgan.training.losses import discriminator_loss, generator_adversarial_loss
-from hdrgan.training.networks import build_generator, calibrate, check_crop, freeze, rate_groups
+from hdrgan.training.networks import build_generator, check_crop, freeze, rate_groups
 from hdrgan.training.objectives import make_objective, predict, trained_l1
 from hdrgan.training.photos import spread, whole_photo
 from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
@@ -175,8 +175,6 @@ class Run:
         self.validation: PhotoDataset = found.open(validation=True, settings=settings, seed=args.seed, cache=cache)
         self.global_batch = args.batch_size * accelerator.num_processes * args.gradient_accumulation_steps
 
-        if args.model == "radiance" and args.init is None:
-            calibrate(generator, self.training, found.evs)
         if args.ema:
             self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
 
@@ -246,7 +244,7 @@ class Run:
         )
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = args.learning_rate * factor * group["faster"]
+                group["lr"] = args.learning_rate * factor * group["rate"]
         figures = StepFigures()
         for _ in range(args.gradient_accumulation_steps):
             before = time.perf_counter()

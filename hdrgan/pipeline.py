@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,27 +13,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hdrgan.files.photo import Photo, load_photo, to_tensor
+from hdrgan.light.confine import extended
 from hdrgan.light.merge import merge
+from hdrgan.light.panorama import is_wrapped
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
+from hdrgan.light.response import mean_camera
 from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
 from hdrgan.models.pretrained import PretrainedError, locate, read_config
-from hdrgan.models.radiance_generator import LightFields, RadianceGenerator, clip_mask
+from hdrgan.models.radiance_generator import CLIPPED, RadianceGenerator, clip_mask
 from hdrgan.result import Result, one_of
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
-_CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
-_READ_WHOLE = 384**2  # pixels up to which the response is estimated from all of a photo
-_PIECES, _PIECE = 64, 32  # of a larger one, and their side: many small ones see more of the scene than few large ones
-_FURTHER = 0.5  # size of the second look at a photo, relative to the first
+_AROUND = 8 / 3  # working size of a panorama, which shows six times the angle, relative to a photo's
+_OVERLAP = 64  # pixels by which a panorama is continued on both sides
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
 
 Network = RadianceGenerator | BracketGenerator | EIN
 _NETWORKS: dict[str, type[Network]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
 
-_WORK: dict[type[Network], str] = {RadianceGenerator: "fields", BracketGenerator: "forward", EIN: "reconstruct"}
+_WORK: dict[type[Network], str] = {RadianceGenerator: "light", BracketGenerator: "forward", EIN: "reconstruct"}
 
 
 class Pipeline:
@@ -105,14 +105,17 @@ class Pipeline:
         photo: Any,
         evs: Sequence[float] = DEFAULT_EVS,
         response: str = "auto",
+        projection: str = "auto",
     ) -> Result:
         """Turn a photo into exposures and radiance.
 
         Args:
             photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1.
             evs: stops relative to the photo, ascending; +1 is twice the light.
-            response: "auto" lets a RadianceGenerator estimate the camera's curve; "srgb" takes the photo for plain
-                sRGB, as renders and screenshots are. The other networks always assume sRGB.
+            response: "auto" reads a photo with the mean of measured cameras; "srgb" takes it for plain sRGB, as renders
+                and screenshots are. Only a RadianceGenerator is told; the other networks always assume sRGB.
+            projection: "equirectangular" for a panorama that closes around the viewer, "flat" for anything else, "auto"
+                to look whether the left edge continues the right one. Only a RadianceGenerator is told.
 
         Returns:
             See `Result`. With a RadianceGenerator or EIN the frame at EV 0 is the photo, pixel for pixel.
@@ -123,61 +126,44 @@ class Pipeline:
         """
         evs = check_evs(evs)
         one_of(response, ("auto", "srgb"), "response")
+        one_of(projection, ("auto", "flat", "equirectangular"), "projection")
         if not isinstance(photo, Photo):
             photo = load_photo(photo)
         if isinstance(self.model, RadianceGenerator):
-            return self._run_radiance(photo, evs, response)
+            return self._run_radiance(photo, evs, response, projection)
         if isinstance(self.model, EIN):
             return self._run_ein(photo, evs)
         return self._run_bracket(photo, evs)
 
     @torch.inference_mode()
-    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str) -> Result:
+    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str, projection: str) -> Result:
         network = cast(RadianceGenerator, self.model)
-        fields = self._fields(photo, response)
-        if fields.gain.shape[-2:] == photo.pixels.shape[:2]:
-            lit = network.apply_fields(to_tensor(photo), fields)
-            invented = 1 - torch.exp2(-lit.log_gain[0].amax(0))
-            return Result.of(photo, evs, _stored(photo, fields.inverse_response[0], lit.radiance, invented))
-        # The residual was seen on averaged pixels, whose noise is not the photo's; without it, measured pixels are
-        # a table and the gain is all that has to be brought to the photo's size.
         return Result.of(
             photo,
             evs,
             RaisedLight(
                 photo.pixels,
-                fields.inverse_response[0].numpy(),
-                fields.gain[0].permute(1, 2, 0).numpy(),
+                np.asarray(mean_camera() if response == "auto" else srgb_curve().numpy(), np.float32),
+                self._factor(photo, projection)[0].permute(1, 2, 0).numpy(),
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
             ),
         )
 
-    def _fields(self, photo: Photo, response: str) -> LightFields:
-        """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU.
-
-        It looks twice, the second time from further away, and the gains are averaged: what lies above white is told
-        by what is around it, and how much of that a photo shows is chance.
-        """
+    def _factor(self, photo: Photo, projection: str) -> Tensor:
+        """How many times as bright as white clipped channels are: (1, 3, h, w) >= 1, at the size of the look at it."""
         network = cast(RadianceGenerator, self.model)
-        size = _bounded(photo.height, photo.width, self.working_size)
-        curve = srgb_curve(self.device)[None] if response == "srgb" else network.curve(_pieces(photo).to(self.device))
-        near = self._look(photo, size, curve, residual=size == photo.pixels.shape[:2])
-        if _clips(photo):
-            further = (max(1, round(size[0] * _FURTHER)), max(1, round(size[1] * _FURTHER)))
-            far = self._look(photo, further, curve, residual=False)
-            gain = F.interpolate(far.gain, size=size, mode="bilinear", align_corners=False)
-            gain = (near.gain + gain) / 2
-        else:
-            gain = torch.zeros_like(near.gain)
-        return LightFields(*(field.cpu() for field in (curve, gain, near.residual)))
-
-    def _look(self, photo: Photo, size: tuple[int, int], curve: Tensor, *, residual: bool) -> LightFields:
-        """Fields of the photo brought to ``size``."""
-        network = cast(RadianceGenerator, self.model)
-        srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
-        fields = network.fields(srgb, curve=curve, residual=residual)
-        gain, correction = (field[..., : size[0], : size[1]] for field in (fields.gain, fields.residual))
-        return LightFields(curve, gain, correction)
+        around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
+        size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1))
+        if not _clips(photo):
+            return torch.ones(1, 3, *size)
+        srgb = to_tensor(photo, size)
+        seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
+        light = network.light(_padded(seen, network.size_multiple).contiguous().to(self.device))
+        left = _OVERLAP if around else 0
+        factor = light.factor()[..., : size[0], left : left + size[1]].cpu().float()
+        mask = network.clipped(srgb)
+        # A channel that clipped alone knows best what it is; where none did, any neighbour knows better.
+        return extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))).clamp(min=1)
 
     @torch.inference_mode()
     def _run_ein(self, photo: Photo, evs: tuple[float, ...]) -> Result:
@@ -191,7 +177,7 @@ class Pipeline:
             srgb = _part_of(photo, rows)
             relative = light[rows].permute(2, 0, 1)[None]
             linear = srgb_to_linear(srgb)
-            mask = clip_mask(srgb, *_CLIPPED) * clips
+            mask = clip_mask(srgb, *CLIPPED) * clips
             radiance = torch.lerp(linear, torch.maximum(relative * scale, linear), mask)  # (1, 3, rows, W)
             made_up = 1 - (linear / radiance.clamp(min=1e-6)).clamp(0, 1)
             invented[rows] = (made_up * mask)[0].amax(0)
@@ -262,33 +248,6 @@ def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
     return stops
 
 
-def _pieces(photo: Photo) -> Tensor:
-    """What the response is estimated from: (1, T, 3, h, w) at the photo's own resolution, all of it or a spread of it.
-
-    Averaging pixels would hide noise and compression, and make every edge look like one of linear light. The pieces
-    stand on the 8 x 8 grid of JPEG.
-    """
-    height, width = photo.pixels.shape[:2]
-    tops, lefts, rows, columns = [0], [0], height, width
-    if height * width > _READ_WHOLE:
-        rows, columns = min(_PIECE, height), min(_PIECE, width)
-        down = min(height // rows, math.isqrt(_PIECES))
-        across = min(width // columns, _PIECES // down)
-        down = min(height // rows, _PIECES // across)  # more of them where the photo is narrow
-        tops, lefts = (
-            [int(start) // 8 * 8 for start in np.linspace(0, size - side, count)]
-            for size, side, count in ((height, rows, down), (width, columns, across))
-        )
-    pixels = np.stack([photo.pixels[top : top + rows, left : left + columns] for top in tops for left in lefts])
-    return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo.pixels)).permute(0, 3, 1, 2)[None]
-
-
-def _stored(photo: Photo, response: Tensor, radiance: Tensor, invented: Tensor) -> StoredLight:
-    """Light in memory from tensors: radiance (1, 3, H, W), invented (H, W)."""
-    light = np.ascontiguousarray(radiance[0].permute(1, 2, 0).numpy())
-    return StoredLight(photo.pixels, response.numpy(), light, invented.numpy())
-
-
 def _anchor(photo: Photo, relative: Tensor) -> Tensor:
     """The scale that brings EIN's relative radiance (H, W, 3) onto the photo's, by the pixels that did not clip."""
     ratios = []
@@ -309,7 +268,7 @@ def _clipped_share(photo: Photo) -> np.ndarray:
     if not _clips(photo):
         return share
     for rows in strips(photo.height, photo.width):
-        share[rows] = clip_mask(_part_of(photo, rows), *_CLIPPED).amax(1)[0].numpy()
+        share[rows] = clip_mask(_part_of(photo, rows), *CLIPPED).amax(1)[0].numpy()
     return share
 
 
@@ -333,7 +292,7 @@ def _padded(srgb: Tensor, multiple: int) -> Tensor:
     return F.pad(srgb, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
-def _bounded(height: int, width: int, longest: int) -> tuple[int, int]:
+def _bounded(height: int, width: int, longest: float) -> tuple[int, int]:
     scale = min(1.0, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -1,4 +1,4 @@
-"""Pack what the light of `radiance` is learnt from: photos of the virtual camera, and how far their light lies above white.
+"""Pack what the light of `radiance` is learnt from: photos, and how far their light lies above white.
 
     python -m recipes.pack_light DATA PACKED --responses cameras.npz --part 0 --parts 2
 
@@ -10,8 +10,8 @@ DATA holds ``scenes.tsv`` with ``hdr/`` and, if wanted, ``ldr.tsv`` with ``ldr/`
           before is unknown and carries no weight, and photos that lose next to nothing are left out
 
 Written are PACKED/<kind>-<part>.npz: ``srgb`` (N, S, S, 3) uint8, ``stops`` (N, S, S, 3) float16 above white, ``known``
-(N, S, S) bool, ``lost`` (N,) mean stops above white of what clipped, ``held_out`` (N,) bool and ``source`` (N,). Held out are the sites that ``recipes/scenes.tsv`` names, and
-every tenth photo.
+(N, S, S) bool, ``lost`` (N,) mean stops above white of what clipped, ``held_out`` (N,) bool and ``source`` (N,). Held
+out are the sites that ``recipes/scenes.tsv`` names, and every tenth photo.
 """
 
 from __future__ import annotations

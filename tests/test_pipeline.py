@@ -16,7 +16,7 @@ from hdrgan.pipeline import check_evs
 @pytest.fixture(scope="module")
 def radiance() -> Pipeline:
     torch.manual_seed(0)
-    return Pipeline(RadianceGenerator(widths=(8, 8), context=8), device="cpu", working_size=64)
+    return Pipeline(RadianceGenerator(widths=(8, 8, 8, 8)), device="cpu", working_size=64)
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
 from hdrgan.files.photo import load_photo, to_tensor
+from hdrgan.light.confine import extended
 from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
-from hdrgan.light.radiometry import match_exposure, srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import decode, match_exposure, srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import Camera, RaisedLight, look_up, stops_of
 from hdrgan.light.tiling import run_tiled
 from hdrgan.models.convolution import convolve
-from hdrgan.models.radiance_generator import LightFields, clip_mask
-from hdrgan.pipeline import _pieces
+from hdrgan.models.radiance_generator import clip_mask
 
 EVS = (-4.0, -1.5, 0.0, 0.5, 3.0)
 WORKING_SIZE = 64
@@ -38,7 +38,7 @@ def scene(height, width, dtype=np.uint8, clipped=0.95, seed=0):
 def network(kind):
     torch.manual_seed(1)
     made = {
-        "radiance": lambda: RadianceGenerator(widths=(8, 8), context=8),
+        "radiance": lambda: RadianceGenerator(widths=(8, 8, 8, 8)),
         "bracket": lambda: BracketGenerator(width=4),
         "ein": lambda: EIN(width=8),
     }[kind]()
@@ -59,21 +59,16 @@ def plain_radiance(model, photo, response):
     scale = min(1.0, WORKING_SIZE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     m = model.size_multiple
-
-    def look(side):
-        seen = area_average(srgb, side)
-        fields = model.fields(F.pad(seen, (0, -side[1] % m, 0, -side[0] % m), mode="replicate"))
-        return [field[..., : side[0], : side[1]] for field in (fields.gain, fields.residual)]
-
-    near, residual = look(size)
-    far, _ = look(tuple(max(1, round(0.5 * side)) for side in size))
-    gain = (near + F.interpolate(far, size=size, mode="bilinear", align_corners=False)) / 2
-    curve = model.curve(_pieces(photo)) if response == "auto" else srgb_curve()[None]
-    if size != (height, width):
-        residual = torch.zeros(1, 3, height, width)
-        gain = F.interpolate(gain, size=(height, width), mode="bilinear", align_corners=False)
-    lit = model.apply_fields(srgb, LightFields(curve, gain, residual))
-    return lit.radiance, 1 - torch.exp2(-lit.log_gain[0].amax(0)), curve[0]
+    seen = area_average(srgb, size)
+    light = model.light(F.pad(seen, (0, -size[1] % m, 0, -size[0] % m), mode="replicate"))
+    mask = model.clipped(seen)
+    weight = torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))
+    factor = extended(light.factor()[..., : size[0], : size[1]], weight).clamp(min=1)
+    factor = F.interpolate(factor, size=(height, width), mode="bilinear", align_corners=False)
+    curve = model.mean_camera if response == "auto" else srgb_curve()
+    mask = model.clipped(srgb)
+    radiance = decode(srgb, curve) * factor**mask
+    return radiance, 1 - (factor**-mask)[0].amin(0), curve
 
 
 def plain_ein(model, photo):

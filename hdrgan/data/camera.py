@@ -132,12 +132,14 @@ class VirtualCamera:
             codes = _styled(codes, rng.uniform(0.92, 1.25), rng.normal(0, 0.03))
         if "sharpening" in self.steps:
             codes = codes + rng.uniform(0, 0.8) * (codes - _blurred(codes, rng.uniform(0.5, 1.2)))
-        return codes.clip(0, 1)
+        developed: np.ndarray = codes.clip(0, 1)
+        return developed
 
 
 def _encoded(light: np.ndarray, inverse_response: np.ndarray) -> np.ndarray:
     """Linear light in [0, 1] to encoded values; zero light is code 0 even where the curve is flat there."""
-    return np.interp(light, inverse_response, CODES).astype(np.float32)
+    codes: np.ndarray = np.interp(light, inverse_response, CODES).astype(np.float32)
+    return codes
 
 
 def _primaries(rng: np.random.Generator) -> np.ndarray:
@@ -222,7 +224,8 @@ def _reduced(picture: np.ndarray, factor: int) -> np.ndarray:
     if factor == 1:
         return np.ascontiguousarray(picture, np.float32)
     height, width = picture.shape[0] // factor, picture.shape[1] // factor
-    return picture.reshape(height, factor, width, factor, 3).mean((1, 3), dtype=np.float32)
+    means: np.ndarray = picture.reshape(height, factor, width, factor, 3).mean((1, 3), dtype=np.float32)
+    return means
 
 
 def _through_jpeg(codes: np.ndarray, quality: int, subsampling: int) -> np.ndarray:

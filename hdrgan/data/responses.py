@@ -5,6 +5,7 @@ A curve is an inverse response, (256,) linear values of the 8-bit codes from 0 t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 
 import numpy as np
@@ -20,13 +21,21 @@ def srgb_response() -> np.ndarray:
     return np.where(CODES <= 0.04045, CODES / 12.92, ((CODES + 0.055) / 1.055) ** 2.4)
 
 
+def sigmoid_response(n: float, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    """f(H) = (1 + sigma) H^n / (H^n + sigma), the curves of Eilertsen et al. 2017 (HDRCNN), H in [0, 1].
+
+    No measured camera has such a curve; kept to read yardsticks that were rendered with it.
+    """
+    return lambda light: (1 + sigma) * light**n / (light**n + sigma)
+
+
 class Responses:
     """Draws the tone curve of a camera.
 
     Args:
-        table: an .npz of measured responses (``irradiance`` (K,), ``response`` (N, K); used are the rows whose ``split``
-            is "train", each as often as ``weight`` says, where it has these) or of the EMoR model (Grossberg and Nayar
-            2004: ``irradiance``, ``f0``, ``h``). None: the mean of measured cameras and its spread
+        table: an .npz of measured responses (``irradiance`` (K,), ``response`` (N, K); used are the rows whose
+            ``split`` is "train", each as often as ``weight`` says, where it has these) or of the EMoR model (Grossberg
+            and Nayar 2004: ``irradiance``, ``f0``, ``h``). None: the mean of measured cameras and its spread
             (`hdrgan.light.response`).
 
     Raises:

@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hdrgan.data import bracket_folder, hdr_folder, pair_folder
-from hdrgan.data.camera import VirtualCamera, sigmoid_response
+from hdrgan.data.camera import VirtualCamera
 from hdrgan.data.layout import DatasetError, Fault, recognise_layout
 from hdrgan.data.panorama import is_panorama, random_views
+from hdrgan.data.responses import sigmoid_response
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import metrics
 from hdrgan.evaluation.report import IDENTITY_NAME, RADIANCE_FIGURES, ev_key, new_report, read_peers

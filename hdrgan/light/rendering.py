@@ -94,13 +94,18 @@ class RaisedLight:
     Args:
         pixels: (H, W, 3) uint8 or uint16 codes of the photo whose light it is.
         response: (256,) float32 inverse response, ascending from 0 to 1.
-        gain: (h, w, 3) float32 stops by which a clipped channel is raised, >= 0; of any size, stretched bilinearly.
+        factor: (h, w, 3) float32 by which the light of a clipped channel is multiplied, >= 1; of any size, stretched
+            bilinearly, in linear light, so that small lamps keep their energy.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
     """
 
     def __init__(
-        self, pixels: np.ndarray, response: np.ndarray, gain: np.ndarray, clip_mask: Callable[[np.ndarray], np.ndarray]
+        self,
+        pixels: np.ndarray,
+        response: np.ndarray,
+        factor: np.ndarray,
+        clip_mask: Callable[[np.ndarray], np.ndarray],
     ):
         peak = peak_of(pixels)
         codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
@@ -109,7 +114,7 @@ class RaisedLight:
         self._stops = stops_of(self._linear)
         self._mask = clip_mask(codes).astype(np.float32)
         self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
-        self._stretch = _Stretch(gain, *pixels.shape[:2])
+        self._stretch = _Stretch(factor, *pixels.shape[:2])
         self._strips = list(strips(*pixels.shape[:2]))
         self._lock = threading.Lock()
         self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
@@ -179,7 +184,7 @@ class RaisedLight:
         samples = self.pixels[rows].reshape(-1)
         at = np.flatnonzero(samples >= self._first)
         codes = samples[at]
-        return at.astype(np.int32), self._stops[codes] + self._mask[codes] * self._stretch(rows, at)
+        return at.astype(np.int32), self._stops[codes] + self._mask[codes] * stops_of(self._stretch(rows, at))
 
 
 class _Stretch:

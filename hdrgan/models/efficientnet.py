@@ -7,11 +7,21 @@ depends on the rest of the batch. The classifier is left out.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Expansion, channels, repeats, stride, kernel.
-_STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))  # fmt: skip
+_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
 _TAPPED = (1, 2, 4, 6)  # stages whose last block is handed out
 FEATURES = (24, 40, 112, 320)
 """Channels of the features at strides 4, 8, 16 and 32."""
@@ -40,7 +50,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = cast(Tensor, self.project(F.relu6(self.depthwise(y))))
         return x + y if self.residual else y
 
 

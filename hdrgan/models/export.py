@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 OUTPUTS: dict[type[nn.Module], tuple[str, ...]] = {
     BracketGenerator: ("bracket",),
     EIN: ("relative_radiance",),
-    RadianceGenerator: ("radiance", "inverse_response", "log_gain", "residual"),
+    RadianceGenerator: ("radiance", "gain", "compact"),
 }
 
 

@@ -16,16 +16,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.light.radiometry import decode
+from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
 from hdrgan.models.pretrained import PretrainedModel
 
 _CELL = 4  # pixels along a side of the cells in which the decoder works
 _MOST_GAIN = 12.0  # stops that a clipped channel can be raised
+_COLOURLESS = 4.5 / 255  # largest difference of the channels of a photo without colour
 _MOST_LIGHT = 18.0  # stops above white that a compact light can have, as the mean over its cell
+
+
+CLIPPED = (0.94, 0.995)
+"""Encoded values between which a channel passes from measured to clipped."""
 
 
 class Light(NamedTuple):
@@ -38,9 +46,21 @@ class Light(NamedTuple):
     gain: Tensor
     compact: Tensor
 
+    def factor(self) -> Tensor:
+        """How many times as bright as white the light of a clipped channel is: (B, 3, H, W)."""
+        return torch.exp2(self.gain) + self.compact
+
     def above_white(self, mask: Tensor) -> Tensor:
-        """How bright a channel at white really is, (B, 3, H, W) linear, >= 1, where ``mask`` says how far it clipped."""
-        return torch.exp2(mask * self.gain) + mask * self.compact
+        """The same, (B, 3, H, W), where ``mask`` says how surely each channel clipped; 1 where it did not."""
+        return torch.exp2(mask * self.factor().clamp(min=2**-8).log2())
+
+
+class RadianceOutput(NamedTuple):
+    """Radiance (B, 3, H, W), 1.0 = the photo's white, with the `Light` that it was made from."""
+
+    radiance: Tensor
+    gain: Tensor
+    compact: Tensor
 
 
 def clip_mask(srgb: Tensor, start: float, end: float) -> Tensor:
@@ -64,7 +84,7 @@ class LightNetwork(nn.Module):
         widths: channels of the decoder at strides 4, 8, 16 and 32.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int]):
+    def __init__(self, widths: Sequence[int]):
         super().__init__()
         fine, middle, coarse, whole = widths
         self.encoder = EfficientNetLite0()
@@ -97,10 +117,10 @@ class LightNetwork(nn.Module):
         x = self.to4(torch.cat([self.at4(torch.cat([cells, at4], 1)), _doubled(x)], 1))
         # A slope below zero keeps the gradient of a channel that should rise.
         gain = F.leaky_relu(F.pixel_shuffle(self.gain(x), _CELL) + 0.4, 0.1).clamp(max=_MOST_GAIN)
-        energy, place, warmth = self.compact(x).float().split((1, _CELL**2, 2), 1)
+        energy, place, warmth = torch.split(self.compact(x).float(), [1, _CELL**2, 2], 1)
         mean = torch.exp2(F.softplus(energy).clamp(max=_MOST_LIGHT)) - 1
         # From white to the red of a low sun, never bluer than white.
-        red, blue = torch.sigmoid(warmth - 2).split(1, 1)
+        red, blue = torch.split(torch.sigmoid(warmth - 2), 1, 1)
         tint = torch.cat([1 + red, torch.ones_like(red), 1 - blue], 1)  # (B, 3, H/4, W/4)
         spread = F.pixel_shuffle(torch.softmax(place, 1) * _CELL**2 * mean, _CELL)  # (B, 1, H, W)
         return Light(gain.float(), spread * F.interpolate(tint, scale_factor=float(_CELL), mode="nearest"))
@@ -125,14 +145,15 @@ class RadianceGenerator(
         ValueError: a number that no network can be built from, or an input of the wrong shape.
     """
 
+    mean_camera: Tensor
     size_multiple = 32
     """What height and width of the input of `light` must be multiples of."""
 
     def __init__(
         self,
         widths: Sequence[int] = (48, 48, 64, 96),
-        clip_start: float = 0.94,
-        clip_end: float = 0.995,
+        clip_start: float = CLIPPED[0],
+        clip_end: float = CLIPPED[1],
         evs: Sequence[float] = (-4, -2, 0, 2, 4),
     ):
         super().__init__()
@@ -143,7 +164,9 @@ class RadianceGenerator(
             raise ValueError(f"clip_start and clip_end must ascend within (0, 1], got {clip_start} and {clip_end}")
         self.evs = tuple(float(ev) for ev in evs)
         self.clip_start, self.clip_end = float(clip_start), float(clip_end)
-        self.network = LightNetwork(cast(tuple[int, int, int, int], self.widths))
+        self.network = LightNetwork(self.widths)
+        curve = torch.from_numpy(np.asarray(mean_camera(), np.float32))
+        self.register_buffer("mean_camera", curve, persistent=False)
 
     def clipped(self, srgb: Tensor) -> Tensor:
         """How surely each channel has clipped; see `clip_mask`."""
@@ -158,9 +181,35 @@ class RadianceGenerator(
         Returns:
             Gain and compact lights at (H, W), not negative. Of a photo without colour they have none.
         """
+        gain, compact = self._light(srgb)
+        return Light(gain.clamp(min=0), compact)
+
+    def _light(self, srgb: Tensor) -> Light:
         if srgb.dim() != 4 or srgb.shape[1] != 3 or any(side % self.size_multiple for side in srgb.shape[2:]):
             raise ValueError(
                 f"srgb must be (B, 3, H, W) with H and W multiples of {self.size_multiple}, got {tuple(srgb.shape)}"
             )
-        gain, compact = self.network(srgb, self.clipped(srgb))
-        return Light(gain.clamp(min=0), compact)
+        light = self.network(srgb, self.clipped(srgb))
+        # A photo without colour stays without: some codes of colour are what JPEG leaves in one.
+        coloured = (srgb.amax(1) - srgb.amin(1) > _COLOURLESS).float().mean((1, 2)) > 1e-3
+        return Light(
+            *(
+                torch.where(coloured[:, None, None, None], x, x.mean(1, keepdim=True))
+                for x in (light.gain, light.compact)
+            )
+        )
+
+    def forward(self, srgb: Tensor, inverse_response: Tensor | None = None) -> RadianceOutput:
+        """Turn a photo into light at its own size.
+
+        Args:
+            srgb: (B, 3, H, W) encoded in [0, 1]; H and W multiples of `size_multiple`.
+            inverse_response: (B, 256) or (256,) linear value of each code; None is the mean of measured cameras.
+
+        Returns:
+            Radiance, and the light above white that is in it. The gain may be a little below 0, so that it learns.
+        """
+        light = self._light(srgb)
+        curve = self.mean_camera if inverse_response is None else inverse_response
+        above = light._replace(gain=light.gain.clamp(min=0)).above_white(self.clipped(srgb))
+        return RadianceOutput(decode(srgb, curve) * above, *light)

@@ -1,8 +1,8 @@
 """What light above white is judged by while it is learnt: stops, exposures, and energy.
 
-No single measure makes pictures right. A logarithm for each pixel learns medians: skies are right and lamps are lost. The
-codes of darker exposures are what people look at. The energy of neighbourhoods, in linear light, is what a lamp gives to
-a room; where in its neighbourhood the lamp is matters less.
+No single measure makes pictures right. A logarithm for each pixel learns medians: skies are right and lamps are lost.
+The codes of darker exposures are what people look at. The energy of neighbourhoods, in linear light, is what a lamp
+gives to a room; where in its neighbourhood the lamp is matters less.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
     true = torch.exp2(stops)
     bright, truly = _luminance(above).clamp(min=2**-8), _luminance(true)
     by_stops = (weight * F.smooth_l1_loss(told, stops, beta=2.0, reduction="none")).sum() / (3 * total)
-    by_stops = by_stops + (weight * F.smooth_l1_loss(bright.log2(), truly.log2(), beta=2.0, reduction="none")).sum() / total
+    by_stops = (
+        by_stops + (weight * F.smooth_l1_loss(bright.log2(), truly.log2(), beta=2.0, reduction="none")).sum() / total
+    )
 
     curve = torch.as_tensor(np.asarray(mean_camera(), np.float32), device=stops.device)
     area = weight.sum((1, 2, 3))
@@ -59,7 +61,8 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
         by_exposures = by_exposures + (torch.log(of_photo + 2e-3) * seen).sum() / seen.sum().clamp(min=1)
 
     by_energy = stops.new_zeros(())
-    for side in (*_SIDES, 0):
+    sides = [side for side in _SIDES if side <= min(stops.shape[2:])]
+    for side in (*sides, 0):
         pooled = [
             F.avg_pool2d(plane, side) if side else plane.mean((2, 3), keepdim=True)
             for plane in (weight * bright, weight * truly, weight)
@@ -71,10 +74,10 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
             beta=1.0,
             reduction="none",
         )
-        by_energy = by_energy + (covered * ratio).sum() / covered.sum().clamp(min=1e-3) / (len(_SIDES) + 1)
+        by_energy = by_energy + (covered * ratio).sum() / covered.sum().clamp(min=1e-3) / (len(sides) + 1)
     return {"stops": by_stops, "exposures": by_exposures / len(EXPOSURES), "energy": by_energy}
 
 
-def light_loss(terms: dict[str, Tensor]) -> Tensor:
-    """The weighted sum of `light_losses`."""
-    return torch.stack([_WEIGHTS[name] * value for name, value in terms.items()]).sum()
+def weighted(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The terms of `light_losses`, each times its weight: their sum is the loss."""
+    return {name: _WEIGHTS[name] * value for name, value in terms.items()}

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
-from hdrgan.data.batch import Batch
-from hdrgan.data.survey import PhotoDataset
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
-from hdrgan.models.evidence import response_evidence
 from hdrgan.models.radiance_generator import RadianceGenerator
-from hdrgan.training.photos import spread
 from hdrgan.training.preflight import UsageError
 
-CALIBRATION_PHOTOS = 64
-HEAD_FASTER = 5.0
+ENCODER_RATE = 0.2
+"""Of the encoder of a RadianceGenerator, relative to the learning rate of the rest."""
 
 Generator = BracketGenerator | RadianceGenerator | EIN
 
@@ -69,16 +64,15 @@ def check_crop(model: str, generator: Generator, crop_size: int) -> None:
 
 
 def rate_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """The weights to train, by how much faster than the learning rate they learn.
+    """The weights to train, each group with its rate relative to the learning rate.
 
-    The response head of a RadianceGenerator reads a few hundred measurements, not pictures: it is stable, and still
-    learning long after the rest, unless it may take larger steps.
+    The encoder of a RadianceGenerator has seen a million photos, and must not forget them over a few thousand.
     """
-    head = network.response if isinstance(network, RadianceGenerator) else nn.Module()
-    apart = {id(p) for p in head.parameters()}
+    encoder = network.network.encoder if isinstance(network, RadianceGenerator) else nn.Module()
+    apart = {id(p) for p in encoder.parameters()}
     groups = [
-        {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in apart], "faster": 1.0},
-        {"params": [p for p in head.parameters() if p.requires_grad], "faster": HEAD_FASTER},
+        {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in apart], "rate": 1.0},
+        {"params": [p for p in encoder.parameters() if p.requires_grad], "rate": ENCODER_RATE},
     ]
     return [group for group in groups if group["params"]]
 
@@ -89,23 +83,12 @@ def freeze(network: nn.Module, name: str) -> None:
     Raises:
         UsageError: there is no such part, or nothing would be left to train.
     """
-    parts = dict(network.named_children())
-    if name not in parts or len(parts) == 1:
+    parts = {
+        f"{outer}.{inner}" if inner else outer: part
+        for outer, child in network.named_children()
+        for inner, part in [("", child), *child.named_children()]
+        if sum(p.numel() for p in part.parameters()) < sum(p.numel() for p in network.parameters())
+    }
+    if name not in parts:
         raise UsageError(f"--freeze: {type(network).__name__} has no part {name!r}; it has {', '.join(parts)}")
     parts[name].requires_grad_(False)
-
-
-def calibrate(generator: RadianceGenerator, dataset: PhotoDataset, evs: Sequence[float]) -> None:
-    """Tell the response head what its measurements usually are, from photos of ``dataset``; the same in every process.
-
-    ``evs`` are the stops of its brackets. A single photo says nothing of what is usual, and changes nothing.
-    """
-    chosen = spread(len(dataset), CALIBRATION_PHOTOS)
-    if len(chosen) < 2:
-        return
-    measured = []
-    for index in chosen:
-        items = {name: tensor[None] for name, tensor in dataset[0, index].items()}
-        photo = Batch(items, evs, torch.device("cpu")).srgb  # (1, 3, H, W)
-        measured.append(response_evidence(photo[:, None]))
-    generator.response.calibrate(torch.cat(measured))

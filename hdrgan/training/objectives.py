@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from hdrgan.data.batch import Batch, merge_brackets
 from hdrgan.evaluation.scores import Prediction, radiance_l1, render
 from hdrgan.light.radiometry import match_exposure, mu_law, srgb_to_linear
-from hdrgan.training.losses import bracket_from_radiance, radiance_loss
+from hdrgan.models.radiance_generator import CLIPPED, Light, clip_mask
+from hdrgan.training.light_loss import light_losses, weighted
+from hdrgan.training.losses import bracket_from_radiance
 
 EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
 
@@ -36,13 +38,16 @@ def make_objective(model: str, device: torch.device, *, l1_weight: float, advers
         return fake, {"l1": l1_weight * F.l1_loss(fake, batch.bracket)}
 
     def radiance_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
-        output = generator(batch.srgb)
-        terms = radiance_loss(output, batch.radiance, batch.inverse_response, batch.srgb)
-        del terms["loss"]
+        # The curve is given: light must not depend on a bet on it.
+        output = generator(batch.srgb, batch.inverse_response)
+        mask = clip_mask(batch.srgb, *CLIPPED)
+        known = torch.ones_like(mask[:, :1])
+        stops = batch.radiance.clamp(min=1).log2()
+        terms = weighted(light_losses(Light(output.gain, output.compact), mask, stops, known))
         if not (l1_weight or adversarial_weight):
             return None, terms
         photo = batch.evs.index(0.0)
-        others = bracket_from_radiance(output.radiance, output.inverse_response, [ev for ev in batch.evs if ev])
+        others = bracket_from_radiance(output.radiance, batch.inverse_response, [ev for ev in batch.evs if ev])
         # The exposure at EV 0 is the photo itself, in the real bracket and in this one.
         fake = torch.cat([others[:, :photo], batch.srgb[:, None], others[:, photo:]], 1)  # (B, N, 3, H, W)
         if l1_weight:
@@ -72,11 +77,11 @@ def relative(radiance: Tensor) -> Tensor:
 def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction, float]:
     """What a network makes of photos, and its L1 in the domain that it is trained in; see `trained_l1`."""
     srgb = batch.srgb
-    output = generator(srgb)
+    output = generator(srgb, batch.inverse_response) if model == "radiance" else generator(srgb)
     if model == "bracket":
         prediction = Prediction(output, merge_brackets(output, batch.evs))
     elif model == "radiance":
-        bracket = render(output.radiance, srgb, batch.evs, output.inverse_response)
+        bracket = render(output.radiance, srgb, batch.evs, batch.inverse_response)
         prediction = Prediction(bracket, output.radiance)
     else:
         trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)

@@ -96,17 +96,17 @@ def test_ein_restarts_warmly_every_25_epochs():
     assert learning_rate_factor(ein, 375, total=2000, epoch=10) == pytest.approx(0.5)
 
 
-def test_the_response_head_learns_faster_than_the_rest():
-    network = RadianceGenerator(widths=(8, 8), context=8, knots=4, response_width=4, response_readers=1)
+def test_the_encoder_learns_slower_than_the_rest_and_parts_can_be_frozen():
+    network = RadianceGenerator(widths=(8, 8, 8, 8))
     groups = rate_groups(network)
-    assert [group["faster"] for group in groups] == [1.0, 5.0]
+    assert [group["rate"] for group in groups] == [1.0, 0.2]
     assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
-    head = {id(p) for p in network.response.parameters()}
-    assert {id(p) for p in groups[1]["params"]} == head
-    freeze(network, "response")
-    assert [group["faster"] for group in rate_groups(network)] == [1.0]
-    assert not head & {id(p) for group in rate_groups(network) for p in group["params"]}
-    with pytest.raises(UsageError, match="no part 'nothing'; it has stem, encoder"):
+    encoder = {id(p) for p in network.network.encoder.parameters()}
+    assert {id(p) for p in groups[1]["params"]} == encoder
+    freeze(network, "network.encoder")
+    assert [group["rate"] for group in rate_groups(network)] == [1.0]
+    assert not encoder & {id(p) for group in rate_groups(network) for p in group["params"]}
+    with pytest.raises(UsageError, match=r"no part 'nothing'; it has network\.encoder"):
         freeze(network, "nothing")
 
 

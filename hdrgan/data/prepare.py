@@ -34,11 +34,11 @@ class Prepared:
 
 
 def _photograph(
-    radiance: np.ndarray, count: int, size: int, camera: VirtualCamera, rng: np.random.Generator
+    radiance: np.ndarray, count: int, size: int, camera: VirtualCamera, rng: np.random.Generator, clean: bool | None
 ) -> Iterator[Shot]:
     for view in random_views(radiance, count, size, rng):
         try:
-            yield camera.shoot(view, rng)
+            yield camera.shoot(view, rng, clean=clean)
         except ValueError:  # a view into the dark; the caller counts what is left
             continue
 
@@ -138,7 +138,7 @@ def prepare(
         taken.add(name)
         rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode())))
         split = SPLITS[scene.site in held_out]
-        for number, shot in enumerate(_photograph(load_radiance(scene.path), views, size, camera, rng)):
+        for number, shot in enumerate(_photograph(load_radiance(scene.path), views, size, camera, rng, clean)):
             if layout == "bracket":
                 _write_bracket(target / name / "images", number, shot, EVS)
             else:

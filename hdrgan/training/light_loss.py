@@ -20,6 +20,8 @@ EXPOSURES = (-2.0, -4.0)
 """Stops of the darker exposures that are compared."""
 
 _SIDES = (8, 32, 128)  # pixels of the squares whose energy is compared; the whole picture is too
+_LEAST_AREA = 64.0  # clipped pixels below which a photo counts for less than half
+_LEAST_ERROR = 2e-3  # squared error of codes, 27 dB, below which nobody sees a difference
 _WEIGHTS = {"stops": 1.0, "exposures": 0.35, "energy": 0.4}
 
 
@@ -38,44 +40,48 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
 
     Returns:
         stops: error in stops, of each channel and of luminance. exposures: logarithm of the squared error of the codes
-        at `EXPOSURES`, through the mean camera. energy: error of the logarithm of clipped light in squares. Scalars.
+        at `EXPOSURES`, through the mean camera. energy: error of the logarithm of clipped light in squares. Scalars,
+        means over photos, so that a batch in two halves teaches what it teaches as a whole.
     """
-    above = light.above_white(mask)
+    above = light.above_white(mask).clamp(min=2**-8)
     weight = mask.amax(1, keepdim=True) * known
-    total = weight.sum().clamp(min=1)
-    told = above.clamp(min=2**-8).log2()
+    area = weight.sum((1, 2, 3))  # (B,)
+    # A photo with next to nothing clipped tells next to nothing.
+    voice = area / (area + _LEAST_AREA)
     true = torch.exp2(stops)
-    bright, truly = _luminance(above).clamp(min=2**-8), _luminance(true)
-    by_stops = (weight * F.smooth_l1_loss(told, stops, beta=2.0, reduction="none")).sum() / (3 * total)
-    by_stops = (
-        by_stops + (weight * F.smooth_l1_loss(bright.log2(), truly.log2(), beta=2.0, reduction="none")).sum() / total
-    )
+    bright, truly = _luminance(above), _luminance(true)
+
+    def mean(error: Tensor) -> Tensor:
+        """Mean over the clipped part of each photo: (B,)."""
+        return (weight * error).mean(1).sum((1, 2)) / area.clamp(min=1e-3)
+
+    by_stops = mean(F.smooth_l1_loss(above.log2(), stops, beta=2.0, reduction="none"))
+    by_stops = by_stops + mean(F.smooth_l1_loss(bright.log2(), truly.log2(), beta=2.0, reduction="none"))
 
     curve = torch.as_tensor(np.asarray(mean_camera(), np.float32), device=stops.device)
-    area = weight.sum((1, 2, 3))
-    seen = area > 16  # of fewer pixels the error of an exposure says nothing
-    by_exposures = stops.new_zeros(())
+    by_exposures = torch.zeros_like(area)
     for ev in EXPOSURES:
-        error = (encode(above * 2.0**ev, curve) - encode(true * 2.0**ev, curve)) ** 2
-        of_photo = (weight * error).sum((1, 2, 3)) / (3 * area).clamp(min=1)
-        by_exposures = by_exposures + (torch.log(of_photo + 2e-3) * seen).sum() / seen.sum().clamp(min=1)
+        squared = mean((encode(above * 2.0**ev, curve) - encode(true * 2.0**ev, curve)) ** 2)
+        by_exposures = by_exposures + torch.log1p(squared / _LEAST_ERROR) / len(EXPOSURES)
 
-    by_energy = stops.new_zeros(())
+    by_energy = torch.zeros_like(area)
     sides = [side for side in _SIDES if side <= min(stops.shape[2:])]
     for side in (*sides, 0):
-        pooled = [
+        ours, theirs, covered = (
             F.avg_pool2d(plane, side) if side else plane.mean((2, 3), keepdim=True)
             for plane in (weight * bright, weight * truly, weight)
-        ]
-        covered = (pooled[2] > (0.1 if side else 1e-3)) * pooled[2].clamp(min=1e-6).sqrt()
-        ratio = F.smooth_l1_loss(
-            (pooled[0] / pooled[2].clamp(min=1e-6)).clamp(min=2**-8).log2(),
-            (pooled[1] / pooled[2].clamp(min=1e-6)).clamp(min=2**-8).log2(),
+        )
+        share = covered.clamp(min=1e-6)
+        error = F.smooth_l1_loss(
+            (ours / share).clamp(min=2**-8).log2(),
+            (theirs / share).clamp(min=2**-8).log2(),
             beta=1.0,
             reduction="none",
         )
-        by_energy = by_energy + (covered * ratio).sum() / covered.sum().clamp(min=1e-3) / (len(sides) + 1)
-    return {"stops": by_stops, "exposures": by_exposures / len(EXPOSURES), "energy": by_energy}
+        said = (covered > (0.1 if side else 1e-6)) * share.sqrt()
+        by_energy = by_energy + (said * error).sum((1, 2, 3)) / said.sum((1, 2, 3)).clamp(min=1e-3) / (len(sides) + 1)
+    terms = {"stops": by_stops, "exposures": by_exposures, "energy": by_energy}
+    return {name: (voice * term).mean() for name, term in terms.items()}
 
 
 def weighted(terms: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -46,14 +46,14 @@ def test_pairs_pass_the_check_and_have_the_layout(scenes, tmp_path):
 
 
 def test_a_clean_pair_is_a_render_of_its_radiance(scenes, tmp_path):
-    prepare(scenes, tmp_path / "out", layout="pairs", views=1, size=48, clean=True, seed=2)
+    prepare(scenes, tmp_path / "out", layout="pairs", views=2, size=48, clean=True, seed=2)
     errors = []
     for file in sorted((tmp_path / "out" / "train_SDR").iterdir()):
         radiance = load_radiance(tmp_path / "out" / "train_HDR" / f"{file.stem}.hdr")
         linear = srgb_to_linear(torch.from_numpy(np.asarray(load_photo(file)) / 255.0)).numpy()
         errors.append(np.abs(linear - radiance.clip(0, 1)).mean())
-        assert 0.01 < (radiance.max(-1) >= 1).mean() < 0.25
-    assert min(errors) < 0.01
+        assert 0.005 < (radiance.max(-1) >= 1).mean() < 0.31
+    assert max(errors) < 0.005
 
 
 def test_the_same_seed_writes_the_same_files(scenes, tmp_path):

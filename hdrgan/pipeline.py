@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hdrgan.files.photo import Photo, load_photo, to_tensor
 from hdrgan.light.confine import extended
+from hdrgan.light.drawn import is_drawn
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
@@ -146,6 +147,7 @@ class Pipeline:
                 np.asarray(mean_camera() if response == "auto" else srgb_curve().numpy(), np.float32),
                 self._factor(photo, projection)[0].permute(1, 2, 0).numpy(),
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
+                noisy=response == "auto",
             ),
         )
 
@@ -154,7 +156,7 @@ class Pipeline:
         network = cast(RadianceGenerator, self.model)
         around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
         size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1))
-        if not _clips(photo):
+        if not _clips(photo) or is_drawn(photo.pixels):
             return torch.ones(1, 3, *size)
         srgb = to_tensor(photo, size)
         seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb

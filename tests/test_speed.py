@@ -12,6 +12,7 @@ from hdrgan.files.photo import load_photo, to_tensor
 from hdrgan.light.confine import extended
 from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
+from hdrgan.light.quiet import without_noise
 from hdrgan.light.radiometry import decode, match_exposure, srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import Camera, RaisedLight, look_up, stops_of
 from hdrgan.light.tiling import run_tiled
@@ -113,6 +114,12 @@ def plain(model, photo, response="auto"):
             plain_ein(model, photo) if isinstance(model, EIN) else plain_radiance(model, photo, response)
         )
         exposures = plain_render(photo, radiance, EVS, curve)
+        if isinstance(model, RadianceGenerator) and response == "auto":
+            measured = (model.clipped(to_tensor(photo)) == 0)[0].permute(1, 2, 0).numpy()
+            quiet = decode(torch.from_numpy(without_noise(photo.pixels) / 65535).permute(2, 0, 1)[None].float(), curve)
+            for k, frame in enumerate(plain_render(photo, quiet, EVS, curve)):
+                if EVS[k] > 0:
+                    exposures[k] = np.where(measured, frame, exposures[k])
     return exposures, radiance[0].permute(1, 2, 0).numpy(), invented.numpy(), curve.numpy()
 
 

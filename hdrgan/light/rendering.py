@@ -14,11 +14,13 @@ from typing import Any, overload
 import numpy as np
 
 from hdrgan.light.parallel import each
+from hdrgan.light.quiet import without_noise
 
 STRIP_SAMPLES = 1 << 19
 """Samples worked on at a time: few enough for the cache of a core, and enough to be worth a thread's attention."""
 
 _KEPT_SAMPLES = 32_000_000  # clipped samples of a photo whose light is kept between exposures: 8 bytes each
+_QUIET_PIXELS = 2_000_000  # size of a photo up to which noise is taken out of brighter exposures
 _DARKEST = -24.0  # stops below white from which on there is nothing but black, in 16 bits and with any curve
 _STEPS = {255: 1024, 65535: 8192}  # a stop is some 80 codes of 8 bits at most, and 20,000 of 16
 
@@ -98,6 +100,7 @@ class RaisedLight:
             bilinearly, in linear light, so that small lamps keep their energy.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
+        noisy: whether a sensor made the photo, so that exposures brighter than it show noise that is to be taken out.
     """
 
     def __init__(
@@ -106,7 +109,11 @@ class RaisedLight:
         response: np.ndarray,
         factor: np.ndarray,
         clip_mask: Callable[[np.ndarray], np.ndarray],
+        *,
+        noisy: bool = False,
     ):
+        # Of larger photos the filter would take seconds.
+        self._noisy = noisy and pixels.shape[0] * pixels.shape[1] <= _QUIET_PIXELS
         peak = peak_of(pixels)
         codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
         self.pixels, self.response = pixels, response
@@ -118,6 +125,7 @@ class RaisedLight:
         self._strips = list(strips(*pixels.shape[:2]))
         self._lock = threading.Lock()
         self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self._quiet: np.ndarray | None = None
 
     def radiance(self) -> np.ndarray:
         """(H, W, 3) float32, made anew at every call."""
@@ -149,7 +157,7 @@ class RaisedLight:
         peak = peak_of(self.pixels)
         camera = Camera(self.response, peak)
         table = camera.expose(self._stops, ev)
-        frame = look_up(table, self.pixels)
+        frame = self._brightened(camera, ev) if ev > 0 and self._noisy else look_up(table, self.pixels)
 
         def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
             frame[rows].reshape(-1)[at] = camera.expose(stops, ev)
@@ -158,6 +166,14 @@ class RaisedLight:
         if self._first <= peak and table[self._first] < peak:
             self._for_clipped(lift)
         return frame
+
+    def _brightened(self, camera: Camera, ev: float) -> np.ndarray:
+        """What did not clip, ``ev`` stops brighter, without its noise."""
+        with self._lock:
+            if self._quiet is None:
+                self._quiet = without_noise(self.pixels)
+        light = np.interp(np.linspace(0, 1, 65536), np.linspace(0, 1, len(self.response)), self.response)
+        return look_up(camera.expose(stops_of(light.astype(np.float32)), ev), self._quiet)
 
     def _for_clipped(self, work: Callable[[slice, np.ndarray, np.ndarray], None]) -> None:
         """Call ``work(rows, at, stops)`` for every strip: where in it samples clipped, and what light they have."""

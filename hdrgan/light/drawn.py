@@ -1,0 +1,32 @@
+"""Whether a picture was drawn: a screenshot, a document, a diagram, whose white is paper and not a lamp."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_FLAT = 0.7  # share of middle tones without any grain; of 619 photographs the most is 0.66, of 40 camera shots 0.33
+_PAPER, _NEAR = 0.3, 0.03  # share of exact white, and of what is nearly white beside it: photographs have 0.2 and more
+_SEEN = 1 << 21  # pixels; larger pictures are judged by every n-th row
+
+
+def is_drawn(pixels: np.ndarray) -> bool:
+    """Whether (H, W, 3) uint8 or uint16 codes are flat as only drawings are.
+
+    Sensors have grain, and JPEG leaves traces even in a clear sky: neighbours are seldom equal in all channels.
+    Paper of a page is exactly white up to the ink, where a blown sky passes through nearly white.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < 2:
+        return False
+    step = max(1, height * width // _SEEN)
+    upper, lower = pixels[:-1:step], pixels[1::step]
+    here = upper[:, :-1]
+    flat = (here == upper[:, 1:]).all(-1) & (here == lower[:, :-1]).all(-1)
+    peak = np.iinfo(pixels.dtype).max
+    most, least = here.max(-1), here.min(-1)
+    middle = (most < 0.97 * peak) & (most > 0.03 * peak)
+    if (flat & middle).sum() > _FLAT * max(1, middle.sum()) and middle.mean() > 0.05:
+        return True
+    white = int((least == peak).sum())
+    nearly = int(((least >= 0.97 * peak) & (least < peak)).sum())
+    return white > _PAPER * least.size and nearly < _NEAR * white

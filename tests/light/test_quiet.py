@@ -1,0 +1,39 @@
+"""Noise goes, edges and bright parts stay, whatever strips the work is done in."""
+
+import numpy as np
+import pytest
+
+from hdrgan.light import quiet
+
+
+def noisy(level, side=96, noise=5.0, dtype=np.uint8):
+    rng = np.random.default_rng(0)
+    photo = np.full((side, side, 3), float(level))
+    photo[:, side // 2 :] += 40
+    scale = 257 if dtype == np.uint16 else 1
+    return ((photo + rng.normal(0, noise, photo.shape)).clip(0, 255) * scale).round().astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_dark_noise_is_halved_and_the_edge_stays(dtype):
+    photo = noisy(30, dtype=dtype)
+    before, after = photo / np.iinfo(dtype).max, quiet.without_noise(photo) / 65535
+    for part in (np.s_[:, 4:40], np.s_[:, 56:92]):
+        assert after[part].std() < 0.5 * before[part].std()
+        assert abs(after[part].mean() - before[part].mean()) < 1e-3
+    step = after[:, 49].mean() - after[:, 46].mean()
+    assert step > 0.9 * 40 / 255
+    colour = [x[:, 4:40] - x[:, 4:40].mean(-1, keepdims=True) for x in (before, after)]
+    assert colour[1].std() < 0.35 * colour[0].std()
+
+
+def test_bright_parts_stay_as_they_are():
+    photo = noisy(200)
+    np.testing.assert_allclose(quiet.without_noise(photo) / 257, photo, atol=0.01)
+
+
+def test_strips_leave_no_trace(monkeypatch):
+    photo = noisy(30, side=70)
+    whole = quiet.without_noise(photo)
+    monkeypatch.setattr(quiet, "_STRIP", 7)
+    assert np.abs(quiet.without_noise(photo).astype(int) - whole).max() <= 1

@@ -1,91 +1,80 @@
-"""Draw the results figure of README and card: photos of the yardstick, what the network makes of them, and the truth.
+"""Draw the results figure of README and card: real photos, what the network makes of them, and the camera's own shots.
 
-python -m benchmarks.results_figure BENCH --output docs/results.jpg
+python -m benchmarks.results_figure BRACKETS --output docs/results.jpg
 
-BENCH is what `hdrgan evaluate` scores: a folder with index.csv. Views are taken evenly from its camera photos, so that
-nobody chose them. Of each: the photo, the exposures and the tone-mapped light as generated; below, the error of the
-light in stops after one scale for all channels, the true exposures, and the true light tone-mapped.
+BRACKETS holds ``in/<id>.jpg``, ``truth/<id>_ev<EV>.jpg`` and index.csv. Shots are taken evenly from
+it, so that nobody chose them. Of each: the photo and the exposures as generated; below, the shots that the same camera
+took darker and brighter, where it took any.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from hdrgan import Pipeline
-from hdrgan.evaluation.metrics import align_exposure, well_exposed
-from hdrgan.evaluation.scenes import View, yardstick_views
-from hdrgan.light.radiometry import luminance
-from hdrgan.light.tonemap import tone_map, white_point
 from hdrgan.models.pretrained import WEIGHTS_NAME, locate, sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EVS = (-4.0, -2.0, 2.0, 4.0)
-CELL, CAPTION, GAP = 150, 18, 4
-WORST = 2.0  # stops at which the error map is fully red or blue
+CELL, CAPTION, GAP = 190, 18, 4
+
+Row = list[tuple[str, Image.Image | None]]
 
 
-def error_map(predicted: np.ndarray, truth: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8: black where the luminance is right, red where it is too bright, blue where too dark."""
-    mine, real = (torch.from_numpy(np.ascontiguousarray(x, np.float64)).permute(2, 0, 1) for x in (predicted, truth))
-    srgb = torch.from_numpy(photo / 255.0).permute(2, 0, 1)
-    scale = align_exposure(mine, real, well_exposed(srgb))
-    stops = torch.log2((luminance(mine) * scale).clamp(min=1e-4)) - torch.log2(luminance(real).clamp(min=1e-4))
-    level = (stops[0] / WORST).clamp(-1, 1)
-    colours = torch.stack([level.clamp(min=0), torch.zeros_like(level), (-level).clamp(min=0)], -1)
-    return (colours * 255).round().to(torch.uint8).numpy()
-
-
-def cells(view: View, pipe: Pipeline) -> list[list[tuple[str, np.ndarray]]]:
-    """Two rows of captioned pictures."""
-    result = pipe(view.photo, evs=EVS)
-    truth = view.radiance.permute(1, 2, 0).numpy()
-    white = white_point(truth)  # for both, so that they can be compared
-    real = [(picture.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8) for picture in view.exposures.values()]
-    ours = [(f"EV {ev:+g}", shot) for ev, shot in zip(EVS, result.exposures, strict=True)]
-    refs = [(f"true EV {ev:+g}", shot) for ev, shot in zip(EVS, real, strict=True)]
-    return [
-        [("the photo", view.photo.pixels), *ours, ("its light", tone_map(result.radiance, white=white))],
-        [
-            (f"error, ±{WORST:g} stops", error_map(result.radiance, truth, view.photo.pixels)),
-            *refs,
-            ("true light", tone_map(truth.astype(np.float32), white=white)),
-        ],
+def pair_of_rows(brackets: Path, name: str, pipe: Pipeline) -> tuple[Row, Row]:
+    """Captioned pictures: the photo with ours, and the camera's own; None where it took none."""
+    photo = brackets / "in" / f"{name}.jpg"
+    result = pipe(photo, evs=EVS)
+    shots = {ev: brackets / "truth" / f"{name}_ev{ev:+g}.jpg" for ev in EVS}
+    ours: Row = [("the photo", Image.open(photo).convert("RGB"))]
+    ours += [
+        (f"ours, EV {ev:+g}", Image.fromarray(np.asarray(shot))) for ev, shot in zip(EVS, result.exposures, strict=True)
     ]
+    own: Row = [("", None)]
+    own += [
+        (f"the camera, EV {ev:+g}", Image.open(file).convert("RGB")) if file.is_file() else ("", None)
+        for ev, file in shots.items()
+    ]
+    return ours, own
 
 
 def main() -> None:
     """Draw and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", type=Path, help="folder with index.csv, as hdrgan evaluate takes")
+    parser.add_argument("brackets", type=Path, help="folder with index.csv, in/ and truth/")
     parser.add_argument("--model", default="radiance", help="name, folder or Hub repository (default: %(default)s)")
-    parser.add_argument("--views", type=int, default=6, help="rows of the figure (default: %(default)s)")
+    parser.add_argument("--shots", type=int, default=6, help="photos of the figure (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "docs/results.jpg", help="(default: %(default)s)")
     args = parser.parse_args()
-    views = [view for view in yardstick_views(args.bench, EVS) if view.condition == "camera"]
-    chosen = [views[int((k + 0.5) * len(views) / args.views)] for k in range(min(args.views, len(views)))]
+    with (args.brackets / "index.csv").open(newline="", encoding="utf-8") as lines:
+        names = [row["id"] for row in csv.DictReader(lines)]
+    chosen = [names[int((k + 0.5) * len(names) / args.shots)] for k in range(min(args.shots, len(names)))]
     pipe = Pipeline.from_pretrained(args.model)
-    rows = [row for view in chosen for row in cells(view, pipe)]
+    rows = [row for name in chosen for row in pair_of_rows(args.brackets, name, pipe)]
     font = ImageFont.load_default(12)
-    heights = [round(CELL * row[0][1].shape[0] / row[0][1].shape[1]) + CAPTION + GAP for row in rows]
-    figure = Image.new("RGB", ((CELL + GAP) * len(rows[0]), sum(heights)), "white")
+    pictures = [next(picture for _, picture in row if picture is not None) for row in rows]
+    heights = [round(CELL * picture.height / picture.width) + CAPTION + GAP for picture in pictures]
+    figure = Image.new("RGB", ((CELL + GAP) * len(rows[0]) - GAP, sum(heights)), "white")
     draw = ImageDraw.Draw(figure)
     top = 0
     for row, height in zip(rows, heights, strict=True):
-        for k, (caption, pixels) in enumerate(row):
+        for k, (caption, picture) in enumerate(row):
+            if picture is None:
+                continue
             left = k * (CELL + GAP)
             draw.text((left + 2, top + 2), caption, fill="black", font=font)
-            picture = Image.fromarray(pixels).resize((CELL, height - CAPTION - GAP), Image.Resampling.LANCZOS)
-            figure.paste(picture, (left, top + CAPTION))
+            small = picture.resize((CELL, height - CAPTION - GAP), Image.Resampling.LANCZOS)
+            figure.paste(small, (left, top + CAPTION))
         top += height
     args.output.parent.mkdir(parents=True, exist_ok=True)
     # Whoever shows the figure can tell whether these are the weights that drew it.
     figure.save(
-        args.output, quality=88, optimize=True, comment=f"weights {sha256_of(locate(args.model) / WEIGHTS_NAME)}"
+        args.output, quality=85, optimize=True, comment=f"weights {sha256_of(locate(args.model) / WEIGHTS_NAME)}"
     )
 
 

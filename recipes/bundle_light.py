@@ -28,8 +28,8 @@ def summary(run: Path) -> dict[str, object]:
                 "licence": "Apache-2.0",
             },
             {
-                "name": "Poly Haven / HDRI Haven panoramas and OpenEXR sample images, train split less 12 validation sites: "
-                "perspective views (recipes/scenes.tsv)",
+                "name": "Poly Haven / HDRI Haven panoramas and OpenEXR sample images, train split less 12 validation "
+                "sites: perspective views (recipes/scenes.tsv)",
                 "count": 2928,
                 "licence": "CC0-1.0 and BSD-3-Clause",
             },

@@ -204,7 +204,7 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
             raise PhotoError("The file is open as text; open it in binary mode.")
         limits.check_bytes(len(data))
         name = getattr(source, "name", None)
-        return data, _safe_stem(name if isinstance(name, str) else "photo")
+        return data, safe_stem(name if isinstance(name, str) else "photo")
     try:
         # Without O_NONBLOCK the mere opening of a named pipe would wait for ever.
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -220,10 +220,10 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
         reason = getattr(error, "strerror", None) or str(error)
         raise PhotoError(f"The file cannot be read ({reason}); check its path and permissions.") from error
     limits.check_bytes(len(data))
-    return data, _safe_stem(os.fspath(source))
+    return data, safe_stem(os.fspath(source))
 
 
-def _safe_stem(path: str) -> str:
+def safe_stem(path: str) -> str:
     """The stem of a file name, without anything that could lead an output elsewhere or offend a file system."""
     stem = Path(re.split(r"[/\\]", path)[-1]).stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
     stem = re.sub(r'[\x00-\x1f\x7f<>:"|?*%]', "_", stem).strip(". ")
@@ -364,7 +364,7 @@ def _from_array(array: np.ndarray, limits: PhotoLimits) -> Decoded:
 
 def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     limits.check_size(*image.size)
-    name = _safe_stem(str(getattr(image, "filename", "") or "photo"))
+    name = safe_stem(str(getattr(image, "filename", "") or "photo"))
     try:
         exif = read_exif(image.getexif().tobytes())
     except Exception as error:  # Pillow cannot write back every EXIF block that it reads

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -24,22 +23,16 @@ class Progress:
         clock: seconds, for tests.
     """
 
-    def __init__(
-        self, *, shown: bool, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-    ):
+    def __init__(self, *, shown: bool, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
-        self._shown = shown
+        self.shown = shown
         self._start = self._told = clock()
         self._bar: tqdm[None] | None = None
         self.on_terminal = shown and self._stream.isatty()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Leave the terminal in order."""
         if self._bar is not None:
             self._bar.close()
 
@@ -54,7 +47,7 @@ class Progress:
 
     def tell(self, tally: Tally) -> None:
         """Show how far the batch is, if it is time."""
-        if not self._shown:
+        if not self.shown:
             return
         if self.on_terminal:
             self._show(tally)

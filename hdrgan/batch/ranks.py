@@ -42,6 +42,11 @@ class Tally:
         """Photos that are behind it."""
         return self.done + self.skipped + self.failed
 
+    def count(self, status: str, megapixels: float) -> None:
+        """Add a photo."""
+        setattr(self, status, getattr(self, status) + 1)
+        self.megapixels += megapixels
+
     def __add__(self, other: Tally) -> Tally:
         return Tally(
             self.total + other.total,
@@ -69,6 +74,8 @@ class Ranks:
         self._shard = shard
         self._started = time.time()
         self._published = 0.0
+        self._looked = 0.0
+        self._told: dict[int, Tally | None] = {}
         self._seen: dict[int, Tally] = {}
 
     def publish(self, tally: Tally, *, now: bool = False) -> None:
@@ -103,6 +110,13 @@ class Ranks:
                 self._seen[rank].finished = True
                 return self._seen[rank]
         return Tally() if now - self._started < _LOST else None
+
+    def together(self, tally: Tally) -> Tally:
+        """How far all processes are, as far as was known a moment ago."""
+        if time.monotonic() - self._looked >= _PUBLISH:
+            self._looked = time.monotonic()
+            self._told = self.others()
+        return sum((other for other in self._told.values() if other is not None), tally)
 
     def wait(self, tally: Tally, stopped: Callable[[], bool]) -> tuple[Tally, list[int]]:
         """Wait until every process is done; their reports added up, and the numbers of those that fell silent."""

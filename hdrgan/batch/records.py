@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -22,10 +23,8 @@ from typing import Any
 
 from hdrgan.files.atomic import move_files, renamed
 
-try:
+if sys.platform != "win32":  # without locks, private folders that a killed process left are not told from others
     import fcntl
-except ImportError:  # Windows: private folders that a killed process left are not recognised there
-    fcntl = None  # type: ignore[assignment]
 
 FOLDER = ".hdrgan"
 Made = Mapping[str, Any]  # the settings that decide what is in a file, for people to read
@@ -149,9 +148,7 @@ def is_complete(photo: str, folder: Path, name: str, wanted: Mapping[str, Made],
             f"{folder / next(iter(there))} was made of another photo, or before this one was changed; "
             f"choose another --output, or replace it with --overwrite."
         )
-    done = [
-        file for file in there if file not in record.claimed and record.files[file]["made"] == _plain(wanted[file])
-    ]
+    done = [file for file in there if file not in record.claimed and record.files[file]["made"] == _plain(wanted[file])]
     if len(done) == len(wanted):
         return True
     for file in there:
@@ -243,8 +240,8 @@ def tidy(folder: Path) -> None:
 
 
 def _lock(folder: Path, *, wait: bool) -> int | None:
-    """Lock a folder; None where this system has no locks, OSError where another process has it and is not waited for."""
-    if fcntl is None:
+    """Lock a folder; None where this system has no locks, OSError where another process has it and `wait` is off."""
+    if sys.platform == "win32":
         return None
     try:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -268,4 +265,3 @@ def _unlock(descriptor: int | None) -> None:
 def _plain(made: Made) -> Any:
     """Settings as JSON gives them back."""
     return json.loads(json.dumps(made))
-

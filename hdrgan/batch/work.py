@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hdrgan.files.photo import Photo
+from hdrgan.pipeline import Pipeline
 from hdrgan.result import HDR_FORMATS, PICTURE_FORMATS, Result, bracket_names, hdr_names, one_of
 
 
@@ -62,6 +65,24 @@ class Work:
 
 
 Make = Callable[[Photo], Result]
+
+
+def maker(pipe: Pipeline, evs: Sequence[float], response: str, *, one_thread: bool) -> Make:
+    """From a photo to its result.
+
+    Args:
+        pipe: the network.
+        evs, response: as `Pipeline.__call__` takes them.
+        one_thread: run the network on one thread. Its sums depend on the number of threads in their last bits; photos
+            of a batch are done side by side instead, and are the same however many processes share the work.
+    """
+
+    def make(photo: Photo) -> Result:
+        if one_thread:
+            torch.set_num_threads(1)  # of this thread and those that come after it
+        return pipe(photo, evs, response)
+
+    return make
 
 
 def digest_of(folder: Path) -> str:

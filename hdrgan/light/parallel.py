@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TypeVar
@@ -61,7 +61,7 @@ def each(work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int 
 
 def stream(
     work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int, poll: float = 0.5
-) -> Iterator[Answer | None]:
+) -> Generator[Answer | None, None, None]:
     """Do ``work`` on parts that are taken only as threads become free: memory does not depend on their number.
 
     Args:
@@ -72,7 +72,7 @@ def stream(
 
     Yields:
         Answers in the order in which they are ready, and None in between. A caller that stops asking leaves the parts
-        that were not begun; `Iterator.close` does not wait for those that were.
+        that were not begun; ``close`` does not wait for those that were.
 
     Raises:
         Exception: what a part raised.

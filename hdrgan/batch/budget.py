@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image
+
+# Large photos are the loader's to judge; here only the header is read.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _UNKNOWN = 24.0  # megapixels that a photo counts as whose header cannot be read here
 
@@ -49,6 +54,8 @@ def megapixels_of(photo: str) -> float:
     try:
         with Image.open(photo) as picture:
             return picture.width * picture.height / 1e6
+    except Image.DecompressionBombError:
+        return math.inf
     except Exception:  # whatever is wrong with it, the loader will say
         try:
             return max(_UNKNOWN, os.stat(photo).st_size / 1e6)

@@ -120,6 +120,7 @@ class Ranks:
 
     def wait(self, tally: Tally, stopped: Callable[[], bool]) -> tuple[Tally, list[int]]:
         """Wait until every process is done; their reports added up, and the numbers of those that fell silent."""
+        self.others()  # the first process clears the reports away when all are finished: see them before that
         tally.finished = True
         self.publish(tally, now=True)
         while not stopped():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hdrgan.batch.budget import Budget, megapixels_of
@@ -22,6 +23,7 @@ from hdrgan.light.parallel import cores, stream
 
 log = logging.getLogger(__name__)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # after these the next photo fails as well
+_NO_ROOM = 1 << 16  # bytes under which a disk counts as full
 _GRACE = 2.0  # seconds for which photos that are being done may go on after a stop
 
 
@@ -84,9 +86,10 @@ class Batch:
         self._busy = 0
         self._lock = threading.Lock()
 
-    def mine(self) -> list[tuple[int, Planned]]:
-        """The photos of this process, with their places in the plan."""
-        return [(index, photo) for index, photo in enumerate(self.photos) if self.shard.mine(index)]
+    @property
+    def total(self) -> int:
+        """How many photos are for this process."""
+        return len(range(self.shard.rank, len(self.photos), self.shard.world))
 
     def run(self) -> Iterator[Outcome | None]:
         """Do them; outcomes as they come, and None now and then in between.
@@ -97,7 +100,8 @@ class Batch:
         """
         for folder in {self.output / photo.folder for photo in self.photos}:
             tidy(folder)
-        outcomes = stream(self._do, self.mine(), workers=self.jobs)
+        mine = range(self.shard.rank, len(self.photos), self.shard.world)
+        outcomes = stream(self._do, mine, workers=self.jobs)
         try:
             for outcome in outcomes:
                 yield outcome
@@ -115,17 +119,14 @@ class Batch:
             time.sleep(0.02)
         drop_private_folders()
 
-    def _do(self, part: tuple[int, Planned]) -> Outcome:
-        index, planned = part
+    def _do(self, index: int) -> Outcome:
         start = time.perf_counter()
         with self._lock:
             self._busy += 1
         try:
             with self.cancellation.in_force():
-                outcome = self._try(index, planned)
-            return Outcome(
-                **{**outcome.__dict__, "seconds": round(time.perf_counter() - start, 3)}  # the only field known here
-            )
+                outcome = self._try(index, self.photos[index])
+            return replace(outcome, seconds=round(time.perf_counter() - start, 3))
         finally:
             with self._lock:
                 self._busy -= 1
@@ -135,19 +136,21 @@ class Batch:
             return self._one(index, planned)
         except CancelledError:
             raise
-        except (PhotoError, RefusedError) as error:
-            reason = str(error)
-        except MemoryError:
-            reason = "There is not enough memory for this photo; give a smaller one, or fewer --jobs."
-        except OSError as error:
-            if error.errno in _FULL:
-                raise FullError(error.errno, error.strerror or "", error.filename) from error
-            where = f": {error.filename}" if error.filename else ""
-            reason = f"{error.strerror or error}{where}"
         except Exception as error:  # whatever it is, the other photos have done nothing wrong
+            check_cancelled()  # a decoder takes the end of its work for a damaged file
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise FullError(error.errno, error.strerror or "", error.filename) from error
+            if not isinstance(error, (PhotoError, RefusedError)) and self._full():
+                raise FullError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.output)) from error
             log.debug("%s", planned.photo, exc_info=True)
-            reason = f"hdrgan failed with {type(error).__name__}: {error}"
-        return Outcome(index, planned.photo, "failed", reason=reason)
+            return Outcome(index, planned.photo, "failed", reason=_reason(error))
+
+    def _full(self) -> bool:
+        """Whether the disk has no room, for libraries that fail without saying why."""
+        try:
+            return shutil.disk_usage(self.output).free < _NO_ROOM
+        except OSError:
+            return False
 
     def _one(self, index: int, planned: Planned) -> Outcome:
         check_cancelled()
@@ -173,6 +176,17 @@ class Batch:
                 check_cancelled()
                 commit(planned.photo, folder, planned.name, wanted, private)
         return Outcome(index, planned.photo, "done", files, megapixels=size)
+
+
+def _reason(error: Exception) -> str:
+    """Why a photo failed, as one sentence."""
+    if isinstance(error, (PhotoError, RefusedError)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this photo; give a smaller one, or fewer --jobs."
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    return f"hdrgan failed with {type(error).__name__}: {error}"
 
 
 def default_jobs(photos: int) -> int:

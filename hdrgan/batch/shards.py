@@ -58,9 +58,5 @@ class Shard:
                 return cls(rank, world, local, launched=world > 1)
         return cls()
 
-    def mine(self, index: int) -> bool:
-        """Whether the photo at this place of the plan is for this process."""
-        return index % self.world == self.rank
-
     def __str__(self) -> str:
         return f"{self.rank + 1}-of-{self.world}"

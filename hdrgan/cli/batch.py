@@ -99,6 +99,8 @@ def run(
         Work(stops, format, tuple(hdr), zip, keep_gps, {})  # a mistake is told before anything is looked for
         shard = Shard.parse(request.shard) if request.shard else Shard.of_environment(os.environ)
         named = list(map(str, request.photos))
+        if not named and not request.from_list:
+            raise ValueError("name photos or folders, or a list of them with --from")
         listed = read_list(request.from_list) if request.from_list else []
         search = find_photos(named, recursive=request.recursive, listed=listed)
         if not search.photos:
@@ -175,7 +177,7 @@ def do(batch: Batch, teller: Teller, failures: Failures, ranks: Ranks, stopped: 
     from hdrgan.batch.ranks import Tally
     from hdrgan.light.cancellation import CancelledError
 
-    tally = Tally(total=len(batch.mine()))
+    tally = Tally(total=batch.total)
     stopped.working = True
     with teller:
         ranks.publish(tally, now=True)
@@ -187,7 +189,8 @@ def do(batch: Batch, teller: Teller, failures: Failures, ranks: Ranks, stopped: 
                         failures.add(outcome.index, outcome.photo, outcome.reason)
                     teller.photo(outcome)
                 ranks.publish(tally)
-                teller.progress.tell(ranks.together(tally))
+                if teller.progress.shown:
+                    teller.progress.tell(ranks.together(tally))
             failures.close()
             total, silent = ranks.wait(tally, lambda: bool(stopped.signal))
         except CancelledError as error:

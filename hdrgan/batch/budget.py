@@ -32,7 +32,7 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def of(self, megapixels: float) -> Iterator[None]:
+    def hold(self, megapixels: float) -> Iterator[None]:
         """Hold so many megapixels, as soon as there is room for them."""
         ticket, held = object(), min(megapixels, self._limit)
         with self._changed:

@@ -20,7 +20,7 @@ _OURS = re.compile(r"(_ev[+-][0-9.e+-]+\.(png|jpg|tiff)|_ultrahdr\.jpg)$")  # as
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InputPhoto:
     """A photo and where it was found.
 
     Args:
@@ -34,10 +34,10 @@ class Found:
 
 
 @dataclass
-class Search:
+class PhotoSearch:
     """What was found, and what was passed over."""
 
-    photos: list[Found] = field(default_factory=list)
+    photos: list[InputPhoto] = field(default_factory=list)
     own: int = 0
     others: Counter[str] = field(default_factory=Counter)
     folders_within: bool = False
@@ -55,7 +55,7 @@ class Search:
         return f"no photos in {place}"
 
 
-def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequence[str] = ()) -> Search:
+def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequence[str] = ()) -> PhotoSearch:
     """The photos that are named, those in the folders that are named, and those of a list; each once.
 
     Args:
@@ -66,7 +66,7 @@ def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequen
     Raises:
         FileNotFoundError: something named is not there.
     """
-    search, seen = Search(), set[str]()
+    search, seen = PhotoSearch(), set[str]()
 
     def add(path: str, root: str) -> None:
         key = os.path.normpath(os.path.join(os.getcwd(), path))
@@ -76,7 +76,7 @@ def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequen
         if is_own_result(path):
             search.own += 1
         else:
-            search.photos.append(Found(path, root))
+            search.photos.append(InputPhoto(path, root))
 
     for name in named:
         if os.path.isdir(name):
@@ -118,7 +118,7 @@ def is_own_result(path: str) -> bool:
         return False
 
 
-def _photos_within(folder: str, recursive: bool, search: Search) -> Iterator[str]:
+def _photos_within(folder: str, recursive: bool, search: PhotoSearch) -> Iterator[str]:
     """Photos of a folder in order, hidden files and folders left out (``._x.jpg`` of macOS is no photo)."""
     inner = []
     with os.scandir(folder) as entries:

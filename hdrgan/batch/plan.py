@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hdrgan.batch.find import Found
+from hdrgan.batch.find import InputPhoto
 from hdrgan.files.photo import safe_stem
 
 
@@ -35,7 +35,7 @@ class Planned:
         return os.path.join(self.folder, self.name)
 
 
-def plan(found: Sequence[Found]) -> list[Planned]:
+def plan(found: Sequence[InputPhoto]) -> list[Planned]:
     """Give the results of each photo a place of their own.
 
     One folder's results keep the structure that its photos have below it; those of several folders keep the folders as
@@ -60,7 +60,7 @@ def _refused(one: Planned, group: Sequence[Planned]) -> Planned:
     return replace(one, refusal=f"The results of {names} would have the same names; rename one of them.")
 
 
-def _folder_of(one: Found) -> str:
+def _folder_of(one: InputPhoto) -> str:
     return os.path.abspath(one.root or os.path.dirname(one.path))
 
 
@@ -71,17 +71,17 @@ def _common(folders: Iterable[str]) -> str:
         return ""
 
 
-def _roots(found: Sequence[Found]) -> dict[str, str]:
+def _roots(found: Sequence[InputPhoto]) -> dict[str, str]:
     """For each folder that was named the one from which on its structure is kept."""
     named = {one.root for one in found if one.root}
     common = _common(map(os.path.abspath, named)) if named else ""
     return dict.fromkeys(named, common)
 
 
-def _placed(found: Sequence[Found], roots: dict[str, str]) -> list[Planned]:
+def _placed(found: Sequence[InputPhoto], roots: dict[str, str]) -> list[Planned]:
     folders: dict[tuple[str, str], str] = {}
 
-    def folder_of(one: Found) -> str:
+    def folder_of(one: InputPhoto) -> str:
         parent, root = os.path.dirname(one.path), roots.get(one.root, "")
         if (parent, one.root) not in folders:
             folder = os.path.relpath(os.path.abspath(parent), root) if root else ""

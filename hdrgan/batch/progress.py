@@ -18,7 +18,7 @@ class Progress:
     """Tells how far a batch is, on standard error.
 
     Args:
-        shown: whether anything is told at all.
+        shown: whether anything is written at all.
         stream: where to; a terminal gets a bar.
         clock: seconds, for tests.
     """
@@ -27,7 +27,7 @@ class Progress:
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self.shown = shown
-        self._start = self._told = clock()
+        self._start = self._written = clock()
         self._bar: tqdm[None] | None = None
         self.on_terminal = shown and self._stream.isatty()
 
@@ -36,7 +36,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def say(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         """Write a line above the bar."""
         if self._bar is not None:
             self._bar.clear()
@@ -45,15 +45,15 @@ class Progress:
         if self._bar is not None:
             self._bar.refresh()
 
-    def tell(self, tally: Tally) -> None:
+    def update(self, tally: Tally) -> None:
         """Show how far the batch is, if it is time."""
         if not self.shown:
             return
         if self.on_terminal:
             self._show(tally)
-        elif self._clock() - self._told >= EVERY:
-            self._told = self._clock()
-            self.say(self.line(tally))
+        elif self._clock() - self._written >= EVERY:
+            self._written = self._clock()
+            self.write_line(self.line(tally))
 
     def _show(self, tally: Tally) -> None:
         if self._bar is None:

@@ -75,7 +75,7 @@ class Ranks:
         self._started = time.time()
         self._published = 0.0
         self._looked = 0.0
-        self._told: dict[int, Tally | None] = {}
+        self._last: dict[int, Tally | None] = {}
         self._seen: dict[int, Tally] = {}
 
     def publish(self, tally: Tally, *, now: bool = False) -> None:
@@ -91,11 +91,11 @@ class Ranks:
         """The last report of each other process; None of those that have been silent for too long."""
         if not self._shard.launched:
             return {}
-        told: dict[int, Tally | None] = {}
+        reports: dict[int, Tally | None] = {}
         for rank in range(self._shard.world):
             if rank != self._shard.rank:
-                told[rank] = self._report(rank)
-        return told
+                reports[rank] = self._report(rank)
+        return reports
 
     def _report(self, rank: int) -> Tally | None:
         now = time.time()
@@ -111,12 +111,12 @@ class Ranks:
                 return self._seen[rank]
         return Tally() if now - self._started < _LOST else None
 
-    def together(self, tally: Tally) -> Tally:
+    def total(self, tally: Tally) -> Tally:
         """How far all processes are, as far as was known a moment ago."""
         if time.monotonic() - self._looked >= _PUBLISH:
             self._looked = time.monotonic()
-            self._told = self.others()
-        return sum((other for other in self._told.values() if other is not None), tally)
+            self._last = self.others()
+        return sum((other for other in self._last.values() if other is not None), tally)
 
     def wait(self, tally: Tally, stopped: Callable[[], bool]) -> tuple[Tally, list[int]]:
         """Wait until every process is done; their reports added up, and the numbers of those that fell silent."""

@@ -23,11 +23,13 @@ from typing import Any
 
 from hdrgan.files.atomic import move_files, renamed
 
-if sys.platform != "win32":  # without locks, private folders that a killed process left are not told from others
+if (
+    sys.platform != "win32"
+):  # without locks, private folders that a killed process left cannot be distinguished from others
     import fcntl
 
 FOLDER = ".hdrgan"
-Made = Mapping[str, Any]  # the settings that decide what is in a file, for people to read
+Settings = Mapping[str, Any]  # the settings that decide what is in a file, for people to read
 
 
 class RefusedError(ValueError):
@@ -92,9 +94,9 @@ class Record:
     def read(cls, folder: Path, name: str) -> Record | None:
         """The record of a name; None where there is none, or one that nobody can read."""
         try:
-            told = json.loads((folder / FOLDER / f"{name}.json").read_bytes())
-            record = cls(Source(**told["photo"]), dict(told["files"]), list(told["claimed"]))
-            if all({"bytes", "made"} <= entry.keys() for entry in record.files.values()):
+            data = json.loads((folder / FOLDER / f"{name}.json").read_bytes())
+            record = cls(Source(**data["photo"]), dict(data["files"]), list(data["claimed"]))
+            if all({"bytes", "settings"} <= entry.keys() for entry in record.files.values()):
                 return record
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             pass
@@ -108,7 +110,9 @@ class Record:
         move_files(step, folder / FOLDER)
 
 
-def is_complete(photo: str, folder: Path, name: str, wanted: Mapping[str, Made], *, overwrite: bool = False) -> bool:
+def is_complete(
+    photo: str, folder: Path, name: str, wanted: Mapping[str, Settings], *, overwrite: bool = False
+) -> bool:
     """Whether all that is wanted of a photo is there.
 
     Args:
@@ -123,7 +127,7 @@ def is_complete(photo: str, folder: Path, name: str, wanted: Mapping[str, Made],
             photo.
         OSError: the photo cannot be looked at.
     """
-    there = {file: os.lstat(folder / file).st_size for file in wanted if os.path.lexists(folder / file)}
+    existing = {file: os.lstat(folder / file).st_size for file in wanted if os.path.lexists(folder / file)}
     for file in there:
         if os.path.exists(folder / file) and os.path.samefile(folder / file, photo):
             raise RefusedError(f"{folder / file} is the photo itself; choose another --output.")
@@ -133,7 +137,7 @@ def is_complete(photo: str, folder: Path, name: str, wanted: Mapping[str, Made],
     if record is None or not there:
         if there:
             raise RefusedError(
-                f"{folder / next(iter(there))} is there already and was not written by a batch of hdrgan; "
+                f"{folder / next(iter(existing))} is there already and was not written by a batch of hdrgan; "
                 f"choose another --output, or replace it with --overwrite."
             )
         return False
@@ -145,14 +149,16 @@ def is_complete(photo: str, folder: Path, name: str, wanted: Mapping[str, Made],
             )
     if not record.photo.is_of(photo):
         raise RefusedError(
-            f"{folder / next(iter(there))} was made of another photo, or before this one was changed; "
+            f"{folder / next(iter(existing))} was made of another photo, or before this one was changed; "
             f"choose another --output, or replace it with --overwrite."
         )
-    done = [file for file in there if file not in record.claimed and record.files[file]["made"] == _plain(wanted[file])]
+    done = [
+        file for file in there if file not in record.claimed and record.files[file]["settings"] == _plain(wanted[file])
+    ]
     if len(done) == len(wanted):
         return True
     for file in there:
-        if file not in record.claimed and record.files[file]["bytes"] != there[file]:
+        if file not in record.claimed and record.files[file]["bytes"] != existing[file]:
             raise RefusedError(
                 f"{folder / file} has been changed since it was written; "
                 f"choose another --output, or replace it with --overwrite."
@@ -160,7 +166,7 @@ def is_complete(photo: str, folder: Path, name: str, wanted: Mapping[str, Made],
     return False
 
 
-def commit(photo: str, folder: Path, name: str, wanted: Mapping[str, Made], private: Path) -> list[Path]:
+def commit(photo: str, folder: Path, name: str, wanted: Mapping[str, Settings], private: Path) -> list[Path]:
     """Move the files of a photo from a private folder to their places, all of them, and record them as complete.
 
     Raises:
@@ -170,7 +176,9 @@ def commit(photo: str, folder: Path, name: str, wanted: Mapping[str, Made], priv
     record = Record.read(folder, name)
     kept = record.files if record is not None and record.photo.sha256 == source.sha256 else {}
     kept = {file: entry for file, entry in kept.items() if file not in wanted and (folder / file).exists()}
-    new = {file: {"bytes": (private / file).stat().st_size, "made": _plain(made)} for file, made in wanted.items()}
+    new = {
+        file: {"bytes": (private / file).stat().st_size, "settings": _plain(values)} for file, values in wanted.items()
+    }
     before = folder / FOLDER / f"{name}.json"
     older = before.read_bytes() if before.exists() else None
     try:
@@ -223,7 +231,7 @@ def drop_private_folders() -> None:
         shutil.rmtree(private, ignore_errors=True)
 
 
-def tidy(folder: Path) -> None:
+def remove_orphans(folder: Path) -> None:
     """Delete private folders that killed processes left in ``folder``; those of living ones are locked."""
     try:
         left = [Path(entry.path) for entry in os.scandir(folder / FOLDER) if entry.name.endswith(".part")]
@@ -262,6 +270,6 @@ def _unlock(descriptor: int | None) -> None:
         os.close(descriptor)
 
 
-def _plain(made: Made) -> Any:
+def _plain(values: Settings) -> Any:
     """Settings as JSON gives them back."""
-    return json.loads(json.dumps(made))
+    return json.loads(json.dumps(values))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from hdrgan.batch.budget import Budget, megapixels_of
 from hdrgan.batch.plan import Planned
-from hdrgan.batch.records import RefusedError, commit, drop_private_folders, is_complete, private_folder, tidy
+from hdrgan.batch.records import RefusedError, commit, drop_private_folders, is_complete, private_folder, remove_orphans
+from hdrgan.batch.settings import OutputSettings, Process
 from hdrgan.batch.shards import Shard
-from hdrgan.batch.work import Make, Work
 from hdrgan.files.photo import PhotoError, load_photo
 from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancelled
 from hdrgan.light.parallel import cores, stream
@@ -61,8 +61,8 @@ class Batch:
     Args:
         photos: the plan, that of all processes.
         output: folder of the results.
-        work: what is made of every photo.
-        make: from a photo to its result.
+        settings: what is made of every photo.
+        process: from a photo to its result.
         shard: which part of the plan is for this process.
         jobs: photos at a time.
         megapixels: how many may be in memory at a time.
@@ -72,8 +72,8 @@ class Batch:
 
     photos: Sequence[Planned]
     output: Path
-    work: Work
-    make: Make
+    settings: OutputSettings
+    process: Process
     shard: Shard = field(default_factory=Shard)
     jobs: int = 1
     megapixels: float = 60.0
@@ -99,7 +99,7 @@ class Batch:
             CancelledError: it was stopped; photos that were being done have ended or are left behind.
         """
         for folder in {self.output / photo.folder for photo in self.photos}:
-            tidy(folder)
+            remove_orphans(folder)
         mine = range(self.shard.rank, len(self.photos), self.shard.world)
         outcomes = stream(self._do, mine, workers=self.jobs)
         try:
@@ -157,7 +157,7 @@ class Batch:
         if planned.refusal:
             raise RefusedError(planned.refusal)
         folder = self.output / planned.folder
-        wanted = self.work.wanted(planned.name)
+        wanted = self.settings.files(planned.name)
         files = tuple(folder / file for file in wanted)
         if not os.path.exists(planned.photo):
             raise PhotoError("There is no file of this name; check the path.")
@@ -166,13 +166,13 @@ class Batch:
         for file in files:
             if os.path.abspath(file) in self._inputs:
                 raise RefusedError(f"{file} is itself a photo of this batch; choose another --output.")
-        with self._budget.of(megapixels_of(planned.photo)):
+        with self._budget.hold(megapixels_of(planned.photo)):
             check_cancelled()
             photo = load_photo(planned.photo)
             size = photo.width * photo.height / 1e6
-            result = self.make(photo)
+            result = self.process(photo)
             with private_folder(folder) as private:
-                self.work.save(result, private, planned.name)
+                self.settings.save(result, private, planned.name)
                 check_cancelled()
                 commit(planned.photo, folder, planned.name, wanted, private)
         return Outcome(index, planned.photo, "done", files, megapixels=size)

@@ -1,4 +1,4 @@
-"""What ``generate`` and ``reconstruct`` share: which photos, how many at a time, what is told, how it ends."""
+"""What ``generate`` and ``reconstruct`` share: which photos, how many at a time, what is reported, how it ends."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def run(
     from hdrgan.batch.progress import Progress
     from hdrgan.batch.ranks import Ranks
     from hdrgan.batch.run import Batch, default_jobs
+    from hdrgan.batch.settings import OutputSettings, digest_of, processor
     from hdrgan.batch.shards import Shard
-    from hdrgan.batch.work import Work, digest_of, maker
     from hdrgan.light.cancellation import Cancellation
     from hdrgan.models.pretrained import locate
     from hdrgan.pipeline import Pipeline, check_evs
@@ -96,7 +96,9 @@ def run(
     cancellation = Cancellation()
     with stopping_on_signals(cancellation) as stopped:
         stops = check_evs(evs)
-        Work(stops, format, tuple(hdr), zip, keep_gps, {})  # a mistake is told before anything is looked for
+        OutputSettings(
+            stops, format, tuple(hdr), zip, keep_gps, {}
+        )  # a mistake is reported before anything is looked for
         shard = Shard.parse(request.shard) if request.shard else Shard.of_environment(os.environ)
         named = list(map(str, request.photos))
         if not named and not request.from_list:
@@ -109,21 +111,21 @@ def run(
         output = request.output
         output.mkdir(parents=True, exist_ok=True)
         pipe = Pipeline.from_pretrained(model, device=device or device_of(shard.local))
-        made = {"model": model, "weights": digest_of(locate(model)), "response": response}
+        network = {"model": model, "weights": digest_of(locate(model)), "response": response}
         jobs = request.jobs or default_jobs(len(photos))
         batch = Batch(
             photos,
             output,
-            Work(stops, format, tuple(hdr), zip, keep_gps, made),
-            maker(pipe, stops, response, one_thread=len(photos) > 1),
+            OutputSettings(stops, format, tuple(hdr), zip, keep_gps, network),
+            processor(pipe, stops, response, one_thread=len(photos) > 1),
             shard,
             jobs,
             min(_MEGAPIXELS * max(2, jobs), _MEGAPIXELS_AT_MOST),
             request.overwrite,
             cancellation,
         )
-        teller = Teller(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.own)
-        code = do(batch, teller, Failures(output, shard), Ranks(output, shard), stopped)
+        reporter = Reporter(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.own)
+        code = run_batch(batch, reporter, Failures(output, shard), Ranks(output, shard), stopped)
     if code > 128:
         # Threads may still be inside a network, which an ordinary end would wait for or abort.
         sys.stdout.flush()
@@ -172,14 +174,14 @@ def device_of(local: int | None) -> str | None:
     return f"cuda:{local % torch.cuda.device_count()}"
 
 
-def do(batch: Batch, teller: Teller, failures: Failures, ranks: Ranks, stopped: Stopped) -> int:
-    """Do a batch, tell of it, and give the exit code."""
+def run_batch(batch: Batch, reporter: Reporter, failures: Failures, ranks: Ranks, stopped: Stopped) -> int:
+    """Do a batch, report on it, and give the exit code."""
     from hdrgan.batch.ranks import Tally
     from hdrgan.light.cancellation import CancelledError
 
     tally = Tally(total=batch.total)
     stopped.working = True
-    with teller:
+    with reporter:
         ranks.publish(tally, now=True)
         try:
             for outcome in batch.run():
@@ -187,32 +189,32 @@ def do(batch: Batch, teller: Teller, failures: Failures, ranks: Ranks, stopped: 
                     tally.count(outcome.status, outcome.megapixels)
                     if outcome.status == "failed":
                         failures.add(outcome.index, outcome.photo, outcome.reason)
-                    teller.photo(outcome)
+                    reporter.report(outcome)
                 ranks.publish(tally)
-                if teller.progress.shown:
-                    teller.progress.tell(ranks.together(tally))
+                if reporter.progress.shown:
+                    reporter.progress.update(ranks.total(tally))
             failures.close()
             total, silent = ranks.wait(tally, lambda: bool(stopped.signal))
         except CancelledError as error:
-            teller.warn(
+            reporter.warn(
                 f"stopped by {error} after {tally.handled:,} of {tally.total:,} photos; "
                 f"the same command goes on from there."
             )
             return 128 + stopped.signal
         except OSError as error:
-            teller.warn(
+            reporter.warn(
                 f"{error.strerror or error} ({error.filename or batch.output}): {tally.done + tally.skipped:,} of "
-                f"{tally.total:,} photos are complete. Make room, and the same command goes on from there."
+                f"{tally.total:,} photos are complete. Process room, and the same command goes on from there."
             )
             return 2
         if stopped.signal:
             return 128 + stopped.signal
         if batch.shard.rank == 0 or not batch.shard.launched:
-            teller.summary(total, silent, failures.path)
+            reporter.summary(total, silent, failures.path)
     return 1 if tally.failed else 0
 
 
-class Teller:
+class Reporter:
     """What the command says: results on standard output, everything else on standard error.
 
     Args:
@@ -227,20 +229,20 @@ class Teller:
         self._many = len(batch.photos) > 1
         self._as_json, self._own = as_json, own
 
-    def __enter__(self) -> Teller:
+    def __enter__(self) -> Reporter:
         if self._own:
-            self.progress.say(f"left out: {self._own:,} results of hdrgan among the photos")
+            self.progress.write_line(f"left out: {self._own:,} results of hdrgan among the photos")
         return self
 
     def __exit__(self, *error: object) -> None:
         self.progress.close()
 
-    def photo(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         """Say what became of a photo."""
         if outcome.status == "failed":
             self.warn(f"{outcome.photo}: {outcome.reason}")
         if self._as_json:
-            told = {
+            line = {
                 "path": outcome.photo,
                 "status": outcome.status,
                 "files": [str(file) for file in outcome.files],
@@ -248,19 +250,19 @@ class Teller:
                 "megapixels": round(outcome.megapixels, 3),
                 "seconds": outcome.seconds,
             }
-            typer.echo(json.dumps(told))
+            typer.echo(json.dumps(line))
         elif not (self._many and sys.stderr.isatty()):
             for file in outcome.files:
                 typer.echo(os.fsencode(file))
 
     def warn(self, line: str) -> None:
         """Say what went wrong."""
-        self.progress.say(typer.style(line, fg="red") if sys.stderr.isatty() else line)
+        self.progress.write_line(typer.style(line, fg="red") if sys.stderr.isatty() else line)
 
     def summary(self, total: Tally, silent: Sequence[int], failed: Path) -> None:
         """Say how it went, once for all processes."""
         if total.skipped:
-            self.progress.say(
+            self.progress.write_line(
                 f"{total.skipped:,} of {total.total:,} photos were complete already; --overwrite does them again."
             )
         if total.failed:
@@ -272,4 +274,4 @@ class Teller:
                 f"the same command does what they left."
             )
         if self._many and self.progress.shown:
-            self.progress.say(self.progress.line(total))
+            self.progress.write_line(self.progress.line(total))

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hdrgan.batch.find import Found, find_photos, read_list
+from hdrgan.batch.find import InputPhoto, find_photos, read_list
 from hdrgan.batch.plan import plan
 from hdrgan.result import bracket_names
 
@@ -128,13 +128,13 @@ def test_exposures_that_are_nearly_equal_have_names_of_their_own():
 )
 def test_the_plan_of_names(found, places, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    planned = plan([Found(*one) for one in found])
+    planned = plan([InputPhoto(*one) for one in found])
     assert [one.place for one in planned] == places
     assert not any(one.refusal for one in planned)
 
 
 def test_a_suffix_that_makes_the_name_of_a_third_photo_is_refused():
-    planned = plan([Found("x.jpg"), Found("x.png"), Found("x.jpg.tif")])
+    planned = plan([InputPhoto("x.jpg"), InputPhoto("x.png"), InputPhoto("x.jpg.tif")])
     assert [bool(one.refusal) for one in planned] == [True, False, True]
 
 

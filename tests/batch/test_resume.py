@@ -12,7 +12,7 @@ import zipfile
 
 import pytest
 
-from hdrgan.batch.records import Record, private_folder, tidy
+from hdrgan.batch.records import Record, private_folder, remove_orphans
 from hdrgan.files.atomic import move_files
 from hdrgan.files.photo import load_photo
 from hdrgan.result import Result
@@ -107,7 +107,7 @@ def test_a_full_disk_ends_the_batch_and_says_what_to_do(hdrgan, make_photo, tmp_
         done = hdrgan("generate", tmp_path / "in", "-o", disk / "out", "--format", "tiff")
         assert done.returncode == 2, done.stderr
         assert "No space left on device" in done.stderr
-        assert "of 30 photos are complete. Make room" in done.stderr
+        assert "of 30 photos are complete. Process room" in done.stderr
         assert "Traceback" not in done.stderr
         whole = sorted((disk / "out").glob("*_ev-4.tiff"))
         assert 0 < len(whole) < 30
@@ -201,7 +201,7 @@ def test_private_folders_of_the_living_are_left_alone(tmp_path):
         orphan = mine.with_name("0123456789abcdef.part")
         orphan.mkdir()
         (orphan / "x.png").write_text("half")
-        tidy(tmp_path)
+        remove_orphans(tmp_path)
         assert mine.is_dir()
         assert not orphan.exists()
     assert not (tmp_path / ".hdrgan").exists()

@@ -39,14 +39,14 @@ def test_one_photo_does_not_end_the_batch(hdrgan, make_photo, tmp_path):
 def test_an_error_that_nobody_foresaw_is_one_photos_too(make_photo, tmp_path):
     from hdrgan.batch.plan import Planned
     from hdrgan.batch.run import Batch
-    from hdrgan.batch.work import Work
+    from hdrgan.batch.settings import OutputSettings
 
     photos = [Planned(str(make_photo(tmp_path / f"{k}.png", k)), "", str(k)) for k in range(3)]
 
     def make(photo):
         raise {"0": RuntimeError("gave up"), "1": MemoryError(), "2": OSError(13, "Permission denied")}[photo.name]
 
-    batch = Batch(photos, tmp_path, Work((0.0,), "png", (), False, False, {}), make)
+    batch = Batch(photos, tmp_path, OutputSettings((0.0,), "png", (), False, False, {}), make)
     outcomes = [outcome for outcome in batch.run() if outcome]
     assert [outcome.status for outcome in outcomes] == ["failed"] * 3
     reasons = {outcome.photo[-5]: outcome.reason for outcome in outcomes}
@@ -76,7 +76,7 @@ def test_a_line_every_half_minute_where_there_is_no_terminal():
     progress = Progress(shown=True, stream=stream, clock=lambda: now[0])
     for second in range(0, 100, 5):
         now[0] = float(second)
-        progress.tell(Tally(total=200, done=second, failed=1, megapixels=12.0 * second))
+        progress.update(Tally(total=200, done=second, failed=1, megapixels=12.0 * second))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "31 of 200 photos, 360 MP, 12.0 MP/s, 1 failed, 0:02:44 left"
     assert len(lines) == 3
@@ -89,10 +89,10 @@ def test_a_bar_on_a_terminal():
 
     terminal = Terminal()
     progress = Progress(shown=True, stream=terminal)
-    progress.tell(Tally(total=200, done=10, megapixels=120))
+    progress.update(Tally(total=200, done=10, megapixels=120))
     time.sleep(0.2)
-    progress.tell(Tally(total=200, done=100, megapixels=1200))
-    progress.say("x.jpg: damaged")
+    progress.update(Tally(total=200, done=100, megapixels=1200))
+    progress.write_line("x.jpg: damaged")
     progress.close()
     assert "100/200" in terminal.getvalue()
     assert "1,200 MP" in terminal.getvalue()
@@ -103,7 +103,7 @@ def test_no_more_than_the_budget_is_held_and_a_large_photo_is_alone():
     budget, lock, held, most = Budget(50), threading.Lock(), [], []
 
     def work(megapixels):
-        with budget.of(megapixels):
+        with budget.hold(megapixels):
             with lock:
                 held.append(megapixels)
                 most.append(list(held))

@@ -70,7 +70,7 @@ def _serve() -> None:
     import hdrgan.batch.failures
     import hdrgan.batch.progress
     import hdrgan.batch.run
-    import hdrgan.batch.work
+    import hdrgan.batch.settings
     import hdrgan.cli
 
     print("ready", flush=True)  # noqa: T201  # this is how it talks

@@ -16,7 +16,7 @@ from hdrgan.result import HDR_FORMATS, PICTURE_FORMATS, Result, bracket_names, h
 
 
 @dataclass(frozen=True)
-class Work:
+class OutputSettings:
     """What is made of every photo.
 
     Args:
@@ -25,7 +25,7 @@ class Work:
         hdr: kinds of HDR image.
         zip: whether the exposures, or the HDR images where there are no exposures, go into one archive.
         keep_gps: as in `Result.save`.
-        made: other settings that decide what is in the files: network, its weights, response.
+        network: other settings that decide what is in the files: model, its weights, response.
 
     Raises:
         ValueError: a format that there is not.
@@ -36,7 +36,7 @@ class Work:
     hdr: tuple[str, ...]
     zip: bool
     keep_gps: bool
-    made: dict[str, Any]
+    network: dict[str, Any]
 
     def __post_init__(self) -> None:
         if self.format is not None:
@@ -44,17 +44,17 @@ class Work:
         for kind in self.hdr:
             one_of(kind, HDR_FORMATS, "hdr")
 
-    def wanted(self, name: str) -> dict[str, dict[str, Any]]:
+    def files(self, name: str) -> dict[str, dict[str, Any]]:
         """The files of a photo, each with the settings that decide what is in it."""
-        made = {**self.made, "keep_gps": self.keep_gps}
+        shared = {**self.network, "keep_gps": self.keep_gps}
         frames = [] if self.format is None else bracket_names(name, self.evs, self.format)
         light = hdr_names(name, self.hdr)
         if not self.zip:
-            return {file: made for file in frames + light}
+            return {file: shared for file in frames + light}
         if self.format is None:
-            return dict.fromkeys(hdr_names(name, self.hdr, zip=True), {**made, "holds": light})
-        packed = dict.fromkeys(bracket_names(name, self.evs, self.format, zip=True), {**made, "holds": frames})
-        return packed | {file: made for file in light}
+            return dict.fromkeys(hdr_names(name, self.hdr, zip=True), {**shared, "holds": light})
+        packed = dict.fromkeys(bracket_names(name, self.evs, self.format, zip=True), {**shared, "holds": frames})
+        return packed | {file: shared for file in light}
 
     def save(self, result: Result, folder: Path, name: str) -> None:
         """Write those files."""
@@ -64,10 +64,10 @@ class Work:
             result.save(folder, format=self.format, hdr=self.hdr, zip=self.zip, keep_gps=self.keep_gps, name=name)
 
 
-Make = Callable[[Photo], Result]
+Process = Callable[[Photo], Result]
 
 
-def maker(pipe: Pipeline, evs: Sequence[float], response: str, *, one_thread: bool) -> Make:
+def processor(pipe: Pipeline, evs: Sequence[float], response: str, *, one_thread: bool) -> Process:
     """From a photo to its result.
 
     Args:
@@ -77,12 +77,12 @@ def maker(pipe: Pipeline, evs: Sequence[float], response: str, *, one_thread: bo
             of a batch are done side by side instead, and are the same however many processes share the work.
     """
 
-    def make(photo: Photo) -> Result:
+    def process(photo: Photo) -> Result:
         if one_thread:
             torch.set_num_threads(1)  # of this thread and those that come after it
         return pipe(photo, evs, response)
 
-    return make
+    return process
 
 
 def digest_of(folder: Path) -> str:

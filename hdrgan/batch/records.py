@@ -128,20 +128,20 @@ def is_complete(
         OSError: the photo cannot be looked at.
     """
     existing = {file: os.lstat(folder / file).st_size for file in wanted if os.path.lexists(folder / file)}
-    for file in there:
+    for file in existing:
         if os.path.exists(folder / file) and os.path.samefile(folder / file, photo):
             raise RefusedError(f"{folder / file} is the photo itself; choose another --output.")
     if overwrite:
         return False
     record = Record.read(folder, name)
-    if record is None or not there:
-        if there:
+    if record is None or not existing:
+        if existing:
             raise RefusedError(
                 f"{folder / next(iter(existing))} is there already and was not written by a batch of hdrgan; "
                 f"choose another --output, or replace it with --overwrite."
             )
         return False
-    for file in there:
+    for file in existing:
         if file not in record.files and file not in record.claimed:
             raise RefusedError(
                 f"{folder / file} is there already and was not written by hdrgan; "
@@ -157,8 +157,8 @@ def is_complete(
     ]
     if len(done) == len(wanted):
         return True
-    for file in there:
-        if file not in record.claimed and record.files[file]["bytes"] != existing[file]:
+    for file, entry in ours.items():
+        if entry["bytes"] != existing[file]:
             raise RefusedError(
                 f"{folder / file} has been changed since it was written; "
                 f"choose another --output, or replace it with --overwrite."

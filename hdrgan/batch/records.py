@@ -152,10 +152,8 @@ def is_complete(
             f"{folder / next(iter(existing))} was made of another photo, or before this one was changed; "
             f"choose another --output, or replace it with --overwrite."
         )
-    done = [
-        file for file in there if file not in record.claimed and record.files[file]["settings"] == _plain(wanted[file])
-    ]
-    if len(done) == len(wanted):
+    ours = {file: record.files[file] for file in existing if file not in record.claimed}
+    if sum(entry["settings"] == _plain(wanted[file]) for file, entry in ours.items()) == len(wanted):
         return True
     for file, entry in ours.items():
         if entry["bytes"] != existing[file]:

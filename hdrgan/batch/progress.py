@@ -51,7 +51,7 @@ class Progress:
             return
         if self.on_terminal:
             self._show(tally)
-        elif self._clock() - self._written >= EVERY:
+        elif self._clock() - self._written >= EVERY and tally.handled < tally.total:
             self._written = self._clock()
             self.write_line(self.line(tally))
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hdrgan.files.photo import Photo, load_photo, to_tensor
+from hdrgan.light.cancellation import Cancellation, check_cancelled
 from hdrgan.light.confine import extended
 from hdrgan.light.drawn import is_drawn
 from hdrgan.light.merge import merge
@@ -106,7 +107,9 @@ class Pipeline:
         photo: Any,
         evs: Sequence[float] = DEFAULT_EVS,
         response: str = "auto",
+        *,
         projection: str = "auto",
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Turn a photo into exposures and radiance.
 
@@ -117,6 +120,7 @@ class Pipeline:
                 and screenshots are. Only a RadianceGenerator is told; the other networks always assume sRGB.
             projection: "equirectangular" for a panorama that closes around the viewer, "flat" for anything else, "auto"
                 to look whether the left edge continues the right one. Only a RadianceGenerator is told.
+            cancellation: asked at every tile and stage; None is the token that is in force, if any.
 
         Returns:
             See `Result`. With a RadianceGenerator or EIN the frame at EV 0 is the photo, pixel for pixel.
@@ -124,12 +128,17 @@ class Pipeline:
         Raises:
             PhotoError: the file is no photo that can be read.
             ValueError: ``evs`` or ``response`` make no sense.
+            CancelledError: the token was set.
         """
+        if cancellation is not None:
+            with cancellation.in_force():
+                return self(photo, evs, response, projection=projection)
         evs = check_evs(evs)
         one_of(response, ("auto", "srgb"), "response")
         one_of(projection, ("auto", "flat", "equirectangular"), "projection")
         if not isinstance(photo, Photo):
             photo = load_photo(photo)
+        check_cancelled()
         if isinstance(self.model, RadianceGenerator):
             return self._run_radiance(photo, evs, response, projection)
         if isinstance(self.model, EIN):
@@ -154,6 +163,7 @@ class Pipeline:
     def _factor(self, photo: Photo, projection: str) -> Tensor:
         """How many times as bright as white clipped channels are: (1, 3, h, w) >= 1, at the size of the look at it."""
         network = cast(RadianceGenerator, self.model)
+        check_cancelled()
         around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
         size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1))
         if not _clips(photo) or is_drawn(photo.pixels):
@@ -176,6 +186,7 @@ class Pipeline:
         invented = torch.empty(photo.height, photo.width)
         clips = _clips(photo)
         for rows in strips(photo.height, photo.width):
+            check_cancelled()
             srgb = _part_of(photo, rows)
             relative = light[rows].permute(2, 0, 1)[None]
             linear = srgb_to_linear(srgb)
@@ -213,6 +224,7 @@ class Pipeline:
         # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
+                check_cancelled()
                 bracket = drawn[0, :, :, part]
                 there = slice(rows.start + part.start, rows.start + part.stop)
                 for ev, frame in frames.items():
@@ -254,6 +266,7 @@ def _anchor(photo: Photo, relative: Tensor) -> Tensor:
     """The scale that brings EIN's relative radiance (H, W, 3) onto the photo's, by the pixels that did not clip."""
     ratios = []
     for rows in strips(photo.height, photo.width):
+        check_cancelled()
         srgb = _part_of(photo, rows)
         trusted = (srgb.amax(1) < 0.90) & (srgb.amin(1) > 0.05)
         predicted = luminance(relative[rows].permute(2, 0, 1))
@@ -271,6 +284,8 @@ def _clipped_share(photo: Photo) -> np.ndarray:
         return share
     for rows in strips(photo.height, photo.width):
         share[rows] = clip_mask(_part_of(photo, rows), *CLIPPED).amax(1)[0].numpy()
+        check_cancelled()
+        share[rows] = clip_mask(_part_of(photo, rows), *_CLIPPED).amax(1)[0].numpy()
     return share
 
 

@@ -29,7 +29,9 @@ def offset(moving: np.ndarray, fixed: np.ndarray, most: int = 64) -> tuple[int, 
         share = _share(a, b)
         (bits_a, sure_a), (bits_b, sure_b) = (_bitmap(picture, share) for picture in (a, b))
         down, right = 2 * down, 2 * right
-        tries = [(down + y, right + x) for y in (0, -1, 1) for x in (0, -1, 1)]
+        reach = max(1, -(-most >> levels)) if level == levels else 1  # where the search begins, all of it is tried
+        steps = sorted(range(-reach, reach + 1), key=abs)
+        tries = [(down + y, right + x) for y in steps for x in steps]
         costs = [_difference(bits_a, sure_a, bits_b, sure_b, y, x) for y, x in tries]
         down, right = tries[int(np.argmin(costs))]
     return down, right

@@ -95,8 +95,8 @@ def _check_times(matches: list[Match], evs: list[float], stack_of: list[int], na
     stops = float(loose.time_errors[worst])
     if abs(stops) > _DOUBTFUL_TIME:
         raise CalibrationError(
-            f"By its pixels, {names[worst]} got {abs(stops):.1f} stops {'more' if stops > 0 else 'less'} light than its "
-            "exposure says; correct the exposures (--times or --evs), or leave that shot out."
+            f"By its pixels, {names[worst]} got {abs(stops):.1f} stops {'more' if stops > 0 else 'less'} light than "
+            "its exposure says; correct the exposures (--times or --evs), or leave that shot out."
         )
 
 
@@ -106,7 +106,7 @@ def _check_camera(found: Fit) -> None:
         wide = found.response[127] < mean_camera()[127]
         raise CalibrationError(
             f"With these exposures the camera would differ from all known ones by {np.abs(found.deviations).max():.0f} "
-            f"standard deviations; their steps seem too {'large' if wide else 'small'}. Correct them (--times or --evs)."
+            f"standard deviations; their steps seem too {'large' if wide else 'small'}; correct them (--times, --evs)."
         )
     if found.error > _CONTRADICTION:
         raise CalibrationError(

@@ -143,7 +143,10 @@ def _by_quantiles(
 
 
 def fit(
-    matches: Sequence[Match], evs: Sequence[float], stack_of: Sequence[int] | None = None, time_error: float = _TIME_ERROR
+    matches: Sequence[Match],
+    evs: Sequence[float],
+    stack_of: Sequence[int] | None = None,
+    time_error: float = _TIME_ERROR,
 ) -> Fit:
     """The response that explains the matches, by robust least squares.
 

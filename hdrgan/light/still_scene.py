@@ -68,7 +68,9 @@ def _check_exposures(bracket: Bracket) -> None:
     if len(bracket.pictures) < 2:
         raise CalibrationError("A bracket is two or more shots of one scene; give more shots.")
     if len({picture.shape for picture in bracket.pictures}) > 1:
-        listed = ", ".join(f"{n} {p.shape[1]} x {p.shape[0]}" for n, p in zip(bracket.names, bracket.pictures, strict=True))
+        listed = ", ".join(
+            f"{n} {p.shape[1]} x {p.shape[0]}" for n, p in zip(bracket.names, bracket.pictures, strict=True)
+        )
         raise CalibrationError(f"The shots have different sizes ({listed}); give those of one bracket.")
     if max(bracket.evs) - min(bracket.evs) < _LEAST_RANGE:
         raise CalibrationError(
@@ -84,8 +86,8 @@ def _check_order(bracket: Bracket, order: Sequence[int]) -> None:
             stops = bracket.evs[brighter] - bracket.evs[darker]
             if stops > 0.5 and levels[brighter] < levels[darker] - 1:
                 raise CalibrationError(
-                    f"{bracket.names[brighter]} was exposed {stops:.1f} stops more than {bracket.names[darker]} by what "
-                    "its file or your list says, and is darker; correct the exposures, or leave that shot out."
+                    f"{bracket.names[brighter]} was exposed {stops:.1f} stops more than {bracket.names[darker]} by "
+                    "what its file or your list says, and is darker; correct the exposures, or leave that shot out."
                 )
 
 
@@ -104,7 +106,9 @@ def _aligned(shots: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarr
     if bottom - top < _LEAST_OVERLAP * height or right_end - left < _LEAST_OVERLAP * width:
         raise CalibrationError(f"{names[0]} and the other shots cannot be brought onto one another; use a tripod.")
     return [
-        np.ascontiguousarray(shot[top - places[k][0] : bottom - places[k][0], left - places[k][1] : right_end - places[k][1]])
+        np.ascontiguousarray(
+            shot[top - places[k][0] : bottom - places[k][0], left - places[k][1] : right_end - places[k][1]]
+        )
         for k, shot in enumerate(shots)
     ]
 
@@ -131,7 +135,9 @@ def _alike(a: np.ndarray, b: np.ndarray) -> float | None:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def _still(darker: np.ndarray, brighter: np.ndarray, codes_darker: np.ndarray, codes_brighter: np.ndarray) -> np.ndarray:
+def _still(
+    darker: np.ndarray, brighter: np.ndarray, codes_darker: np.ndarray, codes_brighter: np.ndarray
+) -> np.ndarray:
     """Where the brighter shot is what the darker one becomes by the map of codes: (H, W) boolean."""
     # Along the map a moved edge is as far off as it is wide; across the steep dark end noise would be taken for it.
     table = np.interp(np.arange(766) / 3, codes_darker, codes_brighter)
@@ -148,7 +154,9 @@ def _squares(values: np.ndarray) -> np.ndarray:
     half = _WINDOW // 2
     padded = np.pad(values, ((half + 1, half), (half + 1, half)), mode="edge")
     sums = padded.cumsum(0).cumsum(1)
-    total = sums[_WINDOW:, _WINDOW:] - sums[:-_WINDOW, _WINDOW:] - sums[_WINDOW:, :-_WINDOW] + sums[:-_WINDOW, :-_WINDOW]
+    total = (
+        sums[_WINDOW:, _WINDOW:] - sums[:-_WINDOW, _WINDOW:] - sums[_WINDOW:, :-_WINDOW] + sums[:-_WINDOW, :-_WINDOW]
+    )
     return np.asarray(total / _WINDOW**2)
 
 

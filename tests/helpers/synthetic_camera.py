@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from hdrgan.light.response import deviating_camera
 
@@ -18,7 +19,7 @@ CODES = np.linspace(0, 1, 256)
 def scene(height=480, width=640, seed=0, stops=11.0):
     """Light (H, W, 3) of a room: smooth shading, many flat patches, soft colours; from dark to bright in stops."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     logs = stops * (0.55 * x + 0.2 * y)
     for _ in range(160):
         top, left = rng.uniform(0, 1, 2)
@@ -76,7 +77,7 @@ def bracket(
         exif = Image.Exif()
         exif[271], exif[272] = "Acme", "One"
         written = TIMES.get(time, (round(time * 1_000_000), 1_000_000))
-        exif.get_ifd(0x8769).update({33434: written, 33437: 8.0, 34855: 100})
+        exif.get_ifd(0x8769).update({33434: IFDRational(*written), 33437: 8.0, 34855: 100})
         picture.save(stream, "JPEG", quality=quality, exif=exif)
         shots.append(stream.getvalue())
     return shots, response

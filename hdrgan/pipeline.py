@@ -285,7 +285,6 @@ def _clipped_share(photo: Photo) -> np.ndarray:
     for rows in strips(photo.height, photo.width):
         share[rows] = clip_mask(_part_of(photo, rows), *CLIPPED).amax(1)[0].numpy()
         check_cancelled()
-        share[rows] = clip_mask(_part_of(photo, rows), *_CLIPPED).amax(1)[0].numpy()
     return share
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 
-from hdrgan.cli import generate, data, networks  # isort: skip  # in the order in which --help lists their commands
+from hdrgan.cli import generate, calibrate, data, networks  # isort: skip  # in the order in which --help lists their commands
 from hdrgan.cli.root import app
 
-__all__ = ["app", "data", "generate", "main", "networks"]
+__all__ = ["app", "calibrate", "data", "generate", "main", "networks"]
 
 
 def main() -> None:

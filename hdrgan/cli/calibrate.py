@@ -1,0 +1,79 @@
+"""``hdrgan calibrate``: the response of a camera from a bracket of a still scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hdrgan.cli.options import stops_of
+from hdrgan.cli.root import app, plain_errors
+
+
+@app.command(no_args_is_help=True)
+def calibrate(
+    stacks: Annotated[
+        list[Path],
+        typer.Argument(help="Folders, each with the shots of one bracket, or the shots themselves.", metavar="STACK…"),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; left out: where photos find it.")
+    ] = None,
+    times: Annotated[Path | None, typer.Option(help="Exposure times: a file name and seconds a line.")] = None,
+    evs: Annotated[str, typer.Option(help="Stops in the order of the files, such as --evs=-4,-2,0,2.")] = "",
+    style: Annotated[str, typer.Option(help="Name of the picture style that the camera is set to.")] = "",
+    plot: Annotated[Path | None, typer.Option(help="Draw the curve into this .png.")] = None,
+) -> None:
+    """Measure the response of a camera from brackets of still scenes, so that its photos are read with its own curve.
+
+    Shoot one scene with light and shade from a tripod, 2 to 30 shots in steps of one or two stops, white balance and
+    picture style fixed. Several folders of one camera and style refine the result.
+
+    Example: hdrgan calibrate shots/ -o my_camera.json --plot curve.png
+    """
+    with plain_errors():
+        from hdrgan.files.calibrations import default_path, write_calibration
+        from hdrgan.files.stack import pictures_in, read_stack, read_times
+        from hdrgan.light.calibration import Bracket, CalibrationError
+        from hdrgan.light.calibration import calibrate as fit_camera
+
+        files = [path for path in stacks if not path.is_dir()]
+        groups = [pictures_in(path) for path in stacks if path.is_dir()] + ([files] if files else [])
+        seconds = read_times(times) if times is not None else None
+        stops = stops_of(evs) if evs else None
+        read = [read_stack(group, seconds=seconds, evs=stops) for group in groups]
+        cameras = sorted({(shot.make, shot.model) for shots in read for shot in shots})
+        if len(cameras) > 1:
+            listed = ", ".join(" ".join(camera).strip() or "one that names no camera" for camera in cameras)
+            raise CalibrationError(f"The shots are of several cameras ({listed}); calibrate one at a time.")
+        done = fit_camera(
+            [Bracket([s.pixels for s in shots], [s.ev for s in shots], [s.path.name for s in shots]) for shots in read]
+        )
+        make, model = cameras[0]
+        target = output or default_path(make, model, style)
+        about = [
+            {
+                "shots": [shot.path.name for shot in shots],
+                "evs": [round(shot.ev, 4) for shot in shots],
+                "time_errors": [round(float(error), 4) for error in errors],
+            }
+            for shots, errors in zip(read, done.time_errors, strict=True)
+        ]
+        write_calibration(target, done, make=make, model=model, style=style, stacks=about)
+        if plot is not None:
+            from hdrgan.files.curve_plot import draw_curves
+
+            draw_curves(plot, done.response, done.seen, model or "this camera")
+    seen = int(done.seen.sum())
+    typer.echo(
+        f"{done.shots} shots of {len(read)} {'bracket' if len(read) == 1 else 'brackets'}: {seen} of 256 codes seen, the "
+        f"others filled in by what is known of cameras."
+    )
+    typer.echo(
+        f"On held-out {done.held_out}: off by {done.error:.2f} stops RMS; mean camera {done.mean_error:.2f}, "
+        f"sRGB {done.srgb_error:.2f}."
+    )
+    if done.error > done.mean_error:
+        typer.secho("The mean camera does better there: shoot another bracket before you use this.", fg="yellow")
+    typer.echo(target)

@@ -16,6 +16,7 @@ from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.files.ultrahdr import save_ultrahdr
 from hdrgan.files.write import save_jpeg, save_photo_as_jpeg, save_png, save_tiff
+from hdrgan.light.fusion import finish
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.rendering import Exposures, RaisedLight, StoredLight
 from hdrgan.light.tonemap import tone_map
@@ -102,6 +103,40 @@ class Result:
         """All of the light on one screen: (H, W, 3) uint8; see `hdrgan.light.tonemap.tone_map`."""
         return tone_map(self.radiance)
 
+    def finished(self) -> np.ndarray:
+        """One picture to keep: (H, W, 3) codes like the photo's; see `hdrgan.light.fusion.finish`.
+
+        It is the photo wherever the photo recorded the light; what was blown out is shown as a darker exposure shows
+        it.
+        """
+        return finish(self.photo.pixels, self.radiance, self.invented, self.response)
+
+    def save_finished(self, folder: str | os.PathLike[str], *, keep_gps: bool = False) -> Path:
+        """Write `finished` as ``<stem>_finished.jpg``; folder, errors and ``keep_gps`` as in `save`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.photo.name}_finished.jpg"
+        exif = bracket_exif(self.photo.exif, (self.photo.width, self.photo.height), 0.0, keep_gps=keep_gps)
+        pixels = self.finished()
+        if np.array_equal(pixels, self.photo.pixels):
+            save_photo_as_jpeg(path, self.photo, exif=exif)
+        else:
+            save_jpeg(path, pixels, exif=exif)
+        return path
+
+    def save_frame(
+        self, folder: str | os.PathLike[str], index: int, format: str = "png", *, keep_gps: bool = False
+    ) -> Path:
+        """Write one exposure, as `save` does; ``index`` counts as `evs` do."""
+        one_of(format, PICTURE_FORMATS, "format")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        ev = self.evs[index]
+        path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
+        size = self.photo.width, self.photo.height
+        self._write_frame(path, format, index, bracket_exif(self.photo.exif, size, ev, keep_gps=keep_gps))
+        return path
+
     def save(
         self,
         folder: str | os.PathLike[str],
@@ -132,13 +167,9 @@ class Result:
         check_hdr(hdr)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        size = self.photo.width, self.photo.height
 
         def write(index: int) -> Path:
-            ev = self.evs[index]
-            path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            self._write_frame(path, format, index, bracket_exif(self.photo.exif, size, ev, keep_gps=keep_gps))
-            return path
+            return self.save_frame(folder, index, format, keep_gps=keep_gps)
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
         # From both ends: the darkest works out the light above white, which all dark ones wait for; the brightest does

@@ -1,4 +1,4 @@
-"""One finished picture from a photo's light: the photo itself, with its blown parts exposed as a darker frame shows them.
+"""One finished picture from a photo's light: the photo, with its blown parts exposed as a darker frame shows them.
 
 Exposure fusion (Mertens, Kautz and Van Reeth, 2007) picks for every place the exposure that shows it best, and blends
 the choices so that no seam is seen. The choice here is a map of local exposure in stops, never above zero: it is zero
@@ -19,14 +19,15 @@ from hdrgan.light.rendering import Camera, peak_of, stops_of, strips
 LONGEST = 512
 """Longest side, in pixels, at which the local exposure is chosen."""
 
-HEADROOM = 0.3
+HEADROOM = 0.2
 """Stops below white at which a large bright surface is shown, so that structure in it has room above."""
 
 _REACH = 1 / 24  # radius of the neighbourhood that decides an exposure, relative to the longest side
 _EDGE = 0.5  # stops of difference from which two surfaces are exposed apart
 _DARKEST, _BRIGHTEST = -4.0, 8.0  # stops between which light takes part in the choice
 _SURE = 0.2  # invented share from which a pixel is exposed as its neighbourhood; below, it stays closer to the photo
-_SHOULDER = 0.5  # stops below white from which brighter light is compressed instead of clipped
+_SUN = (2.0, 4.0)  # stops above white between which a surface is shown white, as suns and lamps are
+_SHOULDER = 0.3  # stops below white from which brighter light is compressed instead of clipped
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def finish(pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, respo
 def _local_exposure(stops: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Stops, at most 0, by which the surface that a pixel belongs to is shown darker than in the photo."""
     base = np.maximum(slope * np.clip(stops, _DARKEST, _BRIGHTEST) + offset, 0)
-    darker: np.ndarray = -(base + np.float32(HEADROOM) * (1 - np.exp(-2 * base)))
+    ordinary = np.clip((_SUN[1] - base) / (_SUN[1] - _SUN[0]), 0, 1)
+    darker: np.ndarray = -(base + np.float32(HEADROOM) * (1 - np.exp(-2 * base)) * ordinary)
     return darker
 
 

@@ -430,8 +430,8 @@ def numbers_of(result: Result) -> str:
     curve = "taken for sRGB" if is_srgb(result.response) else "as estimated from this photo"
     return (
         f'<dl class="numbers">{table}</dl>'
-        f"<h3>How much light there is</h3>{draw_histogram(numbers)}"
-        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p>'
-        f"<h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
-        f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p>'
+        f"<div><h3>How much light there is</h3>{draw_histogram(numbers)}"
+        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p></div>'
+        f"<div><h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
+        f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p></div>'
     )

@@ -16,7 +16,7 @@ from hdrgan.pipeline import Pipeline
 EXAMPLES = {"Sunset": "sunset.jpg", "Backlight": "dandelions.jpg", "Floodlights": "launch_pad.jpg"}
 
 MODELS = {
-    "radiance": "Radiance: keeps the photo, adds lost light",
+    "radiance": "Radiance: adds the lost light",
     "bracket": "Bracket: the classic HDR-GAN",
     "ein": "EIN: exposure-induced, slow",
 }

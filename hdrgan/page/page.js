@@ -206,7 +206,10 @@ function card(frame) {
     button.dataset.ev = frame.ev;
     image.src = frame.url;
     image.alt = "";
-    text.textContent = frame.says;
+    const [ev, means] = frame.says.split(" · "), name = document.createElement("strong"), small = document.createElement("small");
+    name.textContent = ev;
+    small.textContent = " " + (means || "");
+    text.append(name, small);
     button.append(image, text);
     button.addEventListener("click", () => choose("ev" + frame.ev));
     item.append(button);
@@ -234,7 +237,7 @@ function show() {
     for (const button of all(".strip button")) button.setAttribute("aria-pressed", String("ev" + button.dataset.ev === chosen));
     all(".views input").forEach((radio) => (radio.disabled = radio.value !== "finished" && !result.done));
     const bright = matchMedia("(dynamic-range: high)").matches;
-    $(".note").textContent = frame ? frame.says
+    $(".note").textContent = frame ? frame.says.replace(" · ", ": ")
         : chosen === "hdr" ? (!result.hdr ? "Too small for an HDR preview." : bright ? "This screen shows HDR: the lights are brighter than white."
             : "This screen can\u2019t show brighter than white. On an HDR screen the lights shine.")
         : marked ? "Striped: light that the network made up."
@@ -331,7 +334,7 @@ divider.addEventListener("keydown", (event) => {
 });
 $(".larger").addEventListener("click", () => scaleTo(zoom < whole() && zoom * 1.5 > whole() ? whole() : zoom * 1.5));
 $(".smaller").addEventListener("click", () => scaleTo(zoom / 1.5));
-$(".fit").addEventListener("click", fit);
+$(".scale").addEventListener("click", fit);
 $(".full").addEventListener("click", () => {
     if (document.fullscreenElement || root.classList.contains("filling")) return leave();
     if ($(".hg .stage") && root.requestFullscreen) root.requestFullscreen().catch(() => filling(true));

@@ -41,7 +41,7 @@ def test_what_was_blown_out_shows_its_structure():
     window = np.s_[80:180, 170:330]
     assert np.median(pixels[window]) == 255  # the photo shows next to nothing
     seen, there = picture[window].mean(-1).ravel(), np.log2(light[window].max(-1)).ravel()
-    assert np.corrcoef(seen, there)[0, 1] > 0.8
+    assert np.corrcoef(seen, there)[0, 1] > 0.7
     assert np.ptp(np.quantile(seen, (0.05, 0.95))) > 20
     assert seen.mean() > 200, "a window stays the brightest thing in the room"
 

@@ -26,6 +26,7 @@ from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room
 from hdrgan.page.jobs import BusyError, Jobs, Standing
 from hdrgan.page.kept import KeptResults
+from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import draw_histogram, draw_response, is_srgb, measure
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
@@ -214,9 +215,11 @@ class Handlers:
         """What was asked for, or a sentence that says what is wrong with it."""
         if not upload:
             raise gr.Error("Choose a photo first.", title="No photo yet", print_exception=False)
-        path = Path(str(upload)).resolve()
-        ours = [self.cache.resolve(), *([self.examples.resolve()] if self.examples else [])]
-        if not any(path.is_relative_to(folder) for folder in ours) or not path.is_file():
+        folder, name = self.cache, str(upload)
+        if self.examples is not None and name.startswith(EXAMPLE):
+            folder, name = self.examples, str(self.examples / name.removeprefix(EXAMPLE))
+        path = Path(name).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
             raise gr.Error(
                 "Your photo was deleted meanwhile. Please choose it again.", title="No photo", print_exception=False
             )

@@ -47,7 +47,6 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         raise ValueError("pipelines must hold at least one model, got none")
     settings = settings or Settings()
     folder = project_file("examples")
-    gr.set_static_paths([folder])  # or they would be copied to the temporary files, and deleted with them
     names = {name: MODELS.get(name, name) for name in pipelines}
     examples = {name: folder / file for name, file in EXAMPLES.items()}
 

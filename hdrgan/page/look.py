@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+
+from PIL import Image
 
 from hdrgan.page.environment import gr
 
@@ -38,6 +42,19 @@ SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
 CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 
 
+EXAMPLE = "example:"
+"""What the name of an example begins with, where an upload has its path."""
+
+
+def _thumbnail(path: Path) -> str:
+    """A small picture within the page itself, whose address shows no folder of the server."""
+    with Image.open(path) as image:
+        image.thumbnail((480, 320))
+        file = io.BytesIO()
+        image.convert("RGB").save(file, "WEBP", quality=72)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
 def markup(
     models: Mapping[str, str],
     evs: Mapping[str, str],
@@ -65,10 +82,9 @@ def markup(
         )
 
     def example(name: str, path: Path) -> str:
-        address = escape(str(path))
         return (
-            f'<button type="button" data-path="{address}" data-name="{escape(path.name)}">'
-            f'<img src="gradio_api/file={address}" alt="" loading="lazy"><span>{escape(name)}</span></button>'
+            f'<button type="button" data-path="{EXAMPLE}{escape(path.name)}" data-name="{escape(path.name)}">'
+            f'<img src="{_thumbnail(path)}" alt=""><span>{escape(name)}</span></button>'
         )
 
     return (

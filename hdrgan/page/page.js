@@ -73,7 +73,7 @@ async function take(file) {
 function example(button) {
     clear();
     photo = { path: button.dataset.path, name: button.dataset.name };
-    showBefore("gradio_api/file=" + button.dataset.path);
+    showBefore(button.querySelector("img").src);
     run();
     $(".stage").scrollIntoView({ block: "nearest" });
 }

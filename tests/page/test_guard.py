@@ -1,4 +1,4 @@
-"""The guard, the workbench and the folder, each on its own; test_wire.py has them behind a real connection."""
+"""The guard and the folder, each on its own; test_wire.py has them behind a real connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hdrgan.page import housekeeping
+from hdrgan.page import guard, housekeeping
 from hdrgan.page.guard import BUSY, HEALTH, NO_ADDRESSES, NO_ROOM, Guard
 from hdrgan.page.housekeeping import claim, has_room, remove_orphans, sweep
 
@@ -234,6 +234,38 @@ def test_doors_that_the_page_does_not_use_are_closed(tmp_path, path):
 
 
 # What goes out
+
+
+FORM = "multipart/form-data; boundary=x"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    heads = ((f"Content-Disposition: form-data; {head}".encode(), body) for head, body in parts)
+    return b"".join(b"--x\r\n" + head + b"\r\n\r\n" + body + b"\r\n" for head, body in heads) + b"--x--\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 7, 4096, 1 << 20])
+def test_a_long_plain_field_is_refused_and_a_file_is_not(tmp_path, step):
+    file, field = 'name="files"; filename="a"', 'name="files"'
+    sizes = (guard.FIELD_BYTES // 64, guard.FIELD_BYTES // 64 + 200) if step == 1 else (60_000, 70_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "FIELD_BYTES", sizes[0] + 100)
+        short, long = (bytes(size) for size in sizes)
+        for body, status in (
+            (form((file, long)), 200),
+            (form((field, short), (file, long), (field, short)), 200),
+            (form((field, long)), 413),
+            (form((file, long), (field, long)), 413),
+            (form((field + "; x=" + "y" * sizes[1], b"")), 413),
+        ):
+            fields = guard._PlainFields(b"x")
+            refused = None
+            try:
+                for start in range(0, len(body), step):
+                    fields.feed(body[start : start + step])
+            except guard._RefusalError as refusal:
+                refused = refusal.status
+            assert refused == (None if status == 200 else status)
 
 
 def test_health_is_answered_by_the_guard_itself(tmp_path):

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 # The codec library logs every oddity of a file as a warning on the user's terminal; a refusal says all that matters.
 logging.getLogger("imagecodecs").setLevel(logging.ERROR)
 
+# Pixels of a photo are read-only, which torch cannot say of a tensor and warns of; nothing here writes to them.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 DEFAULT = PhotoLimits()
@@ -48,7 +52,7 @@ class Photo:
     """A photo, upright and in sRGB.
 
     Args:
-        pixels: (H, W, 3) uint8 or uint16, sRGB encoded, contiguous.
+        pixels: (H, W, 3) uint8 or uint16, sRGB encoded, contiguous, read-only.
         name: stem of its file name, safe to build output names from.
         format: "JPEG", "PNG", "WebP", "AVIF", "HEIC", "GIF", "BMP", "TIFF", or "" for a picture from memory.
         exif: what the file says of its making, without orientation; it may hold a position, so hand on
@@ -64,6 +68,16 @@ class Photo:
     exif: Image.Exif | None = None
     jpeg: bytes | None = None
     jpeg_orientation: int = 1
+
+    def __post_init__(self) -> None:
+        # The exposure at EV 0 is this very array: who draws on it must not change the photo and its bracket.
+        pixels = self.pixels.view()
+        pixels.flags.writeable = False
+        object.__setattr__(self, "pixels", pixels)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()  # pickle forgets that an array is read-only
 
     @property
     def height(self) -> int:
@@ -190,7 +204,7 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
             raise PhotoError("The file is open as text; open it in binary mode.")
         limits.check_bytes(len(data))
         name = getattr(source, "name", None)
-        return data, _safe_stem(name if isinstance(name, str) else "photo")
+        return data, safe_stem(name if isinstance(name, str) else "photo")
     try:
         # Without O_NONBLOCK the mere opening of a named pipe would wait for ever.
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -206,10 +220,10 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
         reason = getattr(error, "strerror", None) or str(error)
         raise PhotoError(f"The file cannot be read ({reason}); check its path and permissions.") from error
     limits.check_bytes(len(data))
-    return data, _safe_stem(os.fspath(source))
+    return data, safe_stem(os.fspath(source))
 
 
-def _safe_stem(path: str) -> str:
+def safe_stem(path: str) -> str:
     """The stem of a file name, without anything that could lead an output elsewhere or offend a file system."""
     stem = Path(re.split(r"[/\\]", path)[-1]).stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
     stem = re.sub(r'[\x00-\x1f\x7f<>:"|?*%]', "_", stem).strip(". ")
@@ -350,7 +364,7 @@ def _from_array(array: np.ndarray, limits: PhotoLimits) -> Decoded:
 
 def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     limits.check_size(*image.size)
-    name = _safe_stem(str(getattr(image, "filename", "") or "photo"))
+    name = safe_stem(str(getattr(image, "filename", "") or "photo"))
     try:
         exif = read_exif(image.getexif().tobytes())
     except Exception as error:  # Pillow cannot write back every EXIF block that it reads

@@ -399,8 +399,6 @@ def write_file(result: Result, folder: Path, kind: str, *, format: str = "png", 
         format: of exposures: "png", "jpg" or "tiff".
         ev: which exposure "frame" is.
     """
-    if kind == "finished":
-        return result.save_finished(folder)
     if kind == "zip":
         return result.save(folder, format=format, hdr=(), zip=True)[0]
     if kind == "frame":

@@ -91,6 +91,6 @@ def test_a_photo_without_blown_parts_is_saved_as_it_came(tmp_path, one_seeded_th
     pipeline = Pipeline(RadianceGenerator(widths=(8, 8), context=8), device="cpu", working_size=64)
     result = pipeline(np.full((40, 50, 3), 90, np.uint8))
     assert (result.finished() == result.photo.pixels).all()
-    path = result.save_finished(tmp_path)
+    (path,) = result.save_hdr(tmp_path, ("finished",))
     assert path.name == f"{result.photo.name}_finished.jpg"
     assert [result.save_frame(tmp_path, 0, kind).suffix for kind in ("png", "jpg", "tiff")] == [".png", ".jpg", ".tiff"]

@@ -278,7 +278,11 @@ def test_downloads_are_the_files_that_the_library_writes(visit, photo, tmp_path)
     served, own = tmp_path / "served", tmp_path / "own"
     served.mkdir()
     result = Pipeline.from_pretrained("radiance", device="cpu")(photo)
-    written = [result.save_finished(own), result.save_frame(own, 0), *result.save_hdr(own, ("exr", "hdr", "ultrahdr"))]
+    written = [
+        *result.save_hdr(own, ("finished",)),
+        result.save_frame(own, 0),
+        *result.save_hdr(own, ("exr", "hdr", "ultrahdr")),
+    ]
     for kind, path in zip(("finished", "frame", "exr", "hdr", "ultrahdr"), written, strict=True):
         file = download(page, kind, served)
         assert file.name == path.name

@@ -28,11 +28,14 @@ API = "/gradio_api"
 HEALTH = "/healthz"
 FORM_BYTES = 1 << 20  # that a form may add to its file: its reader meets the limit of a file first, and tidies up
 
-# What the page does not use and strangers could: two doors that fetch addresses, and tools for the page's developers.
-_CLOSED = re.compile(
-    rf"{API}/(proxy=|file(=|/)\s*[a-z][a-z0-9+.-]+:|component_server|process_recording|(undo-)?vibe-|deep_link|dev/)",
-    re.IGNORECASE,
+# What the page and its programs use; Gradio has more, for its developers and for what this page does not do.
+_OPEN = re.compile(
+    r"/(config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|(assets|static|svelte)/.*)?"
+    rf"|{API}/?((info|openapi\.json|startup-events|app_id|theme\.css|upload|upload_progress|cancel|reset)/?"
+    r"|(heartbeat|call|api|run|queue)/.*|file=.*|mcp(/.*)?)?",
+    re.DOTALL,
 )
+_ADDRESSES = re.compile(rf"{API}/(proxy=|file(=|/)\s*[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
 _JOINS = re.compile(rf"{API}/(queue/join|call/|run/|api/)")
 _STREAMS = re.compile(rf"{API}/(queue/data|call/)")
 _ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]+:/|data:|//)", re.IGNORECASE)
@@ -146,10 +149,10 @@ class Guard:
         path, headers = scope["path"], dict(scope["headers"])
         if self._open > self.connections:
             raise _RefusalError(503, CROWDED)
-        if _CLOSED.match(path):
-            raise _RefusalError(
-                403, NO_ADDRESSES if ":" in path or "proxy=" in path else "This server does not offer that."
-            )
+        if _ADDRESSES.match(path):
+            raise _RefusalError(403, NO_ADDRESSES)
+        if not _OPEN.fullmatch(path):
+            raise _RefusalError(403, NOT_OFFERED)
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -25,6 +26,7 @@ class KeptResults:
         self._most, self._seconds = megabytes << 20, seconds
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, tuple[Result, float]] = OrderedDict()
+        _every.add(self)
 
     def add(self, key: tuple[Hashable, ...], result: Result) -> None:
         """Keep a result; the ones not asked for the longest make room."""
@@ -63,6 +65,15 @@ class KeptResults:
         """Let go of what nobody asked for in time."""
         with self._lock:
             self._make_room()
+
+
+def sweep_all() -> None:
+    """`KeptResults.sweep` for all of this process."""
+    for kept in list(_every):
+        kept.sweep()
+
+
+_every: weakref.WeakSet[KeptResults] = weakref.WeakSet()
 
 
 def _cost(result: Result) -> int:

@@ -21,6 +21,7 @@ from hdrgan.models.pretrained import bundled_names
 from hdrgan.page.guard import Guard
 from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_memory
 from hdrgan.page.jobs import close_all
+from hdrgan.page.kept import sweep_all
 from hdrgan.page.layout import MODELS, SWEEP_S, build_demo
 from hdrgan.page.look import CSS, HEAD, theme
 from hdrgan.page.settings import Settings
@@ -75,6 +76,7 @@ def keep_swept(folder: Path, settings: Settings, stop: threading.Event) -> None:
     """Sweep the server's temporary folder every minute until told to stop, and hand unused memory back."""
     while not stop.wait(SWEEP_S):
         sweep(folder, settings.keep_minutes * 60 + SWEEP_S)  # what was answered, Gradio deletes by itself
+        sweep_all()
         trim_memory()
 
 

@@ -217,7 +217,7 @@ def test_many_files_or_a_large_field_do_not_go_around_the_limit(page):
 
 
 def test_json_over_the_limit_is_413_and_broken_json_an_error(page, root):
-    for path in ("call/generate", "call/v2/generate", "queue/join", "run/generate", "mcp/", "cancel", "nonsense"):
+    for path in ("call/generate", "call/v2/generate", "queue/join", "run/generate", "mcp/", "cancel"):
         answer = page.http.post(f"gradio_api/{path}", json={"data": ["x" * 70_000]})
         assert answer.status_code == 413, path
         assert_nothing_leaked(answer, root)

@@ -115,7 +115,7 @@ def upload(client: httpx.Client, picture: bytes) -> str:
 
 
 def ask(client: httpx.Client, path: str, model: str) -> httpx.Response:
-    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, model, 2, "auto"]
+    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, model, 2, "auto", ""]
     return client.post("gradio_api/call/generate", json={"data": data})
 
 

@@ -21,12 +21,14 @@ from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.files.ultrahdr import save_ultrahdr
 from hdrgan.files.write import save_jpeg, save_photo_as_jpeg, save_png, save_tiff
+from hdrgan.light.fusion import finish
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.rendering import Exposures, RaisedLight, StoredLight
 from hdrgan.light.tonemap import tone_map
 
 PICTURE_FORMATS = ("png", "jpg", "tiff")
 HDR_FORMATS = ("exr", "hdr", "ultrahdr")
+FINISHED = "finished"  # beside the HDR formats: one picture for a screen, drawn from the same light
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 
 
@@ -53,7 +55,8 @@ def hdr_names(name: str, hdr: Sequence[str], *, zip: bool = False) -> list[str]:
     if zip:
         return [f"{name}_hdr.zip"]
     # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
-    return [f"{name}{'_ultrahdr.jpg' if kind == 'ultrahdr' else '.' + kind}" for kind in dict.fromkeys(hdr)]
+    suffixes = {"ultrahdr": "_ultrahdr.jpg", FINISHED: "_finished.jpg"}
+    return [name + suffixes.get(kind, f".{kind}") for kind in dict.fromkeys(hdr)]
 
 
 class Result:
@@ -122,6 +125,14 @@ class Result:
         """All of the light on one screen: (H, W, 3) uint8; see `hdrgan.light.tonemap.tone_map`."""
         return tone_map(self.radiance)
 
+    def finished(self) -> np.ndarray:
+        """One picture to keep: (H, W, 3) codes like the photo's; see `hdrgan.light.fusion.finish`.
+
+        It is the photo wherever the photo recorded the light; what was blown out is shown as a darker exposure shows
+        it.
+        """
+        return finish(self.photo.pixels, self.radiance, self.invented, self.response)
+
     def save(
         self,
         folder: str | os.PathLike[str],
@@ -138,7 +149,7 @@ class Result:
             folder: where to; made if it is not there.
             format: of the exposures: "png" (lossless), "jpg" or "tiff". The photo itself, where it came as a JPEG, goes
                 into its "jpg" without being compressed again.
-            hdr: any of "exr", "hdr" and "ultrahdr".
+            hdr: any of "exr", "hdr" and "ultrahdr", and "finished" for the picture of `finished` as a JPEG.
             zip: put the exposures into one ``<stem>_bracket.zip`` instead of single files.
             keep_gps: let the files say where the photo was taken, where it says so itself.
             name: what the names of the files begin with; the photo's own where it is left out.
@@ -189,6 +200,18 @@ class Result:
         else:
             save_jpeg(path, pixels, exif=exif)
 
+    def save_frame(
+        self, folder: str | os.PathLike[str], index: int, format: str = "png", *, keep_gps: bool = False
+    ) -> Path:
+        """Write one exposure as `save` does; ``index`` is its place in `evs`."""
+        one_of(format, PICTURE_FORMATS, "format")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / bracket_names(self.photo.name, self.evs, format)[index]
+        size = self.photo.width, self.photo.height
+        self._write_frame(path, format, index, bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps))
+        return path
+
     def save_hdr(
         self,
         folder: str | os.PathLike[str],
@@ -198,7 +221,7 @@ class Result:
         keep_gps: bool = False,
         name: str | None = None,
     ) -> list[Path]:
-        """Write only the HDR image: ``<stem>.exr``, ``<stem>.hdr`` and ``<stem>_ultrahdr.jpg``.
+        """Write only the HDR image: ``<stem>.exr``, ``<stem>.hdr``, ``<stem>_ultrahdr.jpg``, ``<stem>_finished.jpg``.
 
         Arguments, errors and answer as in `save`; ``zip`` puts these files into one ``<stem>_hdr.zip``.
         """
@@ -221,8 +244,18 @@ class Result:
                 save_ultrahdr(folder / file, self.photo, self.radiance, keep_gps=keep_gps)
             elif kind == "exr":
                 save_exr(folder / file, self.radiance, invented=self.invented, metadata=scale)
+            elif kind == FINISHED:
+                self._write_finished(folder / file, keep_gps=keep_gps)
             else:
                 save_hdr(folder / file, self.radiance, metadata=scale)
+
+    def _write_finished(self, path: Path, *, keep_gps: bool) -> None:
+        exif = bracket_exif(self.photo.exif, (self.photo.width, self.photo.height), 0.0, keep_gps=keep_gps)
+        pixels = self.finished()
+        if np.array_equal(pixels, self.photo.pixels):
+            save_photo_as_jpeg(path, self.photo, exif=exif)
+        else:
+            save_jpeg(path, pixels, exif=exif)
 
 
 @dataclass(frozen=True)
@@ -239,7 +272,7 @@ class _Draw:
 def check_hdr(kinds: Sequence[str]) -> None:
     """ValueError unless every kind is a format in which an HDR image can be written."""
     for kind in kinds:
-        one_of(kind, HDR_FORMATS, "hdr")
+        one_of(kind, (*HDR_FORMATS, FINISHED), "hdr")
 
 
 def one_of(value: str, allowed: Sequence[str], what: str) -> None:

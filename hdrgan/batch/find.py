@@ -16,7 +16,7 @@ from PIL import Image
 from hdrgan.files.exif import SOFTWARE
 
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .jps .mpo .png .webp .avif .gif .bmp .tif .tiff .heic .heif .hif".split())
-_OURS = re.compile(r"(_ev[+-][0-9.e+-]+\.(png|jpg|tiff)|_ultrahdr\.jpg)$")  # as `hdrgan.result` names them
+_OURS = re.compile(r"(_ev[+-][0-9.e+-]+\.(png|jpg|tiff)|_(ultrahdr|finished)\.jpg)$")  # as `hdrgan.result` names them
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import torch
 
 from hdrgan.files.photo import Photo
 from hdrgan.pipeline import Pipeline
-from hdrgan.result import HDR_FORMATS, PICTURE_FORMATS, Result, bracket_names, hdr_names, one_of
+from hdrgan.result import PICTURE_FORMATS, Result, bracket_names, check_hdr, hdr_names, one_of
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class OutputSettings:
     def __post_init__(self) -> None:
         if self.format is not None:
             one_of(self.format, PICTURE_FORMATS, "format")
-        for kind in self.hdr:
-            one_of(kind, HDR_FORMATS, "hdr")
+        check_hdr(self.hdr)
 
     def files(self, name: str) -> dict[str, dict[str, Any]]:
         """The files of a photo, each with the settings that decide what is in it."""

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from hdrgan.cli.batch import FromList, Jobs, JsonLines, Output, Overwrite, Photos, Recursive, Request, ShardOf, run
-from hdrgan.cli.options import Device, Evs, Hdr, KeepGps, Model, Response, ResponseChoice, split, stops_of
+from hdrgan.cli.options import (
+    Device,
+    Evs,
+    Finished,
+    Hdr,
+    KeepGps,
+    Model,
+    Response,
+    ResponseChoice,
+    kinds_of,
+    stops_of,
+)
 from hdrgan.cli.root import app, plain_errors
 
 
@@ -31,6 +42,7 @@ def generate(
     format: Annotated[PictureFormat, typer.Option(help="Format of the exposures.")] = PictureFormat.png,
     response: Response = ResponseChoice.auto,
     zip: Annotated[bool, typer.Option("--zip", help="Put the exposures of each photo into one .zip.")] = False,
+    finished: Finished = False,
     keep_gps: KeepGps = False,
     device: Device = None,
     recursive: Recursive = False,
@@ -55,7 +67,7 @@ def generate(
             evs=stops_of(evs),
             response=response.value,
             format=format.value,
-            hdr=split(hdr),
+            hdr=kinds_of(hdr, finished),
             zip=zip,
             keep_gps=keep_gps,
         )
@@ -69,6 +81,7 @@ def reconstruct(
     hdr: Hdr = "exr",
     response: Response = ResponseChoice.auto,
     zip: Annotated[bool, typer.Option("--zip", help="Put the files of each photo into one .zip.")] = False,
+    finished: Finished = False,
     keep_gps: KeepGps = False,
     device: Device = None,
     recursive: Recursive = False,
@@ -87,7 +100,7 @@ def reconstruct(
     Example: hdrgan reconstruct window.jpg -o light --hdr exr,hdr,ultrahdr
     """
     with plain_errors():
-        kinds = split(hdr)
+        kinds = kinds_of(hdr, finished)
         if not kinds:
             raise ValueError("--hdr must name at least one of exr, hdr, ultrahdr")
         run(

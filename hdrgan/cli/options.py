@@ -27,6 +27,7 @@ Response = Annotated[
     ResponseChoice,
     typer.Option(help="auto estimates the camera's curve; srgb takes the photo for plain sRGB, as renders are."),
 ]
+Finished = Annotated[bool, typer.Option("--finished", help="Write one picture to keep as well, <stem>_finished.jpg.")]
 KeepGps = Annotated[bool, typer.Option("--keep-gps", help="Let the files say where the photo was taken.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]
 
@@ -42,6 +43,11 @@ def stops_of(evs: str) -> list[float]:
 def split(names: str) -> list[str]:
     """``"exr, hdr"`` to its parts."""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def kinds_of(hdr: str, finished: bool) -> list[str]:
+    """What is to be written beside the exposures: the HDR formats, and "finished" for the picture to keep."""
+    return split(hdr) + ["finished"] * finished
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,11 +28,14 @@ API = "/gradio_api"
 HEALTH = "/healthz"
 FORM_BYTES = 1 << 20  # that a form may add to its file: its reader meets the limit of a file first, and tidies up
 
-# What the page does not use and strangers could: two doors that fetch addresses, and tools for the page's developers.
-_CLOSED = re.compile(
-    rf"{API}/(proxy=|file(=|/)\s*[a-z][a-z0-9+.-]+:|component_server|process_recording|(undo-)?vibe-|deep_link|dev/)",
-    re.IGNORECASE,
+# What the page and its programs use; Gradio has more, for its developers and for what this page does not do.
+_OPEN = re.compile(
+    r"/(config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|(assets|static|svelte)/.*)?"
+    rf"|{API}/?((info|openapi\.json|startup-events|app_id|theme\.css|upload|upload_progress|cancel|reset)/?"
+    r"|(heartbeat|call|api|run|queue)/.*|file=.*|mcp(/.*)?)?",
+    re.DOTALL,
 )
+_ADDRESSES = re.compile(rf"{API}/(proxy=|file(=|/)\s*[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
 _JOINS = re.compile(rf"{API}/(queue/join|call/|run/|api/)")
 _STREAMS = re.compile(rf"{API}/(queue/data|call/)")
 _ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]+:/|data:|//)", re.IGNORECASE)
@@ -43,6 +47,14 @@ CROWDED = "The page is busy: it has as many visitors as it takes. Please try aga
 NO_FIT = f"This request fits none of the functions that this server has; {API}/info lists them."
 NO_ADDRESSES = f"This server opens no addresses. Upload the photo to {API}/upload, and name the path that it answers."
 NOT_OFFERED = "This server does not offer that."
+FIELD_BYTES = 64 << 10
+TOO_LONG_FIELD = f"A form field of this request is larger than the {FIELD_BYTES >> 10} KB that this server takes."
+MANY_UPLOADS = "This server has as many uploads under way from your address as it takes. Please try again in a minute."
+# What the page itself does, and who may show it in a frame: the Hub, where it is a Space.
+_POLICY = (
+    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
+    b"frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
+)
 NO_ROOM = "The disk of this server is full for the moment. Please try again in some minutes."
 
 
@@ -98,6 +110,8 @@ class Guard:
         self.connections = connections
         self.disk_bytes = disk_bytes
         self._open = 0
+        self._arriving = 0  # bytes that uploads under way may still bring
+        self._uploads: Counter[str] = Counter()  # uploads under way, by address
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request, as the ASGI specification says."""
@@ -135,10 +149,10 @@ class Guard:
         path, headers = scope["path"], dict(scope["headers"])
         if self._open > self.connections:
             raise _RefusalError(503, CROWDED)
-        if _CLOSED.match(path):
-            raise _RefusalError(
-                403, NO_ADDRESSES if ":" in path or "proxy=" in path else "This server does not offer that."
-            )
+        if _ADDRESSES.match(path):
+            raise _RefusalError(403, NO_ADDRESSES)
+        if not _OPEN.fullmatch(path):
+            raise _RefusalError(403, NOT_OFFERED)
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
@@ -150,9 +164,7 @@ class Guard:
                 raise _RefusalError(413, _too_large(most))
         receive = _bounded(receive, most, self.body_seconds, exchange)
         if upload:
-            if not has_room(self.folder, self.disk_bytes):
-                raise _RefusalError(507, NO_ROOM)
-            await self.app(scope, receive, send)
+            await self._upload(scope, _without_long_fields(receive, headers.get(b"content-type", b"")), send, most)
             return
         body, gone = await _whole(receive)
         if gone:
@@ -161,6 +173,26 @@ class Guard:
         kept = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         scope = {**scope, "headers": [*kept, (b"content-length", b"%d" % len(body))]}
         await self.app(scope, _replay(body, receive), _busy_in_words(send) if _JOINS.match(path) else send)
+
+    async def _upload(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, most: int) -> None:
+        """Let an upload in if there is room for it beside all that are under way."""
+        expected = most
+        with suppress(ValueError):
+            expected = int(dict(scope["headers"]).get(b"content-length", b"")) or most
+        address = (scope.get("client") or ("",))[0]
+        if not has_room(self.folder, self.disk_bytes, reserved=self._arriving + expected):
+            raise _RefusalError(507, NO_ROOM)
+        if self._uploads[address] >= max(4, self.connections // 4):
+            raise _RefusalError(503, MANY_UPLOADS)
+        self._arriving += expected
+        self._uploads[address] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._arriving -= expected
+            self._uploads[address] -= 1
+            if not self._uploads[address]:
+                del self._uploads[address]
 
     def _without_addresses(self, path: str, body: bytes) -> bytes:
         """The body with files named by path only; a refusal where an address names anything else."""
@@ -213,6 +245,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 extra = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
+                extra.append((b"content-security-policy", _POLICY))
                 if private:  # no cache on the way may keep somebody's photo
                     extra.append((b"cache-control", b"private"))
                 message = {**message, "headers": [*message.get("headers", ()), *extra]}
@@ -247,6 +280,52 @@ def _bounded(receive: Receive, most: int, seconds: float, exchange: _Exchange) -
         return message
 
     return bounded
+
+
+def _without_long_fields(receive: Receive, content_type: bytes) -> Receive:
+    """Refuse a form with a long plain field: a form's reader holds those in memory, unlike files."""
+    named = re.search(rb'boundary="?([^";,\s]{1,200})', content_type)
+    if named is None:
+        return receive
+    fields = _PlainFields(named[1])
+
+    async def checked() -> Message:
+        message = await receive()
+        fields.feed(message.get("body", b""))
+        return message
+
+    return checked
+
+
+class _PlainFields:
+    """Follow a form as it arrives, and refuse it at a plain field, or a head of a part, that is too long."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._end = b"\r\n--" + boundary
+        self._rest = b"\r\n"  # what is not yet told apart; the first boundary has no line before it
+        self._in_head, self._plain, self._size = False, True, 0
+
+    def feed(self, body: bytes) -> None:
+        self._rest += body
+        while True:
+            mark = b"\r\n\r\n" if self._in_head else self._end
+            at = self._rest.find(mark)
+            seen = at if at >= 0 else max(0, len(self._rest) - len(mark))
+            if self._in_head:
+                if seen > FIELD_BYTES:
+                    raise _RefusalError(413, TOO_LONG_FIELD)
+                if at < 0:
+                    return
+                self._plain, self._size = b"filename" not in self._rest[:at].lower(), 0
+            else:
+                self._size += seen
+                if self._plain and self._size > FIELD_BYTES:
+                    raise _RefusalError(413, TOO_LONG_FIELD)
+                if at < 0:
+                    self._rest = self._rest[seen:]
+                    return
+            self._rest = self._rest[at + len(mark) :]
+            self._in_head = not self._in_head
 
 
 async def _whole(receive: Receive) -> tuple[bytes, bool]:

@@ -4,43 +4,47 @@ from __future__ import annotations
 
 import errno
 import html
+import json
 import logging
 import os
+import secrets
 import shutil
-import tempfile
+import threading
 import time
 import weakref
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
-from hdrgan.page import viewer
+from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.page.decoder import load_photo_guarded
 from hdrgan.page.environment import gr
 from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room
-from hdrgan.page.jobs import Workbench
+from hdrgan.page.jobs import BusyError, Jobs, Standing
+from hdrgan.page.kept import KeptResults
+from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import draw_histogram, draw_response, is_srgb, measure
-from hdrgan.page.preview import save_frames, save_view, screen_radiance
+from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
-from hdrgan.pipeline import Pipeline
-from hdrgan.result import Result
+from hdrgan.pipeline import DEFAULT_EVS, Pipeline, check_evs
+from hdrgan.result import Result, caption
 
 log = logging.getLogger(__name__)
 
-SHOWN_BY_BROWSERS = {"JPEG", "PNG", "WebP", "GIF", "BMP", "AVIF"}
+T = TypeVar("T")
 
 NOTABLE = 0.1
 """Share of a pixel's light above which the page counts it as invented."""
 
-PROGRESS = gr.Progress()
 WAITING = gr.skip()
 """What a handler yields between two stages: no news, but a place to stop when the visitor has left."""
 
-TROUBLE = '<div class="trouble" role="alert"><strong>This photo can’t be used.</strong> {}</div>'
+SECONDS_A_MEGAPIXEL = {"RadianceGenerator": 0.1, "BracketGenerator": 1.0, "EIN": 4.0}
+"""What a network takes on two cores, until it was measured on this machine."""
 
 
 @contextmanager
@@ -50,78 +54,208 @@ def plain_words() -> Iterator[None]:
         yield
     except gr.Error:
         raise
-    except PhotoError as problem:
-        raise gr.Error(str(problem), title="This photo can't be used", print_exception=False) from None
-    except Exception:
-        log.exception("a request failed")
-        raise gr.Error(
-            "Something broke on our side. Please try again, or try a smaller photo.",
-            title="That did not work",
-            print_exception=False,
-        ) from None
+    except Exception as problem:
+        title, sentence = sentence_of(problem)
+        raise gr.Error(sentence, title=title, print_exception=False) from None
 
 
-class Desk:
+def sentence_of(problem: Exception) -> tuple[str, str]:
+    """A title and a sentence for whoever met a problem; what is no visitor's business goes to the log alone."""
+    if isinstance(problem, gr.Error):
+        return str(problem.title), str(problem.message)
+    if isinstance(problem, PhotoError):
+        return "This photo can't be used", str(problem)
+    if isinstance(problem, BusyError):
+        return "Busy", str(problem)
+    if isinstance(problem, CancelledError):
+        return "Cancelled", "The work was cancelled."
+    log.error("a request failed", exc_info=problem)
+    return "That did not work", "Something broke on our side. Please try again, or try a smaller photo."
+
+
+class Handlers:
     """What the page can do; each public method is one event.
 
     The long ones are generators, because the server stops a generator at its next ``yield`` when its visitor has left.
     """
 
-    def __init__(self, pipelines: Mapping[str, Pipeline], settings: Settings, cache: Path) -> None:
+    def __init__(
+        self, pipelines: Mapping[str, Pipeline], settings: Settings, cache: Path, examples: Path | None = None
+    ) -> None:
         self.pipelines = dict(pipelines)
         self.settings = settings
         self.cache = cache  # the server's folder of temporary files: what is written there is not copied again
+        self.examples = examples
         held = claim(cache)
         if held >= 0:
             weakref.finalize(self, os.close, held)
-        self.workbench = Workbench(settings.work_seconds)
-        for pipeline in self.pipelines.values():
-            self.workbench.watch(getattr(pipeline, "model", None))
+        self.jobs = Jobs(settings.work_seconds, wait_seconds=settings.wait_seconds, most_waiting=settings.queue)
+        self.kept = KeptResults(settings.kept_megabytes, settings.keep_minutes * 60)
+        self._pace: dict[str, float] = {}  # seconds a megapixel, measured
+        self._tickets: weakref.WeakValueDictionary[str, Cancellation] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
 
-    def look(self, upload: str | None) -> tuple[Any, Any, str]:
-        """Judge a photo as soon as it is chosen; show a stand-in where browsers don't know its format."""
-        if upload is None:
-            return gr.skip(), gr.skip(), ""
+    # What the page's own script asks for: JSON in, news in JSON out.
+
+    def develop(self, asked: str) -> Generator[Any, None, None]:
+        """Make everything that the page shows of a photo: news of the work, then the pictures as they are drawn."""
+        request = json.loads(asked)
+        ticket = str(request["ticket"])
+        token = Cancellation()
+        with self._lock:
+            self._tickets[ticket] = token
         try:
-            photo = self._load(upload)
-        except PhotoError as problem:
-            return None, None, TROUBLE.format(html.escape(str(problem)))
-        bits = " · 16 bits" if photo.bits == 16 else ""
-        facts = f"{html.escape(Path(upload).name)} · {photo.width} × {photo.height} pixels{bits}"
-        if photo.format in SHOWN_BY_BROWSERS:
-            return gr.skip(), gr.skip(), facts
-        with self._job() as folder:
-            stand_in = save_view(folder / "photo.jpg", photo.pixels, self.settings.preview_pixels)
-        return str(stand_in), gr.skip(), facts
+            yield from self._developed(request, partial(news, ticket), token)
+        except Exception as problem:
+            title, sentence = sentence_of(problem)
+            state = "cancelled" if isinstance(problem, CancelledError) else "failed"
+            yield news(ticket, state=state, title=title, says=sentence)
 
-    def develop(
-        self, upload: str | None, model: str, ev_step: float, response: str, progress: gr.Progress = PROGRESS
+    def _developed(
+        self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation
     ) -> Generator[Any, None, None]:
-        """Make the five exposures and everything else that the page shows of them."""
-        with plain_words():
-            result = yield from self._result(upload, model, ev_step, response, progress)
-            with self._job() as folder:
-                progress(0.7, desc="Drawing the previews")
-                side = self.settings.preview_pixels
-                paths = save_frames(folder, result.photo.name, result.exposures, result.evs, side)
-                yield WAITING
-                light = folder / "light.bin"
-                light.write_bytes(
-                    viewer.pack_light(
-                        screen_radiance(result.radiance, viewer.MAX_SIDE),
-                        screen_radiance(result.invented[..., None], viewer.MAX_SIDE)[..., 0],
-                    )
-                )
-                yield (
-                    summary_of(result, side),
-                    [(str(path), caption) for path, caption in zip(paths, result.captions, strict=True)],
-                    str(light),
-                    (upload, model, ev_step, response),
-                    gr.Column(visible=True),
-                    gr.HTML(visible=False),
-                    gr.File(value=None, visible=False),
-                    numbers_of(result),
-                )
+        yield tell(state="working", says="Reading the photo")
+        upload, model, evs, response = self._request(request)
+
+        def pulse(standing: Standing) -> str:
+            return tell(state="working", **self._progress(standing, photo, model))
+
+        photo = self._photo(upload)
+        yield tell(
+            state="working",
+            says="Recovering the light",
+            photo={"width": photo.width, "height": photo.height, "bits": photo.bits},
+        )
+        result = yield from self._result(upload, photo, model, evs, response, pulse, token)
+        previews = Previews(result, self.settings.preview_pixels)
+        with self._answer() as folder:
+            drawing = partial(self._drawn, tell, token)
+
+            def address(path: Path | None) -> str | None:
+                return None if path is None else f"gradio_api/file={path}"
+
+            def first() -> dict[str, Any]:
+                shown = previews.save(folder / "photo.jpg", previews.photo)
+                finished = previews.save(folder / "finished.jpg", previews.finished())
+                height, width = previews.photo.shape[:2]
+                return {
+                    "photo": address(shown),
+                    "finished": address(finished),
+                    "width": width,
+                    "height": height,
+                    "full": [result.photo.width, result.photo.height],
+                }
+
+            yield tell(state="first", **(yield from drawing(first)))
+
+            def frames() -> list[dict[str, Any]]:
+                painted = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
+                return [
+                    {
+                        "ev": ev,
+                        "says": caption(ev, painted),
+                        "url": address(previews.save(folder / f"ev{ev:+g}.jpg", frame)),
+                    }
+                    for ev, frame in zip(evs, previews.exposures(), strict=True)
+                ]
+
+            yield tell(state="frames", frames=(yield from drawing(frames)))
+
+            def rest() -> dict[str, Any]:
+                return {
+                    "hdr": address(previews.save_hdr(folder / "hdr.jpg")),
+                    "marks": address(previews.save_marks(folder / "marks.png", NOTABLE)),
+                    "summary": summary_of(result),
+                    "numbers": numbers_of(result),
+                }
+
+            yield tell(state="done", **(yield from drawing(rest)))
+
+    def _drawn(self, tell: Callable[..., str], token: Cancellation, work: Callable[[], T]) -> Generator[Any, None, T]:
+        return (
+            yield from self.jobs.run(work, lambda _: tell(state="working", says="Drawing", share=1), cancellation=token)
+        )
+
+    def save(self, asked: str) -> Generator[Any, None, None]:
+        """Write one file of what the page shows: news of it."""
+        request = json.loads(asked)
+        ticket = str(request["ticket"])
+        token = Cancellation()
+        with self._lock:
+            self._tickets[ticket] = token
+        tell = partial(news, ticket)
+        try:
+            upload, model, evs, response = self._request(request)
+            yield tell(state="saving")
+
+            def pulse(_: Standing) -> str:
+                return tell(state="saving")
+
+            result = yield from self._result(upload, None, model, evs, response, pulse, token)
+            kind, format, ev = str(request["kind"]), str(request.get("format", "png")), request.get("ev")
+            with self._answer() as folder:
+                write = partial(write_file, result, folder, kind, format=format, ev=None if ev is None else float(ev))
+                path = yield from self.jobs.run(write, pulse, cancellation=token)
+                yield tell(state="file", url=f"gradio_api/file={path}", name=path.name)
+        except Exception as problem:
+            title, sentence = sentence_of(problem)
+            yield tell(state="unsaved", title=title, says=sentence)
+
+    def stop(self, ticket: str) -> None:
+        """Cancel the work that was asked for under a ticket."""
+        with self._lock:
+            token = self._tickets.get(ticket)
+        if token is not None:
+            token.cancel("its visitor cancelled it")
+
+    def _request(self, request: Mapping[str, Any]) -> tuple[str, str, tuple[float, ...], str]:
+        return self._checked(request.get("path"), request.get("model"), request.get("evs"), request.get("response"))
+
+    def _checked(self, upload: Any, model: Any, evs: Any, response: Any) -> tuple[str, str, tuple[float, ...], str]:
+        """What was asked for, or a sentence that says what is wrong with it."""
+        if not upload:
+            raise gr.Error("Choose a photo first.", title="No photo yet", print_exception=False)
+        folder, name = self.cache, str(upload)
+        if self.examples is not None and name.startswith(EXAMPLE):
+            folder, name = self.examples, str(self.examples / name.removeprefix(EXAMPLE))
+        path = Path(name).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            raise gr.Error(
+                "Your photo was deleted meanwhile. Please choose it again.", title="No photo", print_exception=False
+            )
+        if model not in self.pipelines:
+            raise gr.Error(
+                f"There is no network called {model!r} here.", title="Unknown network", print_exception=False
+            )
+        if response not in ("auto", "srgb"):
+            raise gr.Error('response must be "auto" or "srgb".', title="Unknown response", print_exception=False)
+        try:
+            stops = check_evs(evs or DEFAULT_EVS)
+        except (TypeError, ValueError) as problem:
+            raise gr.Error(str(problem), title="These exposures can't be made", print_exception=False) from None
+        if len(stops) > 15:
+            raise gr.Error("At most 15 exposures at a time.", title="Too many exposures", print_exception=False)
+        return str(path), str(model), stops, str(response)
+
+    def _progress(self, standing: Standing, photo: Photo, model: str) -> dict[str, Any]:
+        if standing.place:
+            before = "one photo is" if standing.place == 1 else f"{standing.place} photos are"
+            return {"says": f"Waiting: {before} before yours", "place": standing.place}
+        expected = self._expected_s(photo, model)
+        if expected < 2:
+            return {"says": "Recovering the light"}
+        left = max(1, round(expected - standing.seconds))
+        return {
+            "says": f"Recovering the light, about {left} s left" if standing.seconds < expected else "Almost there",
+            "share": min(0.97, standing.seconds / expected),
+        }
+
+    def _expected_s(self, photo: Photo, model: str) -> float:
+        network = type(getattr(self.pipelines[model], "model", None)).__name__
+        pace = self._pace.get(model, SECONDS_A_MEGAPIXEL.get(network, 0.5))
+        return pace * photo.width * photo.height / 1e6
+
+    # What programs and language models may call.
 
     def generate(
         self,
@@ -129,24 +263,26 @@ class Desk:
         model: str,
         ev_step: float,
         response: str,
-        progress: gr.Progress = PROGRESS,
+        evs: str = "",
     ) -> Generator[Any, None, None]:
-        """Turn one photo into five exposures of the same scene, dark to bright, as full-size PNG files.
+        """Turn one photo into exposures of the same scene, dark to bright, as full-size PNG files.
 
         Args:
-            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF) that was uploaded to this server.
-            model: the network: "radiance" keeps the photo and adds the light that it lost; "bracket" paints all five.
-            ev_step: stops between two exposures: 1, 2 or 3; with 2 the exposures are EV -4, -2, 0, +2 and +4.
-            response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
+            photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
+            model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" paints all frames.
+            ev_step: stops between two of five exposures. With 2 they are EV -4, -2, 0, +2 and +4.
+            response: "auto" for photos of cameras. "srgb" takes plain sRGB for granted, as in renders and screenshots.
+            evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
 
         Returns:
-            Five PNG files, darkest first; the EV of each is in its file name.
+            PNG files, darkest first. The EV of each is in its file name.
         """
         with plain_words():
-            result = yield from self._result(photo, model, ev_step, response, progress)
-            progress(0.7, desc="Writing five files")
-            with self._job() as folder:
-                yield tuple(str(path) for path in result.save(folder, format="png", hdr=()))
+            result = yield from self._asked(photo, model, ev_step, response, evs)
+            with self._answer() as folder:
+                write = partial(result.save, folder, format="png", hdr=())
+                paths = yield from self.jobs.run(write, lambda _: WAITING)
+                yield [str(path) for path in paths]
 
     def export(
         self,
@@ -155,91 +291,130 @@ class Desk:
         ev_step: float,
         response: str,
         kind: str,
-        progress: gr.Progress = PROGRESS,
+        evs: str = "",
     ) -> Generator[Any, None, None]:
         """Turn one photo into one file of its light at full size.
 
         Args:
-            photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF) that was uploaded to this server.
+            photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
             model: the network, as for generate.
-            ev_step: stops between two exposures of the bracket: 1, 2 or 3.
-            response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
-            kind: "exr" or "hdr" is the linear radiance, where 1.0 is the photo's white; "ultrahdr" is the photo as a
-                JPEG with a gain map, for bright screens; "zip" is the five exposures.
+            ev_step: stops between two of five exposures of the bracket.
+            response: "auto" for photos of cameras. "srgb" takes plain sRGB for granted, as in renders and screenshots.
+            kind: "exr" or "hdr" is linear radiance, where 1.0 is the photo's white. "ultrahdr" is the photo as a JPEG
+                with a gain map for bright screens. "zip" is the exposures. "finished" is one picture to keep.
+            evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
 
         Returns:
             The file.
         """
         with plain_words():
-            result = yield from self._result(photo, model, ev_step, response, progress)
-            progress(0.7, desc="Writing the file")
-            with self._job() as folder:
-                yield str(write_export(result, folder, kind))
+            result = yield from self._asked(photo, model, ev_step, response, evs)
+            with self._answer() as folder:
+                path = yield from self.jobs.run(partial(write_file, result, folder, kind), lambda _: WAITING)
+                yield str(path)
 
-    def export_shown(
-        self, kind: str, shown: tuple[str, str, float, str] | None, progress: gr.Progress = PROGRESS
-    ) -> Generator[Any, None, None]:
-        """Write one file of the result that is on the page."""
-        if not shown:
-            raise gr.Error("Make five exposures first.", title="Nothing to save yet", print_exception=False)
-        for path in self.export(*shown, kind, progress):
-            yield path if path is WAITING else gr.File(value=path, visible=True)
+    def _asked(
+        self, photo: str | None, model: str, ev_step: float, response: str, evs: str
+    ) -> Generator[Any, None, Result]:
+        given: Sequence[float]
+        try:
+            given = [float(ev) for ev in evs.split(",")] if evs.strip() else [ev_step * i for i in range(-2, 3)]
+        except ValueError:
+            raise gr.Error(
+                f"evs must be numbers separated by commas, got {evs!r}.", title="Exposures", print_exception=False
+            ) from None
+        upload, model, stops, response = self._checked(photo, model, given, response)
+        yield WAITING
+        return (yield from self._result(upload, None, model, stops, response, lambda _: WAITING, None))
 
-    def _load(self, upload: str) -> Photo:
+    def _photo(self, upload: str) -> Photo:
+        kept = self.kept.photo(upload)
+        if kept is not None:
+            return kept
         limits = PhotoLimits(bytes=self.settings.max_megabytes << 20, megapixels=self.settings.max_megapixels)
         return load_photo_guarded(upload, timeout_s=self.settings.decode_seconds, limits=limits)
 
     def _result(
-        self, upload: str | None, model: str, ev_step: float, response: str, progress: gr.Progress
+        self,
+        upload: str,
+        photo: Photo | None,
+        model: str,
+        evs: tuple[float, ...],
+        response: str,
+        pulse: Callable[[Standing], Any],
+        token: Cancellation | None,
     ) -> Generator[Any, None, Result]:
-        if not upload:
-            raise gr.Error("Choose a photo first.", title="No photo yet", print_exception=False)
-        if not Path(upload).exists():
-            raise gr.Error("Your photo was deleted meanwhile. Please choose it again.", print_exception=False)
-        progress(0.1, desc="Reading the photo")
-        yield WAITING
-        photo = self._load(upload)
-        progress(0.3, desc="Recovering the light")
-        yield WAITING
-        evs = tuple(ev_step * i for i in range(-2, 3))
-        started = time.monotonic()
-        work = partial(self.pipelines[model], photo, evs=evs, response=response)
-        result = yield from self.workbench.run(work, WAITING)
-        log.info("%s: %d × %d pixels in %.2f s", model, photo.width, photo.height, time.monotonic() - started)
-        yield WAITING
+        """The result that is kept, or that of a run."""
+        key = (upload, model, evs, response)
+        result = self.kept.get(key)
+        if result is not None:
+            return result
+        photo = photo or self._photo(upload)
+        expected = self._expected_s(photo, model)
+        took = 0.0
+
+        def work() -> Result:
+            nonlocal took
+            started = time.monotonic()
+            made = self.pipelines[model](photo, evs=evs, response=response)
+            took = time.monotonic() - started
+            return made
+
+        result = yield from self.jobs.run(work, pulse, expected_s=expected, cancellation=token)
+        log.info("%s: %d × %d pixels in %.2f s", model, photo.width, photo.height, took)
+        megapixels = photo.width * photo.height / 1e6
+        if megapixels > 0.2 and expected < 8:  # a long job may have stood aside
+            self._pace[model] = 0.5 * self._pace.get(model, took / megapixels) + 0.5 * took / megapixels
+        self.kept.add(key, result)
         return result
 
     @contextmanager
-    def _job(self) -> Iterator[Path]:
+    def _answer(self) -> Iterator[Path]:
         """A folder of its own for the files of one answer, removed at once if the answer is never finished."""
         if not has_room(self.cache, self.settings.disk_megabytes << 20):
             raise gr.Error(NO_ROOM, title="Too full", print_exception=False)
-        folder = Path(tempfile.mkdtemp(prefix="answer-", dir=self.cache))
+        folder = self.cache / f"answer-{secrets.token_hex(16)}"  # 128 bits: who does not know it finds nothing
         try:
+            folder.mkdir(mode=0o700)
             yield folder
         except BaseException as problem:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise gr.Error(NO_ROOM, title="Too full", print_exception=False) from None
             raise
 
 
-def write_export(result: Result, folder: Path, kind: str) -> Path:
-    """Write one file of a result: the bracket as a zip, or the radiance."""
-    files = result.save(folder, format="png", hdr=(), zip=True) if kind == "zip" else result.save_hdr(folder, (kind,))
-    return files[0]
+def news(ticket: str, **facts: Any) -> str:
+    """What the page's script is told: HTML that carries JSON."""
+    return f'<i data-news="{html.escape(json.dumps({"ticket": ticket} | facts))}"></i>'
 
 
-def summary_of(result: Result, preview_pixels: int) -> str:
-    """Say in one line what came out: HTML."""
-    height, width = result.radiance.shape[:2]
-    parts = [f"{width} × {height} pixels"]
-    if max(height, width) > preview_pixels:
-        parts.append(f"shown at {preview_pixels}, saved in full size")
+def write_file(result: Result, folder: Path, kind: str, *, format: str = "png", ev: float | None = None) -> Path:
+    """Write one file of a result at full size.
+
+    Args:
+        result: what to write.
+        folder: where to.
+        kind: "finished", "zip" (the bracket), "frame" (one exposure), or an HDR format.
+        format: of exposures: "png", "jpg" or "tiff".
+        ev: which exposure "frame" is.
+    """
+    if kind == "zip":
+        return result.save(folder, format=format, hdr=(), zip=True)[0]
+    if kind == "frame":
+        if ev not in result.evs:
+            raise ValueError(f"there is no exposure at EV {ev}")
+        return result.save_frame(folder, result.evs.index(ev), format)
+    return result.save_hdr(folder, (kind,))[0]
+
+
+def summary_of(result: Result) -> str:
+    """Say in one line what came out."""
     share = float((result.invented > NOTABLE).mean())
-    percent = "no part" if share == 0 else "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
-    parts.append(f"light invented in {percent} of the picture")
-    return f"<h2>Five exposures</h2><p role='status'>{' · '.join(parts)}</p>"
+    if share == 0:
+        return "Nothing was blown out: no light was invented."
+    percent = "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+    return f"Light was invented in {percent} of the picture."
 
 
 def numbers_of(result: Result) -> str:
@@ -256,8 +431,8 @@ def numbers_of(result: Result) -> str:
     curve = "taken for sRGB" if is_srgb(result.response) else "as estimated from this photo"
     return (
         f'<dl class="numbers">{table}</dl>'
-        f"<h3>How much light there is</h3>{draw_histogram(numbers)}"
-        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p>'
-        f"<h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
-        f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p>'
+        f"<div><h3>How much light there is</h3>{draw_histogram(numbers)}"
+        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p></div>'
+        f"<div><h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
+        f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p></div>'
     )

@@ -30,14 +30,20 @@ def sweep(folder: Path, keep_s: float, now: float | None = None) -> None:
                 path.unlink()
 
 
-def has_room(folder: Path, most_bytes: int) -> bool:
-    """Whether a folder holds less than ``most_bytes``, and its disk has something to spare."""
+def has_room(folder: Path, most_bytes: int, reserved: int = 0) -> bool:
+    """Whether a folder holds less than ``most_bytes``, and its disk has something to spare.
+
+    Args:
+        folder: which one.
+        most_bytes: what it may hold.
+        reserved: bytes that are on their way; where there are any, they must fit as well.
+    """
     used = 0
     for root, _, files in os.walk(folder):
         for name in files:
             with suppress(OSError):
                 used += os.lstat(os.path.join(root, name)).st_size
-    return used < most_bytes and shutil.disk_usage(folder).free > SPARE_DISK
+    return used + max(0, reserved - 1) < most_bytes and shutil.disk_usage(folder).free > SPARE_DISK + reserved
 
 
 def claim(folder: Path) -> int:

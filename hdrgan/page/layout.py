@@ -1,53 +1,36 @@
-"""The page laid out and wired: what stands where, and which event calls which handler."""
+"""Which parts the page has, and which handler each of them calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hdrgan.models.pretrained import project_file
-from hdrgan.page import viewer
 from hdrgan.page.environment import gr
-from hdrgan.page.handlers import NOTABLE, Desk
-from hdrgan.page.look import COPY, DOWNLOAD, EMPTY, FILES, FOOTER, HEADER, LIGHT, NUMBERS, REVEAL
+from hdrgan.page.handlers import Handlers
+from hdrgan.page.look import FOOTER, HEADER, SCRIPT, TITLE, markup
 from hdrgan.page.settings import Settings
 from hdrgan.pipeline import Pipeline
 
 EXAMPLES = {"Sunset": "sunset.jpg", "Backlight": "dandelions.jpg", "Floodlights": "launch_pad.jpg"}
 
 MODELS = {
-    "radiance": "Radiance · keeps your photo, adds the light it lost",
-    "bracket": "Bracket · the classic HDR-GAN, paints all five frames",
-    "ein": "EIN · the exposure-induced network",
+    "radiance": "Radiance: adds the lost light",
+    "bracket": "Bracket: the classic HDR-GAN",
+    "ein": "EIN: exposure-induced, slow",
 }
-EV_STEPS = [("−2 … +2", 1), ("−4 … +4", 2), ("−6 … +6", 3)]
-RESPONSES = [("Estimate it from the photo", "auto"), ("Assume sRGB", "srgb")]
-EXPORTS = {
-    "ultrahdr": (
-        "Ultra HDR",
-        "jpg",
-        "Your photo itself, with its light beside it. For phones and for sharing: bright screens show the light, all "
-        "others show the photo.",
-    ),
-    "zip": (
-        "Exposure bracket",
-        "zip",
-        "Five full-size PNG frames with their EV in EXIF. For merging in Lightroom, Photomatix, Hugin or enfuse.",
-    ),
-    "exr": (
-        "OpenEXR",
-        "exr",
-        "Linear light in half floats, with a channel that says what was invented. For Photoshop, Blender, darktable "
-        "and Nuke.",
-    ),
-    "hdr": (
-        "Radiance HDR",
-        "hdr",
-        "Linear light in the format that everything reads. For 3D worlds, game engines and older HDR software.",
-    ),
+# The first one is preselected.
+EVS = {"-4,-2,0,2,4": "−4 to +4 EV", "-2,-1,0,1,2": "−2 to +2 EV", "-6,-3,0,3,6": "−6 to +6 EV"}
+SAVES = {
+    "finished": ("Finished picture", "One JPEG to keep and to share.", "Save JPEG"),
+    "ultrahdr": ("Ultra HDR", "Your photo with its light beside it: bright on HDR screens.", "Save JPEG"),
+    "zip": ("All exposures", "With their EV in EXIF, for Lightroom, Photomatix, Hugin or enfuse.", "Save zip"),
+    "frame": ("One exposure", "The one that is shown, in the format chosen for all.", "Choose one above"),
+    "exr": ("OpenEXR", "Linear light and what was invented, for Photoshop, Blender, Nuke.", "Save .exr"),
+    "hdr": ("Radiance HDR", "Linear light, for 3D worlds and older software.", "Save .hdr"),
 }
+KINDS = ("exr", "hdr", "ultrahdr", "zip", "finished")
 
 SWEEP_S = 60
 """Seconds between two sweeps of the temporary folder."""
@@ -64,108 +47,45 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         raise ValueError("pipelines must hold at least one model, got none")
     settings = settings or Settings()
     folder = project_file("examples")
-    gr.set_static_paths([folder])  # or they would be copied to the temporary files, and deleted with them
-    choices = [(MODELS.get(name, name), name) for name in pipelines]
+    names = {name: MODELS.get(name, name) for name in pipelines}
+    examples = {name: folder / file for name, file in EXAMPLES.items()}
 
-    title = "hdrgan: one photo in, five exposures out"
-    keep = (SWEEP_S, settings.keep_minutes * 60)
-    demo = gr.Blocks(title=title, analytics_enabled=False, delete_cache=keep)
+    demo = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, settings.keep_minutes * 60))
     with demo:
-        desk = Desk(pipelines, settings, Path(demo.GRADIO_CACHE))
+        handlers = Handlers(pipelines, settings, Path(demo.GRADIO_CACHE), folder)
         gr.HTML(HEADER, elem_id="head", padding=False)
-        shown = gr.State()  # what the results on the page were made from, so that the downloads fit them
-        # The upload itself, as it came. The image field is only its picture: Gradio would open it with Pillow, which
-        # loses 16 bits and colour profiles, and fails without a word where the file is no picture.
-        upload = gr.File(label="Photo", type="filepath", visible=False)
-
-        with gr.Row(elem_id="bench"):
-            with gr.Column(scale=3, min_width=320):
-                photo = gr.Image(
-                    label="Your photo",
-                    type="filepath",
-                    sources=["upload", "clipboard", "webcam"],
-                    buttons=["fullscreen"],
-                    height=430,
-                    placeholder="# Drop a photo here\n\nor click to choose one",
-                    elem_id="photo",
-                )
-                note = gr.HTML(elem_id="note", padding=False)
-            with gr.Column(scale=2, min_width=320, elem_id="settings"):
-                model = gr.Radio(choices, value=choices[0][1], label="Network", elem_id="model")
-                ev_step = gr.Radio(EV_STEPS, value=2, label="Exposures, in EV", elem_id="ev-step")
-                with gr.Accordion("Advanced", open=False):
-                    response = gr.Radio(
-                        RESPONSES,
-                        value="auto",
-                        label="Tone curve of the camera",
-                        info="The estimate suits photos from cameras; screenshots and renders are plain sRGB.",
-                    )
-                develop = gr.Button("Make five exposures", variant="primary", size="lg", elem_id="develop")
-                gr.HTML("<p>No photo at hand? Try one of these.</p>", elem_id="try", padding=False)
-                with gr.Row(elem_id="examples"):
-                    examples = {
-                        path: gr.Button(name, icon=str(path), size="sm", min_width=80)
-                        for name, path in ((name, folder / file) for name, file in EXAMPLES.items())
-                    }
-
-        empty = gr.HTML(EMPTY, elem_id="empty", padding=False)
-        with gr.Column(visible=False, elem_id="results") as results:
-            summary = gr.HTML(elem_id="summary", padding=False)
-            gallery = gr.Gallery(
-                label="Five exposures, dark to bright",
-                show_label=False,
-                columns=5,
-                object_fit="contain",
-                format="png",
-                buttons=["download", "download_all", "fullscreen"],
-                interactive=False,
-                elem_id="exposures",
-            )
-            with gr.Row():
-                with gr.Column(scale=3, min_width=320):
-                    gr.HTML(LIGHT, padding=False)
-                    gr.HTML(viewer.MARKUP, js_on_load=viewer.script(NOTABLE), padding=False, elem_id="light")
-                    light = gr.File(visible=False)
-                with gr.Column(scale=2, min_width=320):
-                    gr.HTML(NUMBERS, padding=False)
-                    numbers = gr.HTML(padding=False, elem_id="numbers")
-            gr.HTML(FILES, padding=False)
-            savers = {}
-            with gr.Row(elem_id="files"):
-                for kind, (name, suffix, purpose) in EXPORTS.items():
-                    with gr.Column(elem_classes="export", min_width=220):
-                        gr.HTML(f"<h3>{name}</h3><p>{purpose}</p>", padding=False)
-                        savers[kind] = gr.Button(f"Save .{suffix}", size="md", elem_id=f"save-{kind}")
-            ready = gr.File(label="Ready", visible=False, interactive=False, elem_id="ready")
-
+        # What the page's own script and the server tell one another goes through parts that nobody sees: a button that
+        # the script presses, whose argument it hands over, and an element in which the answers appear.
+        news = gr.HTML(elem_id="news", elem_classes="not-drawn", padding=False)
+        file_news = gr.HTML(elem_id="file-news", elem_classes="not-drawn", padding=False)
+        gr.HTML(markup(names, EVS, SAVES, examples), js_on_load=SCRIPT, padding=False, elem_id="page")
         gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
 
-        # What the page does. Heavy events share one place, so that the machine works on one photo at a time.
-        quiet: dict[str, Any] = {"api_visibility": "private"}
-        heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 1}
-        seen = [photo, upload, note]
-        choice = [upload, model, ev_step, response]
-        outcome = [summary, gallery, light, shown, results, empty, ready, numbers]
-        photo.upload(None, [photo], [upload], js=COPY, **quiet).then(desk.look, [upload], seen, **quiet)
-        photo.clear(lambda: (None, ""), None, [upload, note], queue=False, **quiet)
-        finished = [develop.click(desk.develop, choice, outcome, **heavy, **quiet)]
-        for path, example in examples.items():
-            chosen = example.click(lambda path=str(path): (path, path), None, [photo, upload], queue=False, **quiet)
-            looked = chosen.then(desk.look, [upload], seen, **quiet)
-            finished.append(looked.then(desk.develop, choice, outcome, **heavy, **quiet))
-        for event in finished:
-            event.success(None, [light], None, js=viewer.SHOW, **quiet).success(None, js=REVEAL, **quiet)
-        for kind, saver in savers.items():
-            saver.click(partial(desk.export_shown, kind), [shown], [ready], **heavy, **quiet).success(
-                None, [ready], None, js=DOWNLOAD, **quiet
-            )
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        # How many are worked on at a time is decided where the work is done: `hdrgan.page.jobs`.
+        heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": settings.queue + 2}
+        asked = gr.Textbox(visible=False)
+        for name, handler, answer, limits in (
+            ("develop", handlers.develop, [news], heavy),
+            ("save", handlers.save, [file_news], heavy),
+            ("stop", handlers.stop, None, {"queue": False}),
+        ):
+            button = gr.Button(name, elem_id=f"do-{name}", elem_classes="not-drawn")
+            taken = f"() => window.hdrganCalls.{name}.shift()"
+            button.click(handler, [asked], answer, js=taken, trigger_mode="multiple", **limits, **quiet)
 
-        # What programs and language models may call; fields that no visitor sees describe the answers.
-        kind_of_file = gr.Radio(list(EXPORTS), value="exr", label="Kind of file", visible=False)
-        frames = [gr.Image(label=f"Exposure {i} of 5, dark to bright", visible=False) for i in range(1, 6)]
+        # What programs and language models may call; fields that no visitor sees describe the arguments.
+        photo = gr.File(label="Photo", type="filepath", visible=False)
+        model = gr.Radio(list(names), value=next(iter(names)), label="Network", visible=False)
+        ev_step = gr.Number(2, minimum=0.1, maximum=9, label="Stops between two exposures", visible=False)
+        response = gr.Radio(["auto", "srgb"], value="auto", label="Tone curve", visible=False)
+        evs = gr.Textbox("", label="Exposures in stops", visible=False)
+        kind = gr.Radio(list(KINDS), value="exr", label="Kind of file", visible=False)
+        frames = gr.File(label="Exposures, dark to bright", file_count="multiple", visible=False)
         file = gr.File(label="File", visible=False)
         door = gr.Button(visible=False)
-        door.click(desk.generate, choice, frames, api_name="generate", **heavy)
-        door.click(desk.export, [*choice, kind_of_file], [file], api_name="export", **heavy)
-    demo.queue(max_size=settings.queue, default_concurrency_limit=2, api_open=False)
+        choice = [photo, model, ev_step, response]
+        door.click(handlers.generate, [*choice, evs], [frames], api_name="generate", **heavy)
+        door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)
+    demo.queue(max_size=2 * settings.queue, default_concurrency_limit=2, api_open=False)
     return demo

@@ -1,33 +1,98 @@
-"""How the page looks: its theme, its style sheet, its texts, and the small scripts of its buttons."""
+"""How the page looks: its theme, its texts, and its own markup, style and script, which are files beside this one."""
 
 from __future__ import annotations
 
+import base64
+import io
+from collections.abc import Mapping
+from html import escape
 from pathlib import Path
+
+from PIL import Image
 
 from hdrgan.page.environment import gr
 
+TITLE = "hdrgan: one photo in, five exposures and an HDR image out"
+DESCRIPTION = (
+    "Drop a photo: see it beside a finished picture with its blown highlights filled in, five exposures, and HDR."
+)
 HEADER = """
-<div class="brand"><span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>hdrgan</div>
-<h1>One photo in. Five exposures and an HDR image out.</h1>
-<p>The network works out the light behind a photo: what its shadows hold, what its blown highlights may have been.</p>
+<div class="line"><div class="brand">
+<span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>hdrgan</div>
+<h1>One photo in. Five exposures and an HDR image out.</h1></div>
 """
-EMPTY = """
-<span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>
-<p>Choose a photo, and its five exposures appear here, dark to bright.</p>
-"""
-LIGHT = """<h2>Light</h2>
-<p>Expose it anew: darker to look into the lights, brighter to look into the shadows.</p>"""
-NUMBERS = "<h2>Numbers</h2>"
-FILES = "<h2>Files</h2><p>In full size, made when you ask for them.</p>"
 FOOTER = """
 <p><strong>Blown highlights are invented.</strong> They are a plausible guess, not a record of what was there: not for
 measurement, not for evidence. Photos and results are deleted after about {minutes} minutes and go nowhere else.</p>
 """
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 10 10'%3E%3Cpath fill='%230b0d12' "
+    "d='M0 0h2v10H0z'/%3E%3Cpath fill='%233a4254' d='M2 0h2v10H2z'/%3E%3Cpath fill='%238b8f94' d='M4 0h2v10H4z'/%3E"
+    "%3Cpath fill='%23e8c987' d='M6 0h2v10H6z'/%3E%3Cpath fill='%23fff7e0' d='M8 0h2v10H8z'/%3E%3C/svg%3E"
+)
+HEAD = f"""
+<meta name="description" content="{DESCRIPTION}">
+<meta property="og:title" content="{TITLE}"><meta property="og:description" content="{DESCRIPTION}">
+<link rel="icon" href="{ICON}">
+"""
 
-COPY = "(value) => value"
-DOWNLOAD = Path(__file__).with_name("download.js").read_text(encoding="utf-8")
-REVEAL = Path(__file__).with_name("reveal.js").read_text(encoding="utf-8")
-CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent
+MARKUP = (_HERE / "page.html").read_text(encoding="utf-8")
+SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
+CSS = (_HERE / "page.css").read_text(encoding="utf-8")
+
+
+EXAMPLE = "example:"
+"""What the name of an example begins with, where an upload has its path."""
+
+
+def _thumbnail(path: Path) -> str:
+    """A small picture within the page itself, whose address shows no folder of the server."""
+    with Image.open(path) as image:
+        image.thumbnail((480, 320))
+        file = io.BytesIO()
+        image.convert("RGB").save(file, "WEBP", quality=72)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def markup(
+    models: Mapping[str, str],
+    evs: Mapping[str, str],
+    saves: Mapping[str, tuple[str, str, str]],
+    examples: Mapping[str, Path],
+) -> str:
+    """The page's own part, filled in.
+
+    Args:
+        models: what a network is called on the page, by its name.
+        evs: what a set of exposures is called, by its stops, separated by commas.
+        saves: title, purpose and button of each kind of file.
+        examples: picture by name.
+    """
+
+    def options(choices: Mapping[str, str]) -> str:
+        return "".join(f'<option value="{escape(value)}">{escape(name)}</option>' for value, name in choices.items())
+
+    def save(kind: str, title: str, purpose: str, button: str) -> str:
+        formats = '<select class="format" aria-label="Format of the exposures">'
+        formats += options({"png": "PNG", "jpg": "JPEG", "tiff": "TIFF"}) + "</select>"
+        return (
+            f"<li><div><h3>{title}</h3><p>{purpose}</p></div><div class='act'>{formats if kind == 'zip' else ''}"
+            f'<button type="button" data-kind="{kind}" disabled>{button}</button></div></li>'
+        )
+
+    def example(name: str, path: Path) -> str:
+        return (
+            f'<button type="button" data-path="{EXAMPLE}{escape(path.name)}" data-name="{escape(path.name)}">'
+            f'<img src="{_thumbnail(path)}" alt=""><span>{escape(name)}</span></button>'
+        )
+
+    return (
+        MARKUP.replace("MODELS", options(models))
+        .replace("EVS", options(evs))
+        .replace("SAVES", "".join(save(kind, *texts) for kind, texts in saves.items()))
+        .replace("EXAMPLES", "".join(example(name, path) for name, path in examples.items()))
+    )
 
 
 def theme() -> gr.themes.Base:

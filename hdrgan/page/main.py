@@ -6,8 +6,10 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hdrgan.page.environment import TEMPORARY  # before whatever else reads the environment while it is imported
@@ -18,8 +20,10 @@ from starlette.middleware import Middleware
 from hdrgan.models.pretrained import bundled_names
 from hdrgan.page.guard import Guard
 from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_memory
+from hdrgan.page.jobs import close_all
+from hdrgan.page.kept import sweep_all
 from hdrgan.page.layout import MODELS, SWEEP_S, build_demo
-from hdrgan.page.look import CSS, theme
+from hdrgan.page.look import CSS, HEAD, theme
 from hdrgan.page.settings import Settings
 from hdrgan.pipeline import Pipeline
 
@@ -39,6 +43,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": CSS,
+        "head": HEAD,
         "max_file_size": settings.max_megabytes * 2**20,
         "max_threads": settings.threads,
         "state_session_capacity": settings.sessions,
@@ -71,14 +76,26 @@ def keep_swept(folder: Path, settings: Settings, stop: threading.Event) -> None:
     """Sweep the server's temporary folder every minute until told to stop, and hand unused memory back."""
     while not stop.wait(SWEEP_S):
         sweep(folder, settings.keep_minutes * 60 + SWEEP_S)  # what was answered, Gradio deletes by itself
+        sweep_all()
         trim_memory()
 
 
 def main() -> None:
-    """Serve the page until interrupted, on the first free port from GRADIO_SERVER_PORT, or 7860 if that is not set."""
+    """Serve the page until it is stopped, on the first free port from GRADIO_SERVER_PORT, or 7860 if that is not set.
+
+    SIGTERM and SIGINT end it with 128 and the number of the signal, as shells expect, once its work has stopped.
+    """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("hdrgan").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server cleans up behind itself
+    told, code = threading.Event(), 0
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal code
+        code = 128 + number
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     settings = Settings.from_env()
     log.info("%s", settings)
     settle_memory()
@@ -87,12 +104,19 @@ def main() -> None:
     device = settings.device or None
     pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
     demo = build_demo(pipelines, settings)
-    stop = threading.Event()
-    threading.Thread(target=keep_swept, args=(TEMPORARY, settings, stop), daemon=True).start()
+    threading.Thread(target=keep_swept, args=(TEMPORARY, settings, told), daemon=True).start()
+    stopped = False
     try:
         _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
         log.info("The page is at %s", url)
-        demo.block_thread()
+        told.wait()
     finally:
-        stop.set()
+        told.set()
+        stopped = close_all(seconds=20)
+        demo.close(verbose=False)
         shutil.rmtree(TEMPORARY, ignore_errors=True)
+    if not stopped:  # a thread inside the network would bring the interpreter down while it ends
+        log.warning("work did not stop in time")
+        logging.shutdown()
+        os._exit(code)
+    sys.exit(code)

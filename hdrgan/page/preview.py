@@ -1,14 +1,27 @@
-"""Pictures for a screen: bounded and 8-bit, so that a page shows them at once while full sizes are made on demand."""
+"""Pictures for a screen, drawn at the size at which they are shown; full sizes are made on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
-from hdrgan.files.write import save_jpeg, save_png
+from hdrgan.files.photo import Photo
+from hdrgan.files.ultrahdr import save_ultrahdr
+from hdrgan.light.fusion import finish
+from hdrgan.light.parallel import each
+from hdrgan.light.rendering import Exposures, render
+from hdrgan.result import Result
+
+QUALITY = 86
+"""JPEG quality of previews."""
+
+STRIPE = 7
+"""Width, in pixels, of the stripes that mark invented light."""
 
 
 def fit(height: int, width: int, max_side: int) -> tuple[int, int]:
@@ -38,7 +51,7 @@ def screen_pixels(pixels: np.ndarray, max_side: int) -> np.ndarray:
     height, width = fit(pixels.shape[0], pixels.shape[1], max_side)
     if (height, width) == pixels.shape[:2]:
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0))
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0))
 
 
 def screen_radiance(radiance: np.ndarray, max_side: int) -> np.ndarray:
@@ -46,28 +59,72 @@ def screen_radiance(radiance: np.ndarray, max_side: int) -> np.ndarray:
     height, width = fit(radiance.shape[0], radiance.shape[1], max_side)
     if (height, width) == radiance.shape[:2]:
         return radiance
-    planes = [
-        Image.fromarray(np.ascontiguousarray(radiance[..., channel], dtype=np.float32)).resize(
-            (width, height), Image.Resampling.BOX
-        )
-        for channel in range(radiance.shape[2])
-    ]
-    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+
+    def shrink(channel: int) -> np.ndarray:
+        plane = Image.fromarray(np.ascontiguousarray(radiance[..., channel], dtype=np.float32))
+        return np.asarray(plane.resize((width, height), Image.Resampling.BOX))
+
+    return np.stack(each(shrink, range(radiance.shape[2])), axis=-1)
 
 
-def save_frames(
-    folder: Path, stem: str, exposures: Sequence[np.ndarray], evs: Sequence[float], max_side: int
-) -> list[Path]:
-    """Write exposures as lossless previews ``<stem>_ev-4.png`` to ``<stem>_ev+4.png``; the paths in the same order."""
-    paths = []
-    for pixels, ev in zip(exposures, evs, strict=True):
-        path = folder / f"{stem}_ev{ev:+g}.png"
-        save_png(path, screen_pixels(pixels, max_side))
-        paths.append(path)
-    return paths
+@dataclass
+class Previews:
+    """A result as a screen shows it: everything is drawn from light that was reduced once.
 
+    Args:
+        result: what to show.
+        side: longest side in pixels.
+    """
 
-def save_view(path: Path, pixels: np.ndarray, max_side: int) -> Path:
-    """Write one picture (H, W, 3), sRGB encoded, as a bounded JPEG that every browser can show."""
-    save_jpeg(path, screen_pixels(pixels, max_side), quality=90)
-    return path
+    result: Result
+    side: int
+
+    @cached_property
+    def photo(self) -> np.ndarray:
+        """(h, w, 3) uint8."""
+        return screen_pixels(self.result.photo.pixels, self.side)
+
+    @cached_property
+    def radiance(self) -> np.ndarray:
+        """(h, w, 3) float32."""
+        return screen_radiance(self.result.radiance, self.side)
+
+    @cached_property
+    def invented(self) -> np.ndarray:
+        """(h, w) float32."""
+        return screen_radiance(self.result.invented[..., None], self.side)[..., 0]
+
+    def exposures(self) -> list[np.ndarray]:
+        """One (h, w, 3) uint8 per EV; the photo's own pixels at EV 0, unless the network painted that too."""
+        result = self.result
+        if not isinstance(result.exposures, Exposures):
+            return [screen_pixels(frame, self.side) for frame in result.exposures]
+        return list(render(self.photo, self.radiance, result.evs, result.response))
+
+    def finished(self) -> np.ndarray:
+        """(h, w, 3) uint8: see `hdrgan.light.fusion.finish`."""
+        return finish(self.photo, self.radiance, self.invented, self.result.response)
+
+    def save(self, path: Path, pixels: np.ndarray) -> Path:
+        """Write pixels as JPEG."""
+        path.write_bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=QUALITY, subsampling="420"))
+        return path
+
+    def save_hdr(self, path: Path) -> Path | None:
+        """Write the Ultra HDR JPEG that screens with room above white show brighter; None where it is too small."""
+        if min(self.photo.shape[:2]) < 8:
+            return None
+        save_ultrahdr(path, Photo(self.photo), np.ascontiguousarray(self.radiance))
+        return path
+
+    def save_marks(self, path: Path, notable: float) -> Path:
+        """Write a PNG, transparent but for stripes over invented light; stripes are seen without telling colours."""
+        height, width = self.invented.shape
+        palette = np.zeros((height, width), np.uint8)
+        stripe = np.add.outer(np.arange(height), np.arange(width)) // STRIPE % 2
+        palette[self.invented >= notable] = 1
+        palette[(self.invented >= notable) & (stripe == 1)] = 2
+        image = Image.fromarray(palette, "P")
+        image.putpalette([0, 0, 0, 255, 0, 190, 90, 0, 66])
+        image.save(path, transparency=bytes([0, 150, 190]), optimize=False, compress_level=3)
+        return path

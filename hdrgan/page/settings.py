@@ -20,12 +20,14 @@ class Settings:
     disk_megabytes: int = 8192  # of temporary files; no upload is taken and no answer written beyond
     decode_seconds: int = 10  # that opening one photo may take
     upload_seconds: int = 300  # within which a request must have arrived
-    work_seconds: int = 300  # that the network may take for one photo
-    preview_pixels: int = 2048  # longest side of what the page shows; downloads are full size
+    work_seconds: int = 300  # that the network may work on one photo; waiting for its turn does not count
+    wait_seconds: int = 600  # that a photo may wait for its turn
+    preview_pixels: int = 1600  # longest side of what the page shows; downloads are full size
+    kept_megabytes: int = 1024  # of memory for results that are still looked at, so that saving needs no second run
     queue: int = 16  # visitors who may wait; the next one is told that the page is busy
     connections: int = 256  # at a time; every open page holds one or two
     sessions: int = 200  # pages whose last result is remembered for their downloads
-    threads: int = 16  # of the server
+    threads: int = 48  # of the server; who waits for a photo holds one
     keep_minutes: int = 10  # how long uploads and results stay on disk
     mcp: bool = True  # offer the page's functions to language models as MCP tools
 

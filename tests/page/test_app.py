@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import html
 import json
 import logging
 import os
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -28,8 +29,9 @@ from PIL import Image
 
 from hdrgan import Pipeline, load_photo
 from hdrgan.files.radiance import load_radiance
+from hdrgan.light.cancellation import check_cancelled
 from hdrgan.page.environment import TEMPORARY
-from hdrgan.page.handlers import Desk
+from hdrgan.page.handlers import Handlers
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.main import build_demo, launch_options, offered_models
 from hdrgan.page.settings import Settings
@@ -91,12 +93,26 @@ def client(server, tmp_path_factory) -> Client:
     return Client(server, verbose=False, download_files=tmp_path_factory.mktemp("answers"))
 
 
-def desk_at(folder: Path, pipeline=None, **limits) -> Desk:
-    return Desk({"fake": pipeline or FakePipeline()}, Settings(**limits), folder)
+def handlers_at(folder: Path, pipeline=None, **limits) -> Handlers:
+    return Handlers({"fake": pipeline or FakePipeline()}, Settings(**limits), folder)
 
 
-def silent(*_, **__) -> None:
-    """Takes the place of the progress bar, which needs a running request."""
+def asked(photo: Path | str | None, **more) -> str:
+    """What the page's script sends."""
+    request = {"ticket": "t", "path": str(photo) if photo else None, "model": "fake", "response": "auto"}
+    return json.dumps(request | {"evs": [-4, -2, 0, 2, 4]} | more)
+
+
+def told(events) -> list[dict]:
+    """What the page's script is told by a handler."""
+    return [json.loads(html.unescape(re.search(r'data-news="([^"]*)"', news)[1])) for news in events]
+
+
+def uploaded(folder: Path, image: Image.Image | None = None, name: str = "beach.png") -> Path:
+    """A photo in the folder of temporary files."""
+    folder.mkdir(exist_ok=True)
+    (image or corners()).save(folder / name)
+    return folder / name
 
 
 # Settings
@@ -150,7 +166,7 @@ def test_the_first_model_is_preselected_and_the_queue_is_bounded():
     demo = build_demo({"bracket": FakePipeline(), "radiance": FakePipeline()}, Settings(queue=5))
     networks = [block for block in demo.blocks.values() if getattr(block, "label", None) == "Network"]
     assert [block.value for block in networks] == ["bracket"]
-    assert demo._queue.max_size == 5
+    assert demo._queue.max_size == 10
 
 
 def test_the_page_knows_nothing_of_torch(root):
@@ -174,89 +190,120 @@ def test_nothing_is_sent_home():
 # What the handlers do
 
 
-def test_a_photo_that_browsers_show_is_left_alone(tmp_path, photo):
-    shown, upload, note = desk_at(tmp_path).look(str(photo))
-    assert shown == gr.skip()
-    assert upload == gr.skip()
-    assert note == "beach.png · 64 × 48 pixels"
+def address(url: str) -> str:
+    return url.removeprefix("gradio_api/file=")
 
 
-def test_a_photo_that_browsers_do_not_show_gets_a_stand_in(tmp_path):
-    path = tmp_path / "scan.tif"
-    corners().save(path)
-    shown, upload, _ = desk_at(tmp_path / "cache").look(str(path))
-    assert Image.open(shown).format == "JPEG"
-    assert upload == gr.skip(), "the upload itself must stay what it was"
+def test_a_photo_is_answered_step_by_step(tmp_path):
+    photo = uploaded(tmp_path, corners(100, 300), "wide.png")
+    news = told(handlers_at(tmp_path, preview_pixels=150).develop(asked(photo)))
+    assert {one["ticket"] for one in news} == {"t"}
+    states = [one["state"] for one in news if one["state"] != "working"]
+    assert states == ["first", "frames", "done"]
+    first, frames, done = (one for one in news if one["state"] != "working")
+    assert (first["width"], first["height"], first["full"]) == (150, 50, [300, 100])
+    for url in (first["photo"], first["finished"], done["hdr"], *(frame["url"] for frame in frames["frames"])):
+        assert Image.open(address(url)).size == (150, 50)
+        assert len(Path(address(url)).parent.name.removeprefix("answer-")) == 32, "128 bits that nobody guesses"
+    assert [frame["ev"] for frame in frames["frames"]] == [-4, -2, 0, 2, 4]
+    assert frames["frames"][2]["says"] == "EV 0 · the photo"
+    assert "Range of the light" in done["numbers"]
+    sizes = [one["photo"] for one in news if "photo" in one and one["state"] == "working"]
+    assert sizes == [{"width": 300, "height": 100, "bits": 8}]
 
 
-def test_a_file_name_cannot_put_code_into_the_page(tmp_path):
-    path = tmp_path / "<img src=x onerror=alert(1)>.png"
-    corners().save(path)
-    assert "<img" not in desk_at(tmp_path).look(str(path))[2]
-
-
-def test_a_text_file_is_refused_as_soon_as_it_is_chosen(tmp_path, not_a_photo):
-    shown, upload, note = desk_at(tmp_path).look(str(not_a_photo))
-    assert (shown, upload) == (None, None)
-    assert 'role="alert"' in note
-
-
-def test_a_photo_with_too_many_pixels_is_refused(tmp_path):
-    path = tmp_path / "wide.png"
-    Image.new("1", (1200, 1000)).save(path)
-    assert 'role="alert"' in desk_at(tmp_path, max_megapixels=1).look(str(path))[2]
-
-
-def test_previews_are_bounded_and_named_like_the_files(tmp_path):
-    path = tmp_path / "wide.png"
-    corners(100, 300).save(path)
-    desk = desk_at(tmp_path / "cache", preview_pixels=150)
-    *_, (summary, gallery, light, shown, *_, numbers) = desk.develop(str(path), "fake", 2, "auto", silent)
-    assert [Path(file).name for file, _ in gallery] == [f"wide_ev{ev}.png" for ev in ("-4", "-2", "+0", "+2", "+4")]
-    assert [caption.split(" · ")[0] for _, caption in gallery] == ["EV −4", "EV −2", "EV 0", "EV +2", "EV +4"]
-    assert {Image.open(file).size for file, _ in gallery} == {(150, 50)}
-    assert struct.unpack("<HH", Path(light).read_bytes()[:4]) == (300, 100)
-    assert "Range of the light" in numbers
-    assert "300 × 100 pixels · shown at 150" in summary
-    assert shown == (str(path), "fake", 2, "auto")
-
-
-def test_small_previews_are_lossless(tmp_path, photo):
-    *_, (_, gallery, *_) = desk_at(tmp_path).develop(str(photo), "fake", 2, "auto", silent)
-    assert all(np.array_equal(Image.open(file), Image.open(photo)) for file, _ in gallery)
-
-
-@pytest.mark.parametrize(("brightest", "words"), [(254, "in no part of"), (255, "in 25.0 % of")])
+@pytest.mark.parametrize(("brightest", "words"), [(254, "Nothing was blown out"), (255, "in 25.0 % of")])
 def test_the_page_says_how_much_was_invented(tmp_path, brightest, words):
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[:4, :4] = brightest
-    path = tmp_path / "photo.png"
-    Image.fromarray(pixels).save(path)
-    *_, (summary, *_) = desk_at(tmp_path).develop(str(path), "fake", 2, "auto", silent)
-    assert words in summary
+    photo = uploaded(tmp_path, Image.fromarray(pixels))
+    done = told(handlers_at(tmp_path).develop(asked(photo)))[-1]
+    assert words in done["summary"]
+    marks = np.asarray(Image.open(address(done["marks"])).convert("RGBA"))
+    assert ((marks[..., 3] > 0) == (pixels[..., 0] == 255)).all()
 
 
-@pytest.mark.parametrize("step", [1, 3])
-def test_the_step_sets_the_exposures(tmp_path, photo, step):
+def test_the_exposures_are_those_asked_for(tmp_path):
     pipeline = FakePipeline()
-    list(desk_at(tmp_path, pipeline).develop(str(photo), "fake", step, "srgb", silent))
-    assert pipeline.calls == [((-2 * step, -step, 0, step, 2 * step), "srgb")]
+    list(handlers_at(tmp_path, pipeline).develop(asked(uploaded(tmp_path), evs=[-3, 0, 1.5], response="srgb")))
+    assert pipeline.calls == [((-3, 0, 1.5), "srgb")]
 
 
-def test_work_stops_where_a_visitor_leaves(tmp_path, photo):
+@pytest.mark.parametrize("kind", ["finished", "zip", "frame", "exr", "hdr", "ultrahdr"])
+def test_what_is_saved_costs_no_second_run(tmp_path, kind):
     pipeline = FakePipeline()
-    desk = desk_at(tmp_path / "cache", pipeline)
-    leaving = desk.develop(str(photo), "fake", 2, "auto", silent)
+    handlers = handlers_at(tmp_path, pipeline)
+    photo = uploaded(tmp_path)
+    list(handlers.develop(asked(photo)))
+    saved = told(handlers.save(asked(photo, kind=kind, format="jpg", ev=-4)))[-1]
+    assert saved["state"] == "file"
+    assert saved["name"].startswith("beach")
+    assert Path(address(saved["url"])).stat().st_size
+    assert len(pipeline.calls) == 1
+    list(handlers.develop(asked(photo, response="srgb")))
+    assert len(pipeline.calls) == 2, "another setting is another result"
+
+
+def test_work_stops_where_a_visitor_leaves(tmp_path):
+    pipeline = FakePipeline()
+    handlers = handlers_at(tmp_path, pipeline)
+    photo = uploaded(tmp_path)
+    leaving = handlers.develop(asked(photo))
     next(leaving)
     leaving.close()
     assert not pipeline.calls
 
-    leaving = desk.generate(str(photo), "fake", 2, "auto", silent)
-    while not list((tmp_path / "cache").glob("answer-*/*")):
+    leaving = handlers.develop(asked(photo))
+    while not list(tmp_path.glob("answer-*/*")):
         next(leaving)
     leaving.close()
     assert len(pipeline.calls) == 1
-    assert not list((tmp_path / "cache").iterdir()), "an answer that nobody gets must not stay on the disk"
+    assert [path.name for path in tmp_path.iterdir()] == ["beach.png"], "an answer that nobody gets must not stay"
+
+
+def test_a_ticket_cancels_its_own_work_alone(tmp_path):
+    entered, goes_on = threading.Event(), threading.Event()
+
+    class Waiting(FakePipeline):
+        def __call__(self, *arguments, **named):
+            entered.set()
+            goes_on.wait(60)
+            check_cancelled()
+            return super().__call__(*arguments, **named)
+
+    handlers = handlers_at(tmp_path, Waiting())
+    photo = uploaded(tmp_path)
+    news = []
+    work = threading.Thread(target=lambda: news.extend(told(handlers.develop(asked(photo)))))
+    work.start()
+    assert entered.wait(60)
+    handlers.stop("another")
+    handlers.stop("t")
+    work.join(60)  # who cancelled does not wait for the network
+    goes_on.set()
+    assert news[-1]["state"] == "cancelled"
+
+
+def test_the_page_names_no_file_of_the_server(tmp_path, root):
+    (tmp_path / "cache").mkdir()
+    uploaded(tmp_path, name="outside.png")
+    handlers = handlers_at(tmp_path / "cache")
+    for path in (root / "README.md", "/etc/passwd", tmp_path / "cache" / ".." / "outside.png", tmp_path, "", None, 7):
+        for events in (
+            handlers.develop(asked(None, path=str(path))),
+            handlers.save(asked(None, path=str(path), kind="exr")),
+        ):
+            assert told(events)[-1]["state"] in ("failed", "unsaved")
+
+
+@pytest.mark.parametrize(
+    "bad", [{"evs": [2, 1]}, {"evs": ["x"]}, {"evs": list(range(-16, 4))}, {"model": "x"}, {"response": "y"}]
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(tmp_path, bad):
+    answer = told(handlers_at(tmp_path).develop(asked(uploaded(tmp_path), **bad)))[-1]
+    assert answer["state"] == "failed"
+    assert answer["says"]
+    assert "broke on our side" not in answer["says"]
 
 
 def test_the_sweep_deletes_what_is_old_broken_off_uploads_included(tmp_path):
@@ -269,29 +316,27 @@ def test_the_sweep_deletes_what_is_old_broken_off_uploads_included(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp_path, photo, caplog):
-    desk = desk_at(tmp_path, FakePipeline(RuntimeError("secret at /srv/key")))
-    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
-        list(desk.develop(str(photo), "fake", 2, "auto", silent))
+def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp_path, caplog):
+    handlers = handlers_at(tmp_path, FakePipeline(RuntimeError("secret at /srv/key")))
+    photo = uploaded(tmp_path)
+    with caplog.at_level(logging.ERROR):
+        answer = told(handlers.develop(asked(photo)))[-1]
+    assert answer["state"] == "failed"
+    assert "secret" not in json.dumps(answer)
+    assert "secret at /srv/key" in caplog.text
+    with pytest.raises(gr.Error) as caught:
+        list(handlers.generate(str(photo), "fake", 2, "auto"))
     assert "secret" not in str(caught.value)
     assert not caught.value.print_exception
-    assert "secret at /srv/key" in caplog.text
 
 
-@pytest.mark.parametrize("work", ["develop", "generate"])
-def test_no_photo_is_answered_with_what_to_do(tmp_path, work):
+def test_no_photo_is_answered_with_what_to_do(tmp_path, not_a_photo):
+    handlers = handlers_at(tmp_path)
+    assert "Choose a photo first" in told(handlers.develop(asked(None)))[-1]["says"]
+    assert "choose it again" in told(handlers.develop(asked(tmp_path / "gone.png")))[-1]["says"]
     with pytest.raises(gr.Error, match="Choose a photo first"):
-        list(getattr(desk_at(tmp_path), work)(None, "fake", 2, "auto", silent))
-
-
-def test_there_is_nothing_to_save_before_there_is_a_result(tmp_path, photo):
-    desk = desk_at(tmp_path)
-    with pytest.raises(gr.Error, match="Make five exposures first"):
-        list(desk.export_shown("exr", None, silent))
-    with pytest.raises(gr.Error, match="choose it again"):
-        list(desk.export_shown("exr", (str(tmp_path / "gone.png"), "fake", 2, "auto"), silent))
-    with pytest.raises(gr.Error, match="choose it again"):
-        list(desk.develop(str(tmp_path / "gone.png"), "fake", 2, "auto", silent))
+        list(handlers.generate(None, "fake", 2, "auto"))
+    assert told(handlers.develop(asked(not_a_photo)))[-1]["title"] == "This photo can't be used"
 
 
 # What programs get
@@ -317,8 +362,11 @@ def test_generate_answers_five_files_with_the_photo_in_the_middle(client, tmp_pa
 
 
 def test_generate_takes_named_plain_arguments(client, photo):
-    files = client.predict(photo=handle_file(photo), model="radiance", ev_step=1, response="srgb", api_name="/generate")
+    named = {"photo": handle_file(photo), "model": "radiance", "response": "srgb", "api_name": "/generate"}
+    files = client.predict(ev_step=1, **named)
     assert [re.search(r"_ev([+-]\d)\.png$", file)[1] for file in files] == ["-2", "-1", "+0", "+1", "+2"]
+    files = client.predict(ev_step=2, evs="-3, 0, 1.5", **named)
+    assert [Path(file).name for file in files] == [f"beach_ev{ev}.png" for ev in ("-3", "+0", "+1.5")]
 
 
 def test_export_answers_an_ultra_hdr_whose_picture_is_the_photo(client, photo):
@@ -348,10 +396,30 @@ def test_programs_see_two_functions_and_no_more(client):
 def test_language_models_see_them_as_tools_with_their_arguments_explained(server):
     tools = {tool["name"]: tool for tool in httpx.get(f"{server}gradio_api/mcp/schema").json()}
     assert set(tools) == {"generate", "export"}
-    assert "five exposures" in tools["generate"]["description"]
+    assert "exposures of the same scene" in tools["generate"]["description"]
     arguments = tools["generate"]["inputSchema"]["properties"]
-    assert set(arguments) == {"photo", "model", "ev_step", "response"}
+    assert set(arguments) == {"photo", "model", "ev_step", "response", "evs"}
     assert "stops between" in arguments["ev_step"]["description"]
+    assert all(argument.get("description") for argument in arguments.values())
+
+
+@pytest.mark.parametrize("tool", ["generate", "export"])
+def test_every_argument_of_a_tools_schema_can_be_sent(server, photo, tool):
+    with httpx.Client(base_url=server, timeout=120) as http:
+        path = http.post("gradio_api/upload", files={"files": ("beach.png", photo.read_bytes())}).json()[0]
+        (schema,) = [one for one in http.get("gradio_api/mcp/schema").json() if one["name"] == tool]
+        values = {"string": "", "number": 1.5, "integer": 1}
+        arguments = {}
+        for name, about in schema["inputSchema"]["properties"].items():
+            arguments[name] = about["enum"][-1] if "enum" in about else values[about["type"]]
+        arguments["photo"] = f"{server}gradio_api/file={path}"
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        message["params"] = {"name": tool, "arguments": arguments}
+        head = {"accept": "application/json, text/event-stream"}
+        answer = http.post("gradio_api/mcp/", json=message, headers=head)
+    assert answer.status_code == 200
+    assert '"isError":true' not in answer.text.replace(" ", "")
+    assert "beach" in answer.text
 
 
 def test_a_text_file_named_jpg_is_refused_with_the_loaders_sentence(client, not_a_photo):

@@ -1,4 +1,4 @@
-"""The guard, the workbench and the folder, each on its own; test_wire.py has them behind a real connection."""
+"""The guard and the folder, each on its own; test_wire.py has them behind a real connection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hdrgan import PhotoError
-from hdrgan.page import housekeeping
+from hdrgan.page import guard, housekeeping
 from hdrgan.page.guard import BUSY, HEALTH, NO_ADDRESSES, NO_ROOM, Guard
 from hdrgan.page.housekeeping import claim, has_room, remove_orphans, sweep
-from hdrgan.page.jobs import Workbench
 
 CALL = "/gradio_api/call/generate"
 UPLOAD = "/gradio_api/upload"
@@ -239,6 +236,38 @@ def test_doors_that_the_page_does_not_use_are_closed(tmp_path, path):
 # What goes out
 
 
+FORM = "multipart/form-data; boundary=x"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    heads = ((f"Content-Disposition: form-data; {head}".encode(), body) for head, body in parts)
+    return b"".join(b"--x\r\n" + head + b"\r\n\r\n" + body + b"\r\n" for head, body in heads) + b"--x--\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 7, 4096, 1 << 20])
+def test_a_long_plain_field_is_refused_and_a_file_is_not(tmp_path, step):
+    file, field = 'name="files"; filename="a"', 'name="files"'
+    sizes = (guard.FIELD_BYTES // 64, guard.FIELD_BYTES // 64 + 200) if step == 1 else (60_000, 70_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "FIELD_BYTES", sizes[0] + 100)
+        short, long = (bytes(size) for size in sizes)
+        for body, status in (
+            (form((file, long)), 200),
+            (form((field, short), (file, long), (field, short)), 200),
+            (form((field, long)), 413),
+            (form((file, long), (field, long)), 413),
+            (form((field + "; x=" + "y" * sizes[1], b"")), 413),
+        ):
+            fields = guard._PlainFields(b"x")
+            refused = None
+            try:
+                for start in range(0, len(body), step):
+                    fields.feed(body[start : start + step])
+            except guard._RefusalError as refusal:
+                refused = refusal.status
+            assert refused == (None if status == 200 else status)
+
+
 def test_health_is_answered_by_the_guard_itself(tmp_path):
     answer = request(guarded(None, tmp_path), "GET", "/healthz")
     assert (answer.status_code, answer.json(), answer.headers["cache-control"]) == (200, {"status": "ok"}, "no-store")
@@ -284,93 +313,6 @@ def test_a_stream_that_nobody_asked_for_leaves_a_line_in_the_log_and_no_tracebac
     with suppress(AssertionError):  # of the client, that the answer has no end
         request(guarded(application, tmp_path), "GET", path)
     assert "a stream of events broke off: RuntimeError" in caplog.text
-
-
-# The work
-
-
-def finish(running):
-    """Run a generator to its end: what it yielded, and what it returned."""
-    pulses = []
-    while True:
-        try:
-            pulses.append(next(running))
-        except StopIteration as end:
-            return pulses, end.value
-
-
-def test_work_is_done_in_one_thread_while_its_caller_stays_awake():
-    bench = Workbench(60)
-    pulses, first = finish(bench.run(lambda: (time.sleep(1.2), threading.get_ident())[1], "still here"))
-    _, second = finish(bench.run(threading.get_ident))
-    assert first == second != threading.get_ident()
-    assert pulses == ["still here", "still here"]
-
-
-def test_what_goes_wrong_at_the_bench_reaches_its_caller():
-    def fail():
-        raise KeyError("tile")
-
-    bench = Workbench(60)
-    with pytest.raises(KeyError, match="tile"):
-        finish(bench.run(fail))
-    assert finish(bench.run(lambda: 7))[1] == 7
-
-
-class Tiled:
-    """Calls a torch module once for every tile, as the pipeline does."""
-
-    def __init__(self, tiles: int) -> None:
-        import torch
-
-        self.model, self.tiles, self.calls = torch.nn.Identity(), tiles, 0
-
-    def __call__(self) -> int:
-        for _ in range(self.tiles):
-            self.model(0)
-            self.calls += 1
-            time.sleep(0.05)
-        return self.calls
-
-
-def test_work_that_nobody_waits_for_stops_before_the_next_call_of_the_network():
-    bench, tiled = Workbench(60), Tiled(200)
-    bench.watch(tiled.model)
-    leaving = bench.run(tiled)
-    next(leaving)
-    calls = tiled.calls
-    leaving.close()
-    _, answer = finish(bench.run(lambda: "the next visitor"))
-    assert answer == "the next visitor"
-    assert 0 < calls <= tiled.calls <= calls + 1
-
-
-def test_work_that_was_dropped_before_its_turn_never_starts():
-    bench, tiled = Workbench(60), Tiled(1)
-    busy = threading.Event()
-    first, second = bench.run(busy.wait), bench.run(tiled)
-    next(first)
-    next(second)
-    second.close()
-    busy.set()
-    finish(first)
-    finish(bench.run(lambda: None))
-    assert tiled.calls == 0
-
-
-def test_a_photo_that_takes_too_long_is_refused_in_words():
-    bench, tiled = Workbench(0.6), Tiled(200)
-    bench.watch(tiled.model)
-    with pytest.raises(PhotoError, match=r"longer than the 0\.6 seconds.*choose a smaller one"):
-        finish(bench.run(tiled))
-    finish(bench.run(lambda: None))
-    assert tiled.calls < 100
-
-
-def test_a_network_works_outside_of_the_bench_as_ever():
-    tiled = Tiled(2)
-    Workbench(60).watch(tiled.model)
-    assert tiled() == 2
 
 
 # The folder

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pytest
 from page_server import Program
 from PIL import Image
 
@@ -28,7 +29,7 @@ class Visited(Program):
         return self.http.post("gradio_api/upload", files={"files": ("beach.jpg", file.getvalue())}).json()[0]
 
     def ask(self, path: str) -> str:
-        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "radiance", 2, "auto"]
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "radiance", 2, "auto", ""]
         event = self.http.post("gradio_api/call/generate", json={"data": data}).json()["event_id"]
         return f"gradio_api/call/generate/{event}"
 
@@ -94,3 +95,21 @@ def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
     assert re.search(r"radiance: 80 × 60 pixels in \d+\.\d\d s", log)
     assert re.search(r"POST /gradio_api/upload: 200 in \d+\.\d\d s, \d{4,} bytes in", log)
     assert "beach" not in log, "the log never says whose photo or what it is called"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_ein_ends_it_in_order(root, tmp_path, number):
+    program = Program(root, tmp_path, HDRGAN_MODELS="ein", GRADIO_SERVER_PORT="7900", GRADIO_NUM_PORTS="99")
+    noise = np.random.default_rng(0).integers(0, 256, (1600, 2400, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=90)
+    with httpx.Client(base_url=program.url, timeout=60) as http:
+        path = http.post("gradio_api/upload", files={"files": ("beach.jpg", file.getvalue())}).json()[0]
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "ein", 2, "auto", ""]
+        event = http.post("gradio_api/call/generate", json={"data": data}).json()["event_id"]
+        with http.stream("GET", f"gradio_api/call/generate/{event}") as answer:
+            next(answer.iter_lines())  # the first sign of life: the work is under way
+            program.process.send_signal(number)
+            assert program.process.wait(60) == 128 + number
+    assert not list(tmp_path.iterdir()), "a stopped server leaves nothing behind"
+    assert "Traceback" not in "".join(program.said)

@@ -21,8 +21,9 @@ from fake_pipeline import FakePipeline
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from hdrgan.light.cancellation import check_cancelled
 from hdrgan.page import guard
-from hdrgan.page.handlers import Desk
+from hdrgan.page.handlers import Handlers
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.main import build_demo, launch_options
 from hdrgan.page.settings import Settings
@@ -54,16 +55,10 @@ class GatedPipeline(FakePipeline):
         self.gate = threading.Event()
         self.entered = threading.Semaphore(0)
         self.tiles_done = 0
-        self.model = self
-        self.hooks: list = []
-
-    def register_forward_pre_hook(self, hook) -> None:
-        self.hooks.append(hook)
 
     def __call__(self, photo, evs=(-4.0, -2.0, 0.0, 2.0, 4.0), response="auto"):
         for _ in range(self.tiles):
-            for hook in self.hooks:
-                hook(self, ())
+            check_cancelled()
             self.entered.release()
             assert self.gate.wait(60)
             self.tiles_done += 1
@@ -85,6 +80,9 @@ class Page:
         self.slow = GatedPipeline()
         self.settings = Settings(max_megabytes=1, max_json_kilobytes=64, queue=QUEUE)
         self.demo = build_demo({"fake": FakePipeline(), "slow": self.slow}, self.settings)
+        (self.handlers,) = {
+            function.fn.__self__ for function in self.demo.fns.values() if hasattr(function.fn, "__self__")
+        }
         options = launch_options(self.settings)
         _, self.url, _ = self.demo.launch(**options, prevent_thread_lock=True, server_port=free_port())
         self.http = httpx.Client(base_url=self.url, timeout=30)
@@ -95,7 +93,7 @@ class Page:
         return answer.json()[0]
 
     def ask(self, photo: object, model: str = "fake") -> httpx.Response:
-        data = [photo if not isinstance(photo, str) else file_data(photo), model, 2, "auto"]
+        data = [photo if not isinstance(photo, str) else file_data(photo), model, 2, "auto", ""]
         return self.http.post("gradio_api/call/generate", json={"data": data})
 
     def answer(self, asked: httpx.Response) -> tuple[str, object]:
@@ -109,7 +107,7 @@ class Page:
         assert self.http.get("healthz").json() == {"status": "ok"}
         event, files = self.answer(self.ask(self.upload()))
         assert event == "complete"
-        assert self.http.get(f"gradio_api/file={files[2]['path']}").content.startswith(b"\x89PNG")
+        assert self.http.get(f"gradio_api/file={files[0][2]['path']}").content.startswith(b"\x89PNG")
 
 
 def free_port() -> int:
@@ -219,7 +217,7 @@ def test_many_files_or_a_large_field_do_not_go_around_the_limit(page):
 
 
 def test_json_over_the_limit_is_413_and_broken_json_an_error(page, root):
-    for path in ("call/generate", "call/v2/generate", "queue/join", "run/generate", "mcp/", "cancel", "nonsense"):
+    for path in ("call/generate", "call/v2/generate", "queue/join", "run/generate", "mcp/", "cancel"):
         answer = page.http.post(f"gradio_api/{path}", json={"data": ["x" * 70_000]})
         assert answer.status_code == 413, path
         assert_nothing_leaked(answer, root)
@@ -305,7 +303,7 @@ def test_no_address_is_ever_opened(page, root, trap, names_looked_up):
         for photo in (file_data(place), file_data(place, url=place), [file_data(place)]):
             assert_nothing_leaked(page.ask(photo), root)
         for path in ("queue/join", "run/generate", "api/generate"):
-            body = {"data": [file_data(place), "fake", 2, "auto"], "session_hash": "s", "fn_index": 0}
+            body = {"data": [file_data(place), "fake", 2, "auto", ""], "session_hash": "s", "fn_index": 0}
             assert_nothing_leaked(page.http.post(f"gradio_api/{path}", json=body), root)
         body = {"photo": file_data(place), "model": "fake", "ev_step": 2, "response": "auto"}
         assert_nothing_leaked(page.http.post("gradio_api/call/v2/generate", json=body), root)
@@ -319,7 +317,7 @@ def test_no_address_is_ever_opened(page, root, trap, names_looked_up):
 
 
 def tool_call(page: Page, photo: str) -> dict:
-    arguments = {"photo": photo, "model": "fake", "response": "auto"}
+    arguments = {"photo": photo, "model": "fake", "ev_step": 2, "response": "auto", "evs": ""}
     message = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -351,16 +349,19 @@ def test_a_full_queue_says_that_the_page_is_busy(page):
     asked = [page.ask(photo, "slow")]
     assert page.slow.entered.acquire(timeout=30)
     asked += [page.ask(photo, "slow") for _ in range(QUEUE)]
-    refused = page.ask(photo, "slow")
-    assert (refused.status_code, refused.json()) == (503, {"detail": guard.BUSY})
-    assert refused.headers["retry-after"] == "60"
-    with pytest.raises(Exception, match="(?i)queue is full|busy"):
+    seen_soon(lambda: sum(map(len, page.handlers.jobs._lanes)) == QUEUE + 1)
+    asked += [page.ask(photo, "slow")]
+    seen_soon(lambda: sum(map(len, page.handlers.jobs._lanes)) == QUEUE + 2)
+    event, said = page.answer(page.ask(photo, "slow"))
+    assert event == "error"
+    assert "busy" in json.dumps(said)
+    with pytest.raises(Exception, match="(?i)busy"):
         Client(page.url, verbose=False).predict(handle_file(photo), "slow", 2, "auto", api_name="/generate")
     started = time.monotonic()
     assert page.http.get("healthz").status_code == 200
     assert time.monotonic() - started < 2
     page.slow.gate.set()
-    assert [page.answer(question)[0] for question in asked] == ["complete"] * (QUEUE + 1)
+    assert [page.answer(question)[0] for question in asked] == ["complete"] * (QUEUE + 2)
 
 
 def join(page: Page, photo: str) -> str:
@@ -368,7 +369,7 @@ def join(page: Page, photo: str) -> str:
     session = f"session-{time.monotonic_ns()}"
     doors = page.http.get("config").json()["dependencies"]
     door = next(item["id"] for item in doors if item["api_name"] == "generate")
-    body = {"data": [file_data(photo), "slow", 2, "auto"], "fn_index": door, "session_hash": session}
+    body = {"data": [file_data(photo), "slow", 2, "auto", ""], "fn_index": door, "session_hash": session}
     assert page.http.post("gradio_api/queue/join", json=body).status_code == 200
     return f"gradio_api/queue/data?session_hash={session}"
 
@@ -408,9 +409,9 @@ def test_who_leaves_the_queue_is_never_worked_for(page):
     first = page.ask(photo, "slow")
     assert page.slow.entered.acquire(timeout=30)
     listening = join(page, photo)
-    assert len(page.demo._queue) == 1
+    seen_soon(lambda: len(page.handlers.jobs._lanes[0]) == 2)
     listen_and_leave(page, listening)
-    seen_soon(lambda: len(page.demo._queue) == 0)
+    seen_soon(lambda: len(page.handlers.jobs._lanes[0]) == 1)
     page.slow.gate.set()
     assert page.answer(first)[0] == "complete"
     page.works()
@@ -443,14 +444,14 @@ def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path,
 
     photo = tmp_path / "beach.png"
     photo.write_bytes(picture())
-    full = Desk({"fake": FakePipeline()}, Settings(disk_megabytes=1), tmp_path / "full")
+    full = Handlers({"fake": FakePipeline()}, Settings(disk_megabytes=1), tmp_path / "full")
     (tmp_path / "full" / "other.jpg").write_bytes(bytes(2**20))
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
-        list(full.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
-    filling = Desk({"fake": FakePipeline()}, Settings(), tmp_path / "filling")
+        list(full.generate(str(photo), "fake", 2, "auto"))
+    filling = Handlers({"fake": FakePipeline()}, Settings(), tmp_path / "filling")
     monkeypatch.setattr("hdrgan.files.write.write_atomic", disk_is_full)
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
-        list(filling.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
+        list(filling.generate(str(photo), "fake", 2, "auto"))
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["other.jpg"]
     assert not list((tmp_path / "filling").iterdir())
 

@@ -1,4 +1,0 @@
-(file) => {
-    window.hdrganLight = file && file.url;
-    window.dispatchEvent(new Event("hdrgan-light"));
-}

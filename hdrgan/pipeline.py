@@ -16,6 +16,7 @@ from torch import Tensor
 from hdrgan.files.photo import Photo, load_photo, to_tensor
 from hdrgan.light.merge import merge
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
@@ -109,7 +110,8 @@ class Pipeline:
         """Turn a photo into exposures and radiance.
 
         Args:
-            photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1.
+            photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1. Where it records its
+                own light (`Photo.light`), that is the radiance, and only what reached its ceiling is invented.
             evs: stops relative to the photo, ascending; +1 is twice the light.
             response: "auto" lets a RadianceGenerator estimate the camera's curve; "srgb" takes the photo for plain
                 sRGB, as renders and screenshots are. The other networks always assume sRGB.
@@ -124,12 +126,21 @@ class Pipeline:
         evs = check_evs(evs)
         one_of(response, ("auto", "srgb"), "response")
         if not isinstance(photo, Photo):
-            photo = load_photo(photo)
+            photo = load_photo(photo, scenes=True)
+        curve = srgb_curve().numpy() if photo.response is None else photo.response
+        if photo.light is not None and not reaches(photo.light, photo.ceiling):
+            return Result.of(photo, evs, recorded_only(photo.pixels, photo.light, curve))
         if isinstance(self.model, RadianceGenerator):
-            return self._run_radiance(photo, evs, response)
-        if isinstance(self.model, EIN):
-            return self._run_ein(photo, evs)
-        return self._run_bracket(photo, evs)
+            result = self._run_radiance(photo, evs, response)
+        else:
+            result = self._run_ein(photo, evs) if isinstance(self.model, EIN) else self._run_bracket(photo, evs)
+        if photo.light is not None:
+            light = above_ceiling(photo.pixels, photo.light, photo.ceiling, result.radiance, curve)
+            return Result.of(photo, evs, light)
+        if photo.alpha is not None and not isinstance(self.model, BracketGenerator):
+            opaque = opaque_only(photo.pixels, result.radiance, result.invented, photo.alpha, result.response)
+            return Result.of(photo, evs, opaque)
+        return result
 
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str) -> Result:
@@ -160,7 +171,12 @@ class Pipeline:
         """
         network = cast(RadianceGenerator, self.model)
         size = _bounded(photo.height, photo.width, self.working_size)
-        curve = srgb_curve(self.device)[None] if response == "srgb" else network.curve(_pieces(photo).to(self.device))
+        if photo.response is not None:
+            curve = torch.from_numpy(photo.response)[None].to(self.device)
+        elif response == "srgb":
+            curve = srgb_curve(self.device)[None]
+        else:
+            curve = network.curve(_pieces(photo).to(self.device))
         near = self._look(photo, size, curve, residual=size == photo.pixels.shape[:2])
         if _clips(photo):
             further = (max(1, round(size[0] * _FURTHER)), max(1, round(size[1] * _FURTHER)))

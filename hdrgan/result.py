@@ -183,7 +183,7 @@ class Result:
             # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
             path = folder / f"{self.photo.name}{'_ultrahdr.jpg' if kind == 'ultrahdr' else '.' + kind}"
             if kind == "ultrahdr":
-                save_ultrahdr(path, self.photo, self.radiance, keep_gps=keep_gps)
+                save_ultrahdr(path, self.photo, self.radiance, keep_gps=keep_gps, response=self.response)
             elif kind == "exr":
                 save_exr(path, self.radiance, invented=self.invented, metadata=scale)
             else:

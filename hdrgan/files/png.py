@@ -55,7 +55,9 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         raise damaged(_KIND)
     pixels = pixels.reshape(header.height, header.width, -1)
     space = "gray" if pixels.shape[2] <= 2 else "rgb"
-    return Decoded(pixels, space, _profile(header), header.other.get(b"eXIf"))
+    stated = header.other.get(b"cICP", b"")
+    coded = (stated[0], stated[1]) if len(stated) == 4 else None
+    return Decoded(pixels, space, _profile(header), header.other.get(b"eXIf"), coded=coded)
 
 
 def chunk(name: bytes, body: bytes | memoryview) -> bytes:

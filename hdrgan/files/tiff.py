@@ -73,6 +73,44 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     return Decoded(pixels, space, icc, exif, orientation=1)  # type: ignore[arg-type]
 
 
+def is_float(fields: Mapping[int, Entry]) -> bool:
+    """Whether every sample is a floating-point number."""
+    formats = fields[_SAMPLE_FORMAT].value if _SAMPLE_FORMAT in fields else ()
+    return set(formats) == {3}
+
+
+def decode_float(data: bytes, limits: PhotoLimits) -> tuple[np.ndarray, bytes | None, bytes | None]:
+    """A TIFF of 16- or 32-bit floats as light: (H, W, 3) float32, >= 0, with its profile and EXIF block."""
+    order = ifd.read_header(data)
+    if order is None:
+        raise damaged(_KIND)
+    fields = ifd.read_directory(data, order, order.first, largest=16 << 20)
+    width, height = (ifd.integer(fields, tag) for tag in (_WIDTH, _HEIGHT))
+    bits = set(fields[_BITS].value) if _BITS in fields else {1}
+    samples = ifd.integer(fields, _SAMPLES, 1) or 1
+    photometric = ifd.integer(fields, _PHOTOMETRIC)
+    compression = ifd.integer(fields, _COMPRESSION, 1)
+    if width is None or height is None:
+        raise damaged(_KIND)
+    limits.check_size(width, height)
+    if not bits <= {16, 32} or len(bits) != 1 or photometric not in (_BLACK_IS_ZERO, _RGB) or samples > 8:
+        raise PhotoError("This TIFF holds numbers of an unusual kind; save it as 32-bit floating-point RGB.")
+    if compression not in _COMPRESSIONS or ifd.integer(fields, _DEPTH, 1) != 1:
+        raise PhotoError("This TIFF is compressed in an unusual way; save it with LZW or ZIP.")
+    _check_pieces(fields, data, width, height, samples, next(iter(bits)))  # type: ignore[arg-type]
+    planes = ifd.integer(fields, _PLANAR, 1) == 2 and samples > 1
+    shape = (samples, height, width) if planes else (height, width) if samples == 1 else (height, width, samples)
+    with refusing(_KIND):
+        out = np.zeros(shape, np.float16 if bits == {16} else np.float32)
+        light = np.asarray(imagecodecs.tiff_decode(data, out=out), np.float32)
+    light = (np.moveaxis(light, 0, -1) if planes else light).reshape(height, width, samples)
+    light = np.repeat(light[..., :1], 3, 2) if samples < 3 else np.ascontiguousarray(light[..., :3])
+    if not np.isfinite(light).all():
+        raise PhotoError("This TIFF holds light that is infinite or not a number (NaN); export it again.")
+    icc = fields[_ICC].value if _ICC in fields else None
+    return np.maximum(light, 0), icc, _own_exif(data, order, fields)  # type: ignore[return-value]
+
+
 def encode(pixels: np.ndarray, tags: Mapping[int, Entry], exif: Mapping[int, Entry], icc: bytes) -> list[bytes]:
     """Encode (H, W, 3) uint8 or uint16 as the parts of a TIFF file: deflated strips with a horizontal predictor.
 

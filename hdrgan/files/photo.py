@@ -44,6 +44,9 @@ Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 DEFAULT = PhotoLimits()
 
+LIGHT_SOURCES = ("gain map", "PQ", "HLG", "OpenEXR", "Radiance .hdr", "float TIFF", "raw")
+FORMATS = ("JPEG", "PNG", "WebP", "AVIF", "HEIC", "GIF", "BMP", "TIFF", "OpenEXR", "Radiance .hdr", "raw")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Photo:
@@ -52,7 +55,7 @@ class Photo:
     Args:
         pixels: (H, W, 3) uint8 or uint16, sRGB encoded, contiguous.
         name: stem of its file name, safe to build output names from.
-        format: "JPEG", "PNG", "WebP", "AVIF", "HEIC", "GIF", "BMP", "TIFF", or "" for a picture from memory.
+        format: one of `FORMATS`, or "" for a picture from memory.
         exif: what the file says of its making, without orientation; it may hold a position, so hand on
             `bracket_exif` instead.
         jpeg: where the file is an 8-bit YCbCr JPEG whose colours were taken as they are: its picture data byte for
@@ -60,7 +63,7 @@ class Photo:
         jpeg_orientation: EXIF orientation in which ``jpeg`` is stored; 1 is upright.
         light: (H, W, 3) float32, linear Rec. 709, >= 0, 1.0 = the photo's white: the light itself, where the file
             records it; None for an ordinary photo. What is recorded is the radiance, and is never invented over.
-        light_source: what recorded it: "gain map", "PQ", "HLG", "OpenEXR", "Radiance .hdr", "float TIFF", "raw", or "".
+        light_source: what recorded it: one of `LIGHT_SOURCES`, or "".
         ceiling: light that a channel can record at most; only what reaches it may have been brighter.
         response: (256,) float32 inverse response by which ``pixels`` show the light, where it is known.
         gain_map: from ``pixels`` to ``light``, where the file holds one.
@@ -236,7 +239,7 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
             raise PhotoError("The file is open as text; open it in binary mode.")
         limits.check_bytes(len(data))
         name = getattr(source, "name", None)
-        return data, _safe_stem(name if isinstance(name, str) else "photo")
+        return data, safe_stem(name if isinstance(name, str) else "photo")
     try:
         # Without O_NONBLOCK the mere opening of a named pipe would wait for ever.
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -252,14 +255,18 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
         reason = getattr(error, "strerror", None) or str(error)
         raise PhotoError(f"The file cannot be read ({reason}); check its path and permissions.") from error
     limits.check_bytes(len(data))
-    return data, _safe_stem(os.fspath(source))
+    return data, safe_stem(os.fspath(source))
 
 
-def _safe_stem(path: str) -> str:
+def safe_stem(path: str) -> str:
     """The stem of a file name, without anything that could lead an output elsewhere or offend a file system."""
-    stem = Path(re.split(r"[/\\]", path)[-1]).stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
-    stem = re.sub(r'[\x00-\x1f\x7f<>:"|?*%]', "_", stem).strip(". ")
-    return stem or "photo"
+    return safe_name(Path(re.split(r"[/\\]", path)[-1]).stem)
+
+
+def safe_name(stem: str) -> str:
+    """The same of a name that has lost its folder and suffix already."""
+    short = stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
+    return re.sub(r'[\x00-\x1f\x7f<>:"|?*%/\\]', "_", short).strip(". ") or "photo"
 
 
 def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scenes: bool) -> Photo:
@@ -360,7 +367,7 @@ _KNOWN_STRANGERS = [
         (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
         (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000"),
         (rb"II\xbc", "JPEG XR"),
-        (rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM", "a camera raw file"),
+        (rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", "a camera raw file"),
         (rb"8BPS", "a Photoshop document"),
         (rb"%PDF", "a PDF"),
         (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
@@ -442,7 +449,7 @@ def _from_array(array: np.ndarray, limits: PhotoLimits) -> Decoded:
 
 def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     limits.check_size(*image.size)
-    name = _safe_stem(str(getattr(image, "filename", "") or "photo"))
+    name = safe_stem(str(getattr(image, "filename", "") or "photo"))
     try:
         exif = read_exif(image.getexif().tobytes())
     except Exception as error:  # Pillow cannot write back every EXIF block that it reads

@@ -116,7 +116,11 @@ def save_hdr(
     height, width = radiance.shape[:2]
     lines = ["#?RADIANCE", f"SOFTWARE=hdrgan {__version__}"]
     lines += [f"{_word(name)}={_one_line(value)}" for name, value in _with_note(metadata).items()]
-    lines += ["EXPOSURE=1.000000", "PRIMARIES=" + " ".join(f"{c:.4f}" for c in (*REC709, *D65)), "FORMAT=32-bit_rle_rgbe"]
+    lines += [
+        "EXPOSURE=1.000000",
+        "PRIMARIES=" + " ".join(f"{c:.4f}" for c in (*REC709, *D65)),
+        "FORMAT=32-bit_rle_rgbe",
+    ]
     head = "\n".join(lines) + f"\n\n-Y {height} +X {width}\n"
     write_atomic(path, head.encode("ascii", "replace"), *rgbe.encode(radiance))
 

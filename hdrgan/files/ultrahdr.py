@@ -154,9 +154,7 @@ def encode_ultrahdr(
         [
             _segment(
                 0xE1,
-                bracket_exif(
-                    photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation
-                ),
+                bracket_exif(photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation),
             ),
             _xmp(_container_xmp(length)),
             _segment(0xE2, ISO_NAME + struct.pack(">HH", 0, 0)),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import builtins
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from hdrgan.files.exif import bracket_exif
+from hdrgan.files.atomic import atomic_files
+from hdrgan.files.exif import bracket_exif, exr_making, hdr_making
+from hdrgan.files.metadata import kept_iptc, kept_xmp
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.files.ultrahdr import save_ultrahdr
@@ -29,7 +35,26 @@ def caption(ev: float, painted: bool = False) -> str:
     """What stands under an exposure: its EV and what that means for the light; ``painted`` frames are no photo."""
     if ev == 0:
         return "EV 0 · as bright as the photo" if painted else "EV 0 · the photo"
-    return f"EV {ev:+g} · {2 ** abs(ev):g}× {'more' if ev > 0 else 'less'} light".replace("-", "−")
+    return f"EV {signed(ev)} · {2 ** abs(ev):g}× {'more' if ev > 0 else 'less'} light".replace("-", "−")
+
+
+def signed(ev: float) -> str:
+    """Stops as names and captions show them: ``+2``, ``-1.5``; as many digits as tell any two EVs apart."""
+    short = f"{ev + 0.0:+g}"  # -0.0 + 0.0 is 0.0
+    return short if float(short) == ev else f"{ev:+}"
+
+
+def bracket_names(name: str, evs: Sequence[float], format: str, *, zip: bool = False) -> list[str]:
+    """What `Result.save` calls the exposures of a photo, dark to bright, or the archive that holds them."""
+    return [f"{name}_bracket.zip"] if zip else [f"{name}_ev{signed(ev)}.{format}" for ev in evs]
+
+
+def hdr_names(name: str, hdr: Sequence[str], *, zip: bool = False) -> list[str]:
+    """What `Result.save_hdr` calls the HDR images of a photo, or the archive that holds them."""
+    if zip:
+        return [f"{name}_hdr.zip"]
+    # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
+    return [f"{name}{'_ultrahdr.jpg' if kind == 'ultrahdr' else '.' + kind}" for kind in dict.fromkeys(hdr)]
 
 
 class Result:
@@ -68,11 +93,7 @@ class Result:
     @classmethod
     def of(cls, photo: Photo, evs: Sequence[float], light: StoredLight | RaisedLight) -> Self:
         """A result whose exposures are drawn from light, but for the photo itself at EV 0."""
-
-        def draw(ev: float) -> np.ndarray:
-            return photo.pixels if ev == 0 else light.exposure(ev)
-
-        return cls(photo, Exposures(evs, draw), evs, light.radiance, light.invented, light.response)
+        return cls(photo, Exposures(evs, _Draw(photo, light)), evs, light.radiance, light.invented, light.response)
 
     def __repr__(self) -> str:
         return f"Result({self.photo!r}, evs={self.evs})"
@@ -110,8 +131,9 @@ class Result:
         hdr: Sequence[str] = ("exr",),
         zip: bool = False,
         keep_gps: bool = False,
+        name: str | None = None,
     ) -> list[Path]:
-        """Write the exposures and the HDR image.
+        """Write the exposures and the HDR image: all of them, or, where that fails, none.
 
         Args:
             folder: where to; made if it is not there.
@@ -120,6 +142,7 @@ class Result:
             hdr: any of "exr", "hdr" and "ultrahdr".
             zip: put the exposures into one ``<stem>_bracket.zip`` instead of single files.
             keep_gps: let the files say where the photo was taken, where it says so itself.
+            name: what the names of the files begin with; the photo's own where it is left out.
 
         Returns:
             The files written: ``<stem>_ev-4.png`` … ``<stem>_ev+4.png`` dark to bright, then ``<stem>.exr`` and so on.
@@ -132,35 +155,41 @@ class Result:
         check_hdr(hdr)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        name = self.photo.name if name is None else name
+        names = bracket_names(name, self.evs, format)
+        with atomic_files(folder) as private:
+            if zip:
+                with _packed(private, bracket_names(name, self.evs, format, zip=True)[0], names) as inside:
+                    self._write_frames(inside, names, format, keep_gps=keep_gps)
+            else:
+                self._write_frames(private, names, format, keep_gps=keep_gps)
+            self._write_hdr(private, name, hdr, keep_gps=keep_gps)
+        return [folder / file for file in bracket_names(name, self.evs, format, zip=zip) + hdr_names(name, hdr)]
+
+    def _write_frames(self, folder: Path, names: Sequence[str], format: str, *, keep_gps: bool) -> None:
         size = self.photo.width, self.photo.height
 
-        def write(index: int) -> Path:
-            ev = self.evs[index]
-            path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            self._write_frame(path, format, index, bracket_exif(self.photo.exif, size, ev, keep_gps=keep_gps))
-            return path
+        def write(index: int) -> None:
+            exif = bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps)
+            self._write_frame(folder / names[index], format, index, exif, keep_gps=keep_gps)
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
         # From both ends: the darkest works out the light above white, which all dark ones wait for; the brightest does
         # not need it.
-        order = sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k]))
-        made = dict(each(lambda k: (k, write(k)), order, workers=max(1, at_once)))
-        written = [made[k] for k in range(len(self.evs))]
-        if zip:
-            written = [_pack(folder / f"{self.photo.name}_bracket.zip", written)]
-        return written + self.save_hdr(folder, hdr, keep_gps=keep_gps)
+        each(write, sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k])), workers=max(1, at_once))
 
-    def _write_frame(self, path: Path, format: str, index: int, exif: bytes) -> None:
-        exposures = self.exposures
+    def _write_frame(self, path: Path, format: str, index: int, exif: bytes, *, keep_gps: bool) -> None:
+        exposures, photo = self.exposures, self.photo
         pixels = exposures.passing(index) if isinstance(exposures, Exposures) else exposures[index]
+        xmp, iptc = kept_xmp(photo.xmp, keep_gps=keep_gps), kept_iptc(photo.iptc)
         if format == "png":
-            save_png(path, pixels, exif=exif)
+            save_png(path, pixels, exif=exif, xmp=xmp, iptc=iptc, alpha=photo.alpha)
         elif format == "tiff":
-            save_tiff(path, pixels, exif=exif)
-        elif pixels is self.photo.pixels:
-            save_photo_as_jpeg(path, self.photo, exif=exif)
+            save_tiff(path, pixels, exif=exif, xmp=xmp, iptc=iptc, alpha=photo.alpha)
+        elif pixels is photo.pixels:
+            save_photo_as_jpeg(path, photo, exif=exif, xmp=xmp, iptc=iptc)
         else:
-            save_jpeg(path, pixels, exif=exif)
+            save_jpeg(path, pixels, exif=exif, xmp=xmp, iptc=iptc)
 
     def save_hdr(
         self,
@@ -169,6 +198,7 @@ class Result:
         *,
         zip: bool = False,
         keep_gps: bool = False,
+        name: str | None = None,
     ) -> list[Path]:
         """Write only the HDR image: ``<stem>.exr``, ``<stem>.hdr`` and ``<stem>_ultrahdr.jpg``.
 
@@ -177,19 +207,40 @@ class Result:
         check_hdr(hdr)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        scale = {"comments": "1.0 is the clipping level (white) of the photo; EV 0 is the photo."}
-        written = []
-        for kind in dict.fromkeys(hdr):
-            # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
-            path = folder / f"{self.photo.name}{'_ultrahdr.jpg' if kind == 'ultrahdr' else '.' + kind}"
-            if kind == "ultrahdr":
-                save_ultrahdr(path, self.photo, self.radiance, keep_gps=keep_gps, response=self.response)
-            elif kind == "exr":
-                save_exr(path, self.radiance, invented=self.invented, metadata=scale)
+        name = self.photo.name if name is None else name
+        with atomic_files(folder) as private:
+            if zip:
+                with _packed(private, hdr_names(name, hdr, zip=True)[0], hdr_names(name, hdr)) as inside:
+                    self._write_hdr(inside, name, hdr, keep_gps=keep_gps)
             else:
-                save_hdr(path, self.radiance, metadata=scale)
-            written.append(path)
-        return [_pack(folder / f"{self.photo.name}_hdr.zip", written)] if zip else written
+                self._write_hdr(private, name, hdr, keep_gps=keep_gps)
+        return [folder / file for file in hdr_names(name, hdr, zip=zip)]
+
+    def _write_hdr(self, folder: Path, name: str, hdr: Sequence[str], *, keep_gps: bool) -> None:
+        scale = {"comments": "1.0 is the clipping level (white) of the photo; EV 0 is the photo."}
+        alpha = self.photo.alpha
+        for kind, file in builtins.zip(dict.fromkeys(hdr), hdr_names(name, hdr), strict=True):
+            if kind == "ultrahdr":
+                save_ultrahdr(folder / file, self.photo, self.radiance, keep_gps=keep_gps, response=self.response)
+            elif kind == "exr":
+                making = exr_making(self.photo.exif, keep_gps=keep_gps)
+                packet = kept_xmp(self.photo.xmp, keep_gps=keep_gps)
+                if packet:
+                    making["xmp"] = packet.decode()
+                save_exr(folder / file, self.radiance, invented=self.invented, metadata=making | scale, alpha=alpha)
+            else:
+                save_hdr(folder / file, self.radiance, metadata=hdr_making(self.photo.exif, keep_gps=keep_gps) | scale)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Exposures of one photo from its light; a class and no function within one, so that a `Result` can be pickled."""
+
+    photo: Photo
+    light: StoredLight | RaisedLight
+
+    def __call__(self, ev: float) -> np.ndarray:
+        return self.photo.pixels if ev == 0 else self.light.exposure(ev)
 
 
 def check_hdr(kinds: Sequence[str]) -> None:
@@ -204,16 +255,18 @@ def one_of(value: str, allowed: Sequence[str], what: str) -> None:
         raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {value!r}")
 
 
-def _pack(path: Path, files: Sequence[Path]) -> Path:
-    """Move files into one uncompressed zip, written under another name first; they are compressed already."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for file in files:
-                archive.write(file, file.name)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    for file in files:
-        file.unlink()
-    return path
+@contextmanager
+def _packed(folder: Path, archive_name: str, names: Sequence[str]) -> Iterator[Path]:
+    """Lend a folder for files of these names and put them into one uncompressed zip; they are compressed already."""
+    inside = folder / "inside"
+    inside.mkdir()
+    yield inside
+    with zipfile.ZipFile(folder / archive_name, "w", zipfile.ZIP_STORED) as archive:
+        for name in names:
+            # The hour of packing is left out: the same photo gives the same bytes.
+            member = zipfile.ZipInfo(name)
+            member.external_attr, member.file_size = 0o644 << 16, (inside / name).stat().st_size
+            with open(inside / name, "rb") as source, archive.open(member, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            (inside / name).unlink()
+    inside.rmdir()

@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, one by one or all of a photo together."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,3 +45,66 @@ def write_atomic(path: str | os.PathLike[str], *parts: bytes | memoryview) -> No
     with atomic_path(path) as temporary, open(temporary, "xb") as file:
         for part in parts:
             file.write(part)
+
+
+@contextmanager
+def atomic_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Lend a private folder within ``folder``; the files left in it take their places in ``folder`` together.
+
+    Args:
+        folder: where the files are to be. It must exist.
+
+    Yields:
+        An empty folder. Whatever ends the block with an error leaves older files in ``folder`` as they are.
+
+    Raises:
+        OSError: with the place a file was to take as its filename, when the folder cannot be written, the disk is full,
+            or something other than a file stands there.
+    """
+    target = Path(folder)
+    private = target / f".{secrets.token_hex(8)}.part"
+    try:
+        private.mkdir()
+        yield private
+        move_files(private, target)
+    except OSError as error:
+        raise renamed(error, private, target) from error
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def move_files(private: Path, folder: Path) -> list[Path]:
+    """Move the files of one folder into another of the same file system, replacing those of equal names.
+
+    Returns:
+        Their new paths, sorted by name.
+
+    Raises:
+        OSError: nothing is moved when something other than a file stands where one is to go; when a move fails, those
+            files that replaced none are taken away again.
+    """
+    names = sorted(entry.name for entry in os.scandir(private) if entry.is_file())
+    places = [folder / name for name in names]
+    for place in places:
+        if place.exists() and not place.is_file():
+            raise OSError(errno.EINVAL, "not a file that can be replaced", str(place))
+    new: list[Path] = []
+    try:
+        for place in places:
+            stood = os.path.lexists(place)
+            os.replace(private / place.name, place)
+            if not stood:
+                new.append(place)
+    except OSError:
+        for place in new:
+            place.unlink(missing_ok=True)
+        raise
+    return places
+
+
+def renamed(error: OSError, private: Path, folder: Path) -> OSError:
+    """The error with the name of a file's place in ``folder`` instead of the private name that it was written under."""
+    name = error.filename
+    if not isinstance(name, str) or not Path(name).is_relative_to(private):
+        return error
+    return OSError(error.errno or errno.EIO, error.strerror or str(error), str(folder / Path(name).name))

@@ -100,6 +100,54 @@ def bracket_exif(
     return b"Exif\0\0" + ifd.write_tiff(directory, children)[0]
 
 
+def exr_making(exif: Image.Exif | None, *, keep_gps: bool = False) -> dict[str, str | float]:
+    """What a photo says of its making as the standard attributes of OpenEXR."""
+    if exif is None:
+        return {}
+    detail = exif.get_ifd(EXIF_POINTER)
+    texts = {"cameraMake": exif.get(MAKE), "cameraModel": exif.get(MODEL), "lensModel": detail.get(42036)}
+    texts |= {"owner": exif.get(COPYRIGHT) or exif.get(315), "artist": exif.get(315), "description": exif.get(270)}
+    texts |= {"capDate": detail.get(36867) or exif.get(_DATE), "copyright": exif.get(COPYRIGHT)}
+    found: dict[str, str | float] = {
+        name: " / ".join(part.strip() for part in text.split("\0") if part.strip())
+        for name, text in texts.items()
+        if isinstance(text, str) and text.strip(" \0")
+    }
+    seconds, aperture, speed = _seconds(exif), detail.get(33437), detail.get(34855)
+    if seconds is not None:
+        found["expTime"] = float(seconds)
+    for name, value in (("aperture", aperture), ("isoSpeed", speed), ("nominalFocalLength", detail.get(37386))):
+        number = _number(value)
+        if number is not None:
+            found[name] = number
+    if keep_gps:
+        position = exif.get_ifd(GPS_POINTER)
+        for name, tag, sign in (("latitude", 2, "S"), ("longitude", 4, "W")):
+            degrees = position.get(tag)
+            parts = [_number(part) for part in degrees] if isinstance(degrees, tuple) else []
+            if len(parts) == 3 and None not in parts:
+                value = parts[0] + parts[1] / 60 + parts[2] / 3600  # type: ignore[operator]
+                found[name] = -value if position.get(tag - 1) == sign else value
+        height = _number(position.get(6))
+        if height is not None:
+            found["altitude"] = -height if position.get(5) in (1, b"\1") else height
+    return found
+
+
+def hdr_making(exif: Image.Exif | None, *, keep_gps: bool = False) -> dict[str, str | float]:
+    """The same as header lines of a Radiance .hdr file."""
+    made = exr_making(exif, keep_gps=keep_gps)
+    if "latitude" in made and "longitude" in made:
+        made["GPS"] = f"{made.pop('latitude'):.7f} {made.pop('longitude'):.7f}"
+    return made
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, IFDRational):
+        return float(value) if value.denominator else None
+    return float(value) if isinstance(value, int) else None
+
+
 def _seconds(exif: Image.Exif | None) -> Fraction | None:
     """The exposure time; where only the shutter speed is stated, in APEX units, 2^-speed."""
     if exif is None:

@@ -1,4 +1,4 @@
-"""AVIF and HEIC: size, colour, rotation and gain map are read here, AV1 by libavif, HEVC by pillow-heif if installed."""
+"""AVIF and HEIC: size, colour, rotation and gain map are read here, AV1 by libavif, HEVC by pillow-heif."""
 
 from __future__ import annotations
 

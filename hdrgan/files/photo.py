@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import stat
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 # The codec library logs every oddity of a file as a warning on the user's terminal; a refusal says all that matters.
 logging.getLogger("imagecodecs").setLevel(logging.ERROR)
 
+# Pixels of a photo are read-only, which torch cannot say of a tensor and warns of; nothing here writes to them.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 DEFAULT = PhotoLimits()
@@ -53,7 +57,7 @@ class Photo:
     """A photo, upright and in sRGB.
 
     Args:
-        pixels: (H, W, 3) uint8 or uint16, sRGB encoded, contiguous.
+        pixels: (H, W, 3) uint8 or uint16, sRGB encoded, contiguous, read-only.
         name: stem of its file name, safe to build output names from.
         format: one of `FORMATS`, or "" for a picture from memory.
         exif: what the file says of its making, without orientation; it may hold a position, so hand on
@@ -69,7 +73,7 @@ class Photo:
         gain_map: from ``pixels`` to ``light``, where the file holds one.
         alpha: (H, W) uint8 or uint16 like ``pixels``: opacity, where not all of the photo is opaque; ``pixels`` are
             then laid on white.
-        xmp, iptc: what else the file says of itself, as stored; hand on `hdrgan.files.metadata.kept` instead.
+        xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.metadata` says what is handed on.
     """
 
     pixels: np.ndarray
@@ -86,6 +90,20 @@ class Photo:
     alpha: np.ndarray | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+
+    def __post_init__(self) -> None:
+        # The exposure at EV 0 is this very array: who draws on it must not change the photo and its bracket.
+        # The radiance may be its light.
+        for name in ("pixels", "light"):
+            array = getattr(self, name)
+            if array is not None:
+                array = array.view()
+                array.flags.writeable = False
+                object.__setattr__(self, name, array)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()  # pickle forgets that an array is read-only
 
     @property
     def height(self) -> int:

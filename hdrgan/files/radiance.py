@@ -67,23 +67,32 @@ def save_exr(
     *,
     invented: np.ndarray | None = None,
     metadata: Mapping[str, str | float] | None = None,
+    alpha: np.ndarray | None = None,
 ) -> None:
-    """Write light as OpenEXR: half floats, ZIP, channels R G B and, where given, `invented`.
+    """Write light as OpenEXR: half floats, ZIP, channels R G B and, where given, `invented` and A.
 
     Args:
         path: where to; an older file is replaced in one step.
         radiance: (H, W, 3) linear Rec. 709, finite, >= 0; values above 65,504, the most a half holds, are cut there.
         invented: (H, W) in [0, 1], the share of each pixel's light that was made up.
         metadata: further attributes; "comments" is put before the note on scale.
+        alpha: (H, W) uint8 or uint16 opacity, of light that is laid on white; OpenEXR wants it on black, so that is
+            how it is written.
 
     Raises:
         ValueError: for NaN, infinite or negative light.
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
     _check(radiance)
+    opacity = None
+    if alpha is not None:
+        opacity = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
+        radiance = np.maximum(radiance - (1 - opacity)[..., None], 0)
     half = np.minimum(radiance, _HALF_MAX).astype(np.float16)
     channels = {name: np.ascontiguousarray(half[..., k]) for k, name in enumerate("RGB")}
     del half
+    if opacity is not None:
+        channels["A"] = opacity.astype(np.float16)
     if invented is not None:
         if invented.shape != radiance.shape[:2]:
             raise ValueError(f"invented is {invented.shape}, the picture {radiance.shape[:2]}")

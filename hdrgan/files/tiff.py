@@ -138,7 +138,7 @@ def encode(
     icc: bytes,
     gps: Mapping[int, Entry] | None = None,
 ) -> list[bytes]:
-    """Encode (H, W, 3 or, with opacity, 4) uint8 or uint16 as the parts of a TIFF file: deflated strips with a horizontal predictor.
+    """Encode (H, W, 3 or, with opacity, 4) uint8 or uint16 as the parts of a TIFF file: deflated, with a predictor.
 
     Args:
         pixels: the picture, upright.

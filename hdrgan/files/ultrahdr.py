@@ -21,6 +21,7 @@ from PIL import Image
 from hdrgan.files.atomic import write_atomic
 from hdrgan.files.exif import bracket_exif
 from hdrgan.files.gain_map import ISO_NAME, XMP_NAME, GainMap, write_hdrgm, write_iso
+from hdrgan.files.metadata import kept_iptc, kept_xmp, photoshop_resources
 from hdrgan.files.photo import Photo
 from hdrgan.files.write import encode_jpeg
 from hdrgan.light.radiometry import srgb_curve
@@ -140,13 +141,14 @@ def encode_ultrahdr(
     Raises:
         ValueError: the shapes differ, or a side is too long for JPEG.
     """
-    base = photo.jpeg or b"".join(encode_jpeg(photo.pixels, BASE_QUALITY))
+    base = photo.jpeg or encode_jpeg(photo.pixels, BASE_QUALITY)
     orientation = photo.jpeg_orientation if photo.jpeg is not None else 1
     if photo.gain_map is not None and photo.light is not None and np.shares_memory(radiance, photo.light):
         gains = photo.gain_map
         picture = gains.jpeg or _map_picture(gains, orientation)
     else:
         gains, picture = _small_enough(photo, radiance, response, orientation, len(base))
+    iptc = kept_iptc(photo.iptc)
     second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, ISO_NAME + write_iso(gains))])
     length = sum(map(len, second))
     first = _with_segments(
@@ -156,7 +158,8 @@ def encode_ultrahdr(
                 0xE1,
                 bracket_exif(photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation),
             ),
-            _xmp(_container_xmp(length)),
+            _segment(0xE1, XMP_NAME + (kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b"")),
+            *([_segment(0xED, b"Photoshop 3.0\0" + photoshop_resources(iptc))] if iptc else []),
             _segment(0xE2, ISO_NAME + struct.pack(">HH", 0, 0)),
             bytes(_MPF_BYTES),  # filled in below, once it is known where everything lies
         ],
@@ -280,7 +283,7 @@ def _container_xmp(length: int) -> str:
         return f'\n     <rdf:li rdf:parseType="Resource"><Container:Item Item:Mime="image/jpeg" {words}/></rdf:li>'
 
     items = item('Item:Semantic="Primary"') + item(f'Item:Semantic="GainMap" Item:Length="{length}"')
-    return _packet(
+    return _description(
         '\n    xmlns:Container="http://ns.google.com/photos/1.0/container/"'
         '\n    xmlns:Item="http://ns.google.com/photos/1.0/container/item/"\n    hdrgm:Version="1.0">'
         f"\n   <Container:Directory>\n    <rdf:Seq>{items}\n    </rdf:Seq>\n   </Container:Directory>"
@@ -288,10 +291,14 @@ def _container_xmp(length: int) -> str:
     )
 
 
+def _description(rest: str) -> str:
+    return f'<rdf:Description rdf:about="" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"{rest}'
+
+
 def _packet(rest: str) -> str:
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="hdrgan">'
         '\n <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        f'\n  <rdf:Description rdf:about="" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"{rest}'
+        f"\n  {_description(rest)}"
         "\n </rdf:RDF>\n</x:xmpmeta>"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Part = TypeVar("Part")
@@ -43,15 +43,60 @@ def each(work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int 
     threads = min(workers or cores(), len(parts))
     if threads <= 1:
         return [work(part) for part in parts]
-    share = max(1, cores() // threads)
-
-    def begin() -> None:
-        _share.cores = share
-
     # A pool of its own for every call, so that work may itself be split further without waiting for a free thread.
-    with ThreadPoolExecutor(threads, initializer=begin) as pool:
+    with _pool(threads) as pool:
         try:
             return list(pool.map(work, parts))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def stream(
+    work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int, poll: float = 0.5
+) -> Iterator[Answer | None]:
+    """Do ``work`` on parts that are taken only as threads become free: memory does not depend on their number.
+
+    Args:
+        work: must not depend on the order in which the parts are done.
+        parts: what to work on.
+        workers: threads.
+        poll: seconds without an answer after which None is given, so that the caller can look after other things.
+
+    Yields:
+        Answers in the order in which they are ready, and None in between. A caller that stops asking leaves the parts
+        that were not begun; `Iterator.close` does not wait for those that were.
+
+    Raises:
+        Exception: what a part raised.
+    """
+    waiting = iter(parts)
+    begun: set[Future[Answer]] = set()
+    pool = _pool(workers)
+    try:
+        while True:
+            while len(begun) < workers:
+                try:
+                    part = next(waiting)
+                except StopIteration:
+                    break
+                begun.add(pool.submit(work, part))
+            if not begun:
+                break
+            ready, begun = wait(begun, timeout=poll, return_when=FIRST_COMPLETED)
+            if not ready:
+                yield None
+            for future in ready:
+                yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that share the processors of this one between them."""
+    share = max(1, cores() // threads)
+
+    def begin() -> None:
+        _share.cores = share
+
+    return ThreadPoolExecutor(threads, initializer=begin)

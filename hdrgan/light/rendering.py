@@ -114,6 +114,13 @@ class RaisedLight:
         self._lock = threading.Lock()
         self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: a lock cannot, and what is kept can be made there as well."""
+        return {**self.__dict__, "_lock": None, "_kept": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {**state, "_lock": threading.Lock()}
+
     def radiance(self) -> np.ndarray:
         """(H, W, 3) float32, made anew at every call."""
         radiance = look_up(self._linear, self.pixels)

@@ -1,4 +1,4 @@
-"""Light that files record: gain maps of every dialect and carrier, PQ and HLG, scenes, and what a pipeline makes of it."""
+"""Light that files record: gain maps of every dialect and carrier, PQ and HLG, scenes, and what is made of it."""
 
 from __future__ import annotations
 

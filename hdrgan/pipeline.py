@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hdrgan.files.photo import Photo, load_photo, to_tensor
+from hdrgan.light.cancellation import Cancellation, check_cancelled
 from hdrgan.light.merge import merge
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only
@@ -106,6 +107,8 @@ class Pipeline:
         photo: Any,
         evs: Sequence[float] = DEFAULT_EVS,
         response: str = "auto",
+        *,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Turn a photo into exposures and radiance.
 
@@ -115,6 +118,7 @@ class Pipeline:
             evs: stops relative to the photo, ascending; +1 is twice the light.
             response: "auto" lets a RadianceGenerator estimate the camera's curve; "srgb" takes the photo for plain
                 sRGB, as renders and screenshots are. The other networks always assume sRGB.
+            cancellation: asked at every tile and stage; None is the token that is in force, if any.
 
         Returns:
             See `Result`. With a RadianceGenerator or EIN the frame at EV 0 is the photo, pixel for pixel.
@@ -122,11 +126,16 @@ class Pipeline:
         Raises:
             PhotoError: the file is no photo that can be read.
             ValueError: ``evs`` or ``response`` make no sense.
+            CancelledError: the token was set.
         """
+        if cancellation is not None:
+            with cancellation.in_force():
+                return self(photo, evs, response)
         evs = check_evs(evs)
         one_of(response, ("auto", "srgb"), "response")
         if not isinstance(photo, Photo):
             photo = load_photo(photo, scenes=True)
+        check_cancelled()
         curve = srgb_curve().numpy() if photo.response is None else photo.response
         if photo.light is not None and not reaches(photo.light, photo.ceiling):
             return Result.of(photo, evs, recorded_only(photo.pixels, photo.light, curve))
@@ -189,6 +198,7 @@ class Pipeline:
 
     def _look(self, photo: Photo, size: tuple[int, int], curve: Tensor, *, residual: bool) -> LightFields:
         """Fields of the photo brought to ``size``."""
+        check_cancelled()
         network = cast(RadianceGenerator, self.model)
         srgb = _padded(to_tensor(photo, size), network.size_multiple).contiguous().to(self.device)
         fields = network.fields(srgb, curve=curve, residual=residual)
@@ -204,6 +214,7 @@ class Pipeline:
         invented = torch.empty(photo.height, photo.width)
         clips = _clips(photo)
         for rows in strips(photo.height, photo.width):
+            check_cancelled()
             srgb = _part_of(photo, rows)
             relative = light[rows].permute(2, 0, 1)[None]
             linear = srgb_to_linear(srgb)
@@ -241,6 +252,7 @@ class Pipeline:
         # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
+                check_cancelled()
                 bracket = drawn[0, :, :, part]
                 there = slice(rows.start + part.start, rows.start + part.stop)
                 for ev, frame in frames.items():
@@ -309,6 +321,7 @@ def _anchor(photo: Photo, relative: Tensor) -> Tensor:
     """The scale that brings EIN's relative radiance (H, W, 3) onto the photo's, by the pixels that did not clip."""
     ratios = []
     for rows in strips(photo.height, photo.width):
+        check_cancelled()
         srgb = _part_of(photo, rows)
         trusted = (srgb.amax(1) < 0.90) & (srgb.amin(1) > 0.05)
         predicted = luminance(relative[rows].permute(2, 0, 1))
@@ -325,6 +338,7 @@ def _clipped_share(photo: Photo) -> np.ndarray:
     if not _clips(photo):
         return share
     for rows in strips(photo.height, photo.width):
+        check_cancelled()
         share[rows] = clip_mask(_part_of(photo, rows), *_CLIPPED).amax(1)[0].numpy()
     return share
 

@@ -20,6 +20,11 @@ def hdrgan(*arguments, **options):
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **options)
 
 
+def visible(folder):
+    """Names of what a user sees in a folder: the records of a batch are hidden."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
 @pytest.fixture
 def photo(tmp_path):
     ramp = np.linspace(5, 240, 96).astype(np.uint8)
@@ -51,7 +56,7 @@ def test_help_is_quick():
 def test_generate_writes_the_bracket_and_the_light(photo, tmp_path):
     done = hdrgan("generate", photo, "-o", tmp_path / "out", "--hdr", "exr,hdr")
     assert done.returncode == 0, done.stderr
-    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    names = visible(tmp_path / "out")
     evs = ("+0", "+2", "+4", "-2", "-4")
     assert names == sorted([*(f"lamp_ev{ev}.png" for ev in evs), "lamp.exr", "lamp.hdr"])
     assert sorted(line.split("/")[-1] for line in done.stdout.split()) == names
@@ -65,7 +70,7 @@ def test_generate_writes_the_bracket_and_the_light(photo, tmp_path):
 def test_reconstruct_writes_only_the_light(photo, tmp_path):
     done = hdrgan("reconstruct", photo, "-o", tmp_path / "out", "--hdr", "hdr")
     assert done.returncode == 0, done.stderr
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["lamp.hdr"]
+    assert visible(tmp_path / "out") == ["lamp.hdr"]
 
 
 def test_every_kind_of_light_can_be_asked_for_and_packed(photo, tmp_path):
@@ -87,7 +92,7 @@ def test_the_place_of_a_photo_is_handed_on_only_if_asked(tmp_path):
     for extra, places in (([], 0), (["--keep-gps"], 2)):
         out = tmp_path / f"out{places}"
         hdrgan("generate", tmp_path / "beach.jpg", "-o", out, "--hdr", "ultrahdr", "--evs=0", *extra)
-        files = [Image.open(path).getexif().get_ifd(0x8825).get(1) for path in sorted(out.iterdir())]
+        files = [Image.open(path).getexif().get_ifd(0x8825).get(1) for path in map(out.joinpath, visible(out))]
         assert files.count("S") == places
         assert len(files) == 2
 
@@ -98,7 +103,7 @@ def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path):
     assert done.returncode == 1
     assert "broken.jpg" in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["lamp_ev+0.png", "lamp_ev+1.png", "lamp_ev-1.png"]
+    assert visible(tmp_path / "out") == ["failed.jsonl", "lamp_ev+0.png", "lamp_ev+1.png", "lamp_ev-1.png"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,17 @@ import sys
 import pytest
 
 # Each may import what stands in the rows above its own, and its own folder; `__init__` names the public names of all.
-ORDER = ["version", "light", "files", "models data", "result", "pipeline", "evaluation page", "hub training", "cli"]
+ORDER = [
+    "version",
+    "light",
+    "files",
+    "models data",
+    "result",
+    "pipeline",
+    "evaluation page batch",
+    "hub training",
+    "cli",
+]
 ORDER += ["__init__", "__main__"]
 ROW = {part: row for row, parts in enumerate(ORDER) for part in parts.split()}
 ONLY_IN = {

@@ -27,6 +27,7 @@ Response = Annotated[
     ResponseChoice,
     typer.Option(help="auto estimates the camera's curve; srgb takes the photo for plain sRGB, as renders are."),
 ]
+KeepGps = Annotated[bool, typer.Option("--keep-gps", help="Let the files say where the photo was taken.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TypeVar
+
+from hdrgan.light.cancellation import check_cancelled
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
@@ -31,6 +34,8 @@ def cores() -> int:
 def each(work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int | None = None) -> list[Answer]:
     """Do ``work`` on every part, on as many threads as there are cores; the answers in the order of the parts.
 
+    Before each part it is asked whether the work was cancelled (`hdrgan.light.cancellation`).
+
     Args:
         work: must not depend on the order in which the parts are done.
         parts: what to work on.
@@ -42,11 +47,13 @@ def each(work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int 
     parts = list(parts)
     threads = min(workers or cores(), len(parts))
     if threads <= 1:
-        return [work(part) for part in parts]
+        return [_checked(work, part) for part in parts]
     # A pool of its own for every call, so that work may itself be split further without waiting for a free thread.
     with _pool(threads) as pool:
         try:
-            return list(pool.map(work, parts))
+            # Each part in a copy of this thread's context, which holds the token of cancellation.
+            contexts = [copy_context() for _ in parts]
+            return list(pool.map(lambda context, part: context.run(_checked, work, part), contexts, parts))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -54,7 +61,7 @@ def each(work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int 
 
 def stream(
     work: Callable[[Part], Answer], parts: Iterable[Part], *, workers: int, poll: float = 0.5
-) -> Iterator[Answer | None]:
+) -> Generator[Answer | None, None, None]:
     """Do ``work`` on parts that are taken only as threads become free: memory does not depend on their number.
 
     Args:
@@ -65,7 +72,7 @@ def stream(
 
     Yields:
         Answers in the order in which they are ready, and None in between. A caller that stops asking leaves the parts
-        that were not begun; `Iterator.close` does not wait for those that were.
+        that were not begun; ``close`` does not wait for those that were.
 
     Raises:
         Exception: what a part raised.
@@ -100,3 +107,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
         _share.cores = share
 
     return ThreadPoolExecutor(threads, initializer=begin)
+
+
+def _checked(work: Callable[[Part], Answer], part: Part) -> Answer:
+    check_cancelled()
+    return work(part)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hdrgan.light.cancellation import check_cancelled
+
 Network = Callable[[Tensor], Tensor]
 
 
@@ -70,6 +72,8 @@ def tiled_strips(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Run a network over a photo and hand out the result in strips from top to bottom, each as soon as it is final.
 
+    Before each tile it is asked whether the work was cancelled (`hdrgan.light.cancellation`).
+
     Args:
         network: from (1, 3, h, w) to (1, …, h, w), or a module with a method ``for_tiles(srgb)``, which looks at the
             whole photo once and returns such a function; it is asked only where there is more than one tile.
@@ -99,6 +103,7 @@ def tiled_strips(
         network = network.for_tiles(srgb)
 
     def run(top: int, left: int) -> Tensor:
+        check_cancelled()
         tile_there = _tile_of(srgb, top, left, down.tile, across.tile).to(device)
         with torch.autocast(tile_there.device.type, dtype=half, enabled=half is not None):
             output = network(tile_there)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.light.cancellation import check_cancelled
 from hdrgan.light.radiometry import soft_clip_masks
 from hdrgan.models.convolution import each_transformed, transformable
 from hdrgan.models.pretrained import PretrainedModel
@@ -48,7 +49,9 @@ def _transformed(x: Tensor, conv: nn.Conv2d) -> bool:
 
 
 def _reflect(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Convolve with reflected borders."""
+    """Convolve with reflected borders; a stage at which cancelled work stops."""
+    if not torch.compiler.is_compiling():
+        check_cancelled()
     reach = conv.dilation[0] * (conv.kernel_size[0] // 2)
     border = (reach, reach, reach, reach)
     if not _transformed(x, conv):

@@ -1,0 +1,1 @@
+"""Many photos: what each is to be called, who does it, and what was done already."""

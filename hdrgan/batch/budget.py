@@ -1,0 +1,63 @@
+"""How many megapixels are worked on at a time: what bounds the memory of a batch."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+# Large photos are the loader's to judge; here only the header is read.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_UNKNOWN = 24.0  # megapixels that a photo counts as whose header cannot be read here
+
+
+class Budget:
+    """Megapixels that may be in memory at a time, given out in the order in which they are asked for.
+
+    Args:
+        megapixels: how many; a photo that is larger waits until it is alone.
+    """
+
+    def __init__(self, megapixels: float):
+        self._limit = megapixels
+        self._used = 0.0
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, megapixels: float) -> Iterator[None]:
+        """Hold so many megapixels, as soon as there is room for them."""
+        ticket, held = object(), min(megapixels, self._limit)
+        with self._changed:
+            self._queue.append(ticket)
+            self._changed.wait_for(lambda: self._queue[0] is ticket and self._used + held <= self._limit)
+            self._queue.popleft()
+            self._used += held
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used = max(0.0, self._used - held)
+                self._changed.notify_all()
+
+
+def megapixels_of(photo: str) -> float:
+    """Size of a photo by its header; what cannot be told counts as a large one, or as its bytes suggest."""
+    try:
+        with Image.open(photo) as picture:
+            return picture.width * picture.height / 1e6
+    except Image.DecompressionBombError:
+        return math.inf
+    except Exception:  # whatever is wrong with it, the loader will say
+        try:
+            return max(_UNKNOWN, os.stat(photo).st_size / 1e6)
+        except OSError:
+            return 0.0

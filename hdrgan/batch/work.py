@@ -1,0 +1,94 @@
+"""What is made of every photo of a batch: the settings, and with them the names and the marks of its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hdrgan.files.photo import Photo
+from hdrgan.pipeline import Pipeline
+from hdrgan.result import HDR_FORMATS, PICTURE_FORMATS, Result, bracket_names, hdr_names, one_of
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is made of every photo.
+
+    Args:
+        evs: exposures in stops.
+        format: of the exposures; None where only the HDR image is wanted.
+        hdr: kinds of HDR image.
+        zip: whether the exposures, or the HDR images where there are no exposures, go into one archive.
+        keep_gps: as in `Result.save`.
+        made: other settings that decide what is in the files: network, its weights, response.
+
+    Raises:
+        ValueError: a format that there is not.
+    """
+
+    evs: tuple[float, ...]
+    format: str | None
+    hdr: tuple[str, ...]
+    zip: bool
+    keep_gps: bool
+    made: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            one_of(self.format, PICTURE_FORMATS, "format")
+        for kind in self.hdr:
+            one_of(kind, HDR_FORMATS, "hdr")
+
+    def wanted(self, name: str) -> dict[str, dict[str, Any]]:
+        """The files of a photo, each with the settings that decide what is in it."""
+        made = {**self.made, "keep_gps": self.keep_gps}
+        frames = [] if self.format is None else bracket_names(name, self.evs, self.format)
+        light = hdr_names(name, self.hdr)
+        if not self.zip:
+            return {file: made for file in frames + light}
+        if self.format is None:
+            return dict.fromkeys(hdr_names(name, self.hdr, zip=True), {**made, "holds": light})
+        packed = dict.fromkeys(bracket_names(name, self.evs, self.format, zip=True), {**made, "holds": frames})
+        return packed | {file: made for file in light}
+
+    def save(self, result: Result, folder: Path, name: str) -> None:
+        """Write those files."""
+        if self.format is None:
+            result.save_hdr(folder, self.hdr, zip=self.zip, keep_gps=self.keep_gps, name=name)
+        else:
+            result.save(folder, format=self.format, hdr=self.hdr, zip=self.zip, keep_gps=self.keep_gps, name=name)
+
+
+Make = Callable[[Photo], Result]
+
+
+def maker(pipe: Pipeline, evs: Sequence[float], response: str, *, one_thread: bool) -> Make:
+    """From a photo to its result.
+
+    Args:
+        pipe: the network.
+        evs, response: as `Pipeline.__call__` takes them.
+        one_thread: run the network on one thread. Its sums depend on the number of threads in their last bits; photos
+            of a batch are done side by side instead, and are the same however many processes share the work.
+    """
+
+    def make(photo: Photo) -> Result:
+        if one_thread:
+            torch.set_num_threads(1)  # of this thread and those that come after it
+        return pipe(photo, evs, response)
+
+    return make
+
+
+def digest_of(folder: Path) -> str:
+    """Twelve hexadecimal digits that tell the weights and the configuration in a model folder from any others."""
+    digest = hashlib.sha256()
+    for file in ("config.json", "model.safetensors"):
+        path = folder / file
+        digest.update(hashlib.sha256(path.read_bytes()).digest() if path.exists() else b"")
+    return digest.hexdigest()[:12]

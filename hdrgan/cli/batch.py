@@ -1,0 +1,275 @@
+"""What ``generate`` and ``reconstruct`` share: which photos, how many at a time, what is told, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hdrgan.batch.failures import Failures
+    from hdrgan.batch.progress import Progress
+    from hdrgan.batch.ranks import Ranks, Tally
+    from hdrgan.batch.run import Batch, Outcome
+    from hdrgan.light.cancellation import Cancellation
+
+_MEGAPIXELS = 30.0  # in memory at a time for each of the first jobs; a photo takes some 15 MB a megapixel
+_MEGAPIXELS_AT_MOST = 480.0
+
+Photos = Annotated[
+    list[Path] | None, typer.Argument(help="Photos, or folders of photos.", show_default=False, metavar="PHOTO…")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made if it is not there.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders within folders.")]
+FromList = Annotated[
+    str | None, typer.Option("--from", help="File with one photo a line; - reads standard input.", metavar="LIST")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Do complete photos again; replace files that are in the way.")
+]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Photos at a time; one for each core when left out.")
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Do the third of 64 parts with 3/64. torchrun, accelerate launch and srun say it themselves.",
+        metavar="K/N",
+    ),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each photo.")]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which photos are to be done where and how, as the command line has it."""
+
+    photos: Sequence[Path]
+    from_list: str | None
+    recursive: bool
+    output: Path
+    overwrite: bool
+    jobs: int | None
+    shard: str | None
+    json: bool
+
+
+def run(
+    request: Request,
+    model: str,
+    device: str | None,
+    *,
+    evs: Sequence[float],
+    response: str,
+    format: str | None,
+    hdr: Sequence[str],
+    zip: bool,
+    keep_gps: bool,
+) -> None:
+    """Do every photo; exit code 1 if any failed, 2 if the batch could not go on, 128 and the signal if it was stopped.
+
+    Raises:
+        ValueError, OSError: nothing can be done at all.
+    """
+    from hdrgan.batch.failures import Failures
+    from hdrgan.batch.find import find_photos, read_list
+    from hdrgan.batch.plan import plan
+    from hdrgan.batch.progress import Progress
+    from hdrgan.batch.ranks import Ranks
+    from hdrgan.batch.run import Batch, default_jobs
+    from hdrgan.batch.shards import Shard
+    from hdrgan.batch.work import Work, digest_of, maker
+    from hdrgan.light.cancellation import Cancellation
+    from hdrgan.models.pretrained import locate
+    from hdrgan.pipeline import Pipeline, check_evs
+
+    cancellation = Cancellation()
+    with stopping_on_signals(cancellation) as stopped:
+        stops = check_evs(evs)
+        Work(stops, format, tuple(hdr), zip, keep_gps, {})  # a mistake is told before anything is looked for
+        shard = Shard.parse(request.shard) if request.shard else Shard.of_environment(os.environ)
+        named = list(map(str, request.photos))
+        if not named and not request.from_list:
+            raise ValueError("name photos or folders, or a list of them with --from")
+        listed = read_list(request.from_list) if request.from_list else []
+        search = find_photos(named, recursive=request.recursive, listed=listed)
+        if not search.photos:
+            raise ValueError(search.why_nothing(named))
+        photos = plan(search.photos)
+        output = request.output
+        output.mkdir(parents=True, exist_ok=True)
+        pipe = Pipeline.from_pretrained(model, device=device or device_of(shard.local))
+        made = {"model": model, "weights": digest_of(locate(model)), "response": response}
+        jobs = request.jobs or default_jobs(len(photos))
+        batch = Batch(
+            photos,
+            output,
+            Work(stops, format, tuple(hdr), zip, keep_gps, made),
+            maker(pipe, stops, response, one_thread=len(photos) > 1),
+            shard,
+            jobs,
+            min(_MEGAPIXELS * max(2, jobs), _MEGAPIXELS_AT_MOST),
+            request.overwrite,
+            cancellation,
+        )
+        teller = Teller(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.own)
+        code = do(batch, teller, Failures(output, shard), Ranks(output, shard), stopped)
+    if code > 128:
+        # Threads may still be inside a network, which an ordinary end would wait for or abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    if code:
+        raise typer.Exit(code)
+
+
+@dataclass
+class Stopped:
+    """Which signal asked the command to end, and whether there are photos to be ended first."""
+
+    signal: int = 0
+    working: bool = False
+
+
+@contextmanager
+def stopping_on_signals(cancellation: Cancellation) -> Iterator[Stopped]:
+    """Let SIGINT and SIGTERM cancel the batch; before it has begun, and at the second time, they end it at once."""
+    from hdrgan.batch.records import drop_private_folders
+
+    stopped = Stopped()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if not stopped.working or stopped.signal:
+            drop_private_folders()
+            os._exit(128 + number)
+        stopped.signal = number
+        cancellation.cancel(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def device_of(local: int | None) -> str | None:
+    """The graphics card of this process where several share a machine; None leaves the choice to the pipeline."""
+    import torch
+
+    if local is None or not torch.cuda.is_available():
+        return None
+    return f"cuda:{local % torch.cuda.device_count()}"
+
+
+def do(batch: Batch, teller: Teller, failures: Failures, ranks: Ranks, stopped: Stopped) -> int:
+    """Do a batch, tell of it, and give the exit code."""
+    from hdrgan.batch.ranks import Tally
+    from hdrgan.light.cancellation import CancelledError
+
+    tally = Tally(total=batch.total)
+    stopped.working = True
+    with teller:
+        ranks.publish(tally, now=True)
+        try:
+            for outcome in batch.run():
+                if outcome is not None:
+                    tally.count(outcome.status, outcome.megapixels)
+                    if outcome.status == "failed":
+                        failures.add(outcome.index, outcome.photo, outcome.reason)
+                    teller.photo(outcome)
+                ranks.publish(tally)
+                if teller.progress.shown:
+                    teller.progress.tell(ranks.together(tally))
+            failures.close()
+            total, silent = ranks.wait(tally, lambda: bool(stopped.signal))
+        except CancelledError as error:
+            teller.warn(
+                f"stopped by {error} after {tally.handled:,} of {tally.total:,} photos; "
+                f"the same command goes on from there."
+            )
+            return 128 + stopped.signal
+        except OSError as error:
+            teller.warn(
+                f"{error.strerror or error} ({error.filename or batch.output}): {tally.done + tally.skipped:,} of "
+                f"{tally.total:,} photos are complete. Make room, and the same command goes on from there."
+            )
+            return 2
+        if stopped.signal:
+            return 128 + stopped.signal
+        if batch.shard.rank == 0 or not batch.shard.launched:
+            teller.summary(total, silent, failures.path)
+    return 1 if tally.failed else 0
+
+
+class Teller:
+    """What the command says: results on standard output, everything else on standard error.
+
+    Args:
+        batch: what is done.
+        progress: how far it is.
+        as_json: one line of JSON for each photo instead of the paths of its files.
+        own: results of hdrgan among the photos that were given.
+    """
+
+    def __init__(self, batch: Batch, progress: Progress, as_json: bool, own: int):
+        self.progress = progress
+        self._many = len(batch.photos) > 1
+        self._as_json, self._own = as_json, own
+
+    def __enter__(self) -> Teller:
+        if self._own:
+            self.progress.say(f"left out: {self._own:,} results of hdrgan among the photos")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.close()
+
+    def photo(self, outcome: Outcome) -> None:
+        """Say what became of a photo."""
+        if outcome.status == "failed":
+            self.warn(f"{outcome.photo}: {outcome.reason}")
+        if self._as_json:
+            told = {
+                "path": outcome.photo,
+                "status": outcome.status,
+                "files": [str(file) for file in outcome.files],
+                "reason": outcome.reason or None,
+                "megapixels": round(outcome.megapixels, 3),
+                "seconds": outcome.seconds,
+            }
+            typer.echo(json.dumps(told))
+        elif not (self._many and sys.stderr.isatty()):
+            for file in outcome.files:
+                typer.echo(os.fsencode(file))
+
+    def warn(self, line: str) -> None:
+        """Say what went wrong."""
+        self.progress.say(typer.style(line, fg="red") if sys.stderr.isatty() else line)
+
+    def summary(self, total: Tally, silent: Sequence[int], failed: Path) -> None:
+        """Say how it went, once for all processes."""
+        if total.skipped:
+            self.progress.say(
+                f"{total.skipped:,} of {total.total:,} photos were complete already; --overwrite does them again."
+            )
+        if total.failed:
+            where = failed if failed.name == "failed.jsonl" else failed.with_name("failed.*.jsonl")
+            self.warn(f"{total.failed:,} of {total.total:,} photos failed; {where} says why.")
+        if silent:
+            self.warn(
+                f"nothing was heard of {len(silent):,} of the processes for a minute; "
+                f"the same command does what they left."
+            )
+        if self._many and self.progress.shown:
+            self.progress.say(self.progress.line(total))

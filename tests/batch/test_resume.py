@@ -1,0 +1,214 @@
+"""Resume: what is complete is skipped, what is half is done again, and no stop leaves a trace."""
+
+import contextlib
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+
+import pytest
+
+from hdrgan.batch.records import Record, private_folder, tidy
+from hdrgan.files.atomic import move_files
+from hdrgan.files.photo import load_photo
+from hdrgan.result import Result
+
+
+@pytest.fixture
+def photos(make_photo, tmp_path):
+    for seed in range(8):
+        make_photo(tmp_path / f"in/{seed % 2}/{seed}.png", seed)
+    (tmp_path / "in/0/bad.jpg").write_text("this is a letter")
+    return tmp_path / "in"
+
+
+def command(photos, output):
+    return "generate", photos, "-r", "-o", output, "--hdr", "exr", "--evs=-2,0,2"
+
+
+def test_a_second_run_does_only_what_is_missing(hdrgan, photos, tmp_path, files_in):
+    output = tmp_path / "out"
+    first = hdrgan(*command(photos, output))
+    assert first.returncode == 1
+    before = files_in(output)
+    times = {path: path.stat().st_mtime_ns for path in output.rglob("*.exr")}
+    assert len(times) == 8
+    (output / "1/3_ev+2.png").unlink()
+    second = hdrgan(*command(photos, output), "--json")
+    assert second.returncode == 1
+    assert "7 of 9 photos were complete already" in second.stderr
+    assert "1 of 9 photos failed" in second.stderr
+    assert second.stdout.count('"status": "skipped"') == 7
+    assert second.stdout.count('"status": "done"') == 1
+    assert files_in(output) == before
+    changed = [path.name for path, written in times.items() if path.stat().st_mtime_ns != written]
+    assert changed == ["3.exr"]
+    again = hdrgan(*command(photos, output), "--overwrite", "--json")
+    assert again.stdout.count('"status": "done"') == 8
+    assert files_in(output) == before
+
+
+def test_other_settings_are_not_taken_for_complete(hdrgan, make_photo, tmp_path):
+    photo = make_photo(tmp_path / "x.png", size=(64, 48))
+    light = ("reconstruct", photo, "--hdr", "hdr", "-o", tmp_path / "out")
+    assert hdrgan(*light).returncode == 0
+    before = (tmp_path / "out/x.hdr").read_bytes()
+    done = hdrgan(*light, "--response", "srgb", "--json")
+    assert '"done"' in done.stdout
+    assert (tmp_path / "out/x.hdr").read_bytes() != before
+    assert '"skipped"' in hdrgan(*light, "--response", "srgb", "--json").stdout
+
+
+def test_killed_at_any_moment_and_started_again(hdrgan, photos, tmp_path, files_in):
+    whole = tmp_path / "whole"
+    start = time.monotonic()
+    assert hdrgan(*command(photos, whole)).returncode == 1
+    seconds = time.monotonic() - start
+    output, rng = tmp_path / "out", random.Random(0)
+    for attempt in range(20):
+        running = hdrgan.start(*command(photos, output), *(["--overwrite"] if attempt % 4 == 3 else []))
+        time.sleep(rng.uniform(0.1, 1.0) * seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+        for path in output.rglob("*.png"):
+            assert load_photo(path).pixels.shape == (16, 24, 3), "whatever has its name is whole"
+    assert hdrgan(*command(photos, output)).returncode == 1
+    assert files_in(output) == files_in(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_batch_with_its_own_code(number, hdrgan, make_photo, tmp_path, files_in):
+    for seed in range(40):
+        make_photo(tmp_path / f"in/{seed}.png", seed, size=(400, 300))
+    running = hdrgan.start("generate", tmp_path / "in", "-o", tmp_path / "out", "--json")
+    while not running.base.with_suffix(".out").read_text().count("\n"):
+        time.sleep(0.01)
+    sent = time.monotonic()
+    os.kill(running.pid, number)
+    done = running.wait()
+    assert done.returncode == 128 + number
+    assert f"stopped by {number.name} after" in done.stderr
+    assert "goes on from there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").rglob("*.part*"))
+    assert 0 < len(list((tmp_path / "out").glob("*_ev-4.png"))) < 40
+    assert time.monotonic() - sent < 30
+
+
+def test_a_full_disk_ends_the_batch_and_says_what_to_do(hdrgan, make_photo, tmp_path):
+    for seed in range(30):
+        make_photo(tmp_path / f"in/{seed:02}.png", seed, size=(120, 90))
+    with small_disk(tmp_path / "disk", 600_000) as disk:
+        done = hdrgan("generate", tmp_path / "in", "-o", disk / "out", "--format", "tiff")
+        assert done.returncode == 2, done.stderr
+        assert "No space left on device" in done.stderr
+        assert "of 30 photos are complete. Make room" in done.stderr
+        assert "Traceback" not in done.stderr
+        whole = sorted((disk / "out").glob("*_ev-4.tiff"))
+        assert 0 < len(whole) < 30
+        for path in whole:
+            for ev in ("-4", "-2", "+0", "+2", "+4"):
+                assert load_photo(path.with_name(f"{path.name[:2]}_ev{ev}.tiff")).pixels.shape == (90, 120, 3)
+        assert len(list((disk / "out").glob("*.tiff"))) == 5 * len(whole), "no bracket is left half"
+        assert not list((disk / "out").rglob("*.part"))
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A file system of so many bytes: one of its own where this process may mount, else what is left of a shared one
+    that is filled up."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False).returncode == 0:
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+        return
+    shared = next(shm for shm in ("/dev/shm", "/run/lock", f"/run/user/{os.getuid()}") if os.access(shm, os.W_OK))
+    inside = os.path.join(shared, f"hdrgan-{os.getpid()}")
+    os.mkdir(inside)
+    try:
+        with open(os.path.join(inside, "filler"), "wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, shutil.disk_usage(inside).free - size)
+        yield type(folder)(inside)
+    finally:
+        shutil.rmtree(inside)
+
+
+def test_a_bracket_is_replaced_whole_or_not_at_all(make_photo, tmp_path, monkeypatch, files_in):
+    photo = load_photo(make_photo(tmp_path / "x.png"))
+    result = Result(photo, [photo.pixels] * 3, (-1.0, 0.0, 1.0), photo.pixels, photo.pixels, photo.pixels)
+    result.save(tmp_path / "out", hdr=())
+    before = files_in(tmp_path / "out")
+    darker = Result(photo, [photo.pixels // 2] * 3, (-1.0, 0.0, 1.0), photo.pixels, photo.pixels, photo.pixels)
+    written = []
+
+    def full(path, pixels, **options):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        path.write_bytes(b"new")
+
+    monkeypatch.setattr("hdrgan.result.save_png", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        darker.save(tmp_path / "out", hdr=())
+    assert error.value.filename.startswith(str(tmp_path / "out/x_ev"))
+    assert files_in(tmp_path / "out") == before
+
+
+def test_moves_that_fail_leave_no_new_file(tmp_path, monkeypatch):
+    (tmp_path / "private").mkdir()
+    for name in "abc":
+        (tmp_path / "private" / name).write_text("new")
+    replace = os.replace
+
+    def fail(source, target):
+        if str(target).endswith("c"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        move_files(tmp_path / "private", tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+
+
+def test_two_processes_pack_into_one_folder(hdrgan, photos, tmp_path, files_in):
+    packed = ("generate", photos / "1", "-o", tmp_path / "out", "--zip", "--evs=-1,0,1", "--overwrite")
+    both = [hdrgan.start(*packed) for _ in range(2)]
+    for running in both:
+        done = running.wait()
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_file()) == [
+        f"{k}_bracket.zip" for k in (1, 3, 5, 7)
+    ]
+    for path in (tmp_path / "out").glob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            assert len(archive.namelist()) == 3
+    before = files_in(tmp_path / "out")
+    assert hdrgan(*packed).returncode == 0
+    assert files_in(tmp_path / "out") == before, "the hour is not in the archive"
+
+
+def test_private_folders_of_the_living_are_left_alone(tmp_path):
+    with private_folder(tmp_path) as mine:
+        orphan = mine.with_name("0123456789abcdef.part")
+        orphan.mkdir()
+        (orphan / "x.png").write_text("half")
+        tidy(tmp_path)
+        assert mine.is_dir()
+        assert not orphan.exists()
+    assert not (tmp_path / ".hdrgan").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"photo": 1}', '{"photo": {}, "files": 3, "claimed": []}', "\0" * 9])
+def test_a_damaged_record_is_no_record(text, tmp_path):
+    (tmp_path / ".hdrgan").mkdir()
+    (tmp_path / ".hdrgan/x.json").write_text(text)
+    assert Record.read(tmp_path, "x") is None

@@ -1,0 +1,146 @@
+"""Many processes: each photo once, and the same bytes as from one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hdrgan.batch.ranks import Ranks, Tally
+from hdrgan.batch.shards import Shard
+
+COMMAND = ("--format", "jpg", "--hdr", "exr", "--json")
+
+
+@pytest.fixture(scope="module")
+def photos(make_photo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(5):
+        make_photo(folder / f"{seed}.png", seed, size=(96, 64))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_process(hdrgan, photos, tmp_path_factory, files_in):
+    output = tmp_path_factory.mktemp("one")
+    done = hdrgan("generate", photos, "-o", output, *COMMAND, OMP_NUM_THREADS="2")
+    assert done.returncode == 0, done.stderr
+    assert len(files_in(output, hidden=False)) == 30
+    return files_in(output)
+
+
+def photos_done(text):
+    """Paths in the lines of JSON, which launchers mix with lines of their own."""
+    found = (line[line.index('{"path"') :] for line in text.splitlines() if '{"path"' in line)
+    return sorted(json.loads(line)["path"] for line in found)
+
+
+def test_halves_by_hand(hdrgan, photos, one_process, tmp_path, files_in):
+    halves = [
+        hdrgan.start("generate", photos, "-o", tmp_path, *COMMAND, "--shard", f"{k}/2", OMP_NUM_THREADS="1")
+        for k in (1, 2)
+    ]
+    told = [half.wait() for half in halves]
+    assert [half.returncode for half in told] == [0, 0], told
+    assert [len(photos_done(half.stdout)) for half in told] == [3, 2]
+    assert files_in(tmp_path) == one_process
+
+
+def test_any_number_of_jobs_gives_the_same(hdrgan, photos, one_process, tmp_path, files_in):
+    done = hdrgan("generate", photos, "-o", tmp_path, *COMMAND, "--jobs", "3")
+    assert done.returncode == 0, done.stderr
+    assert files_in(tmp_path) == one_process
+
+
+def test_srun_starts_ranks_that_tell_once(hdrgan, photos, one_process, tmp_path, files_in):
+    (tmp_path / "bad.jpg").write_text("a letter")
+    job = {"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "2"}
+    command = ("generate", photos, tmp_path / "bad.jpg", "-o", tmp_path / "out", *COMMAND)
+    ranks = [hdrgan.start(*command, SLURM_PROCID=str(k), SLURM_LOCALID=str(k), **job) for k in range(2)]
+    told = [rank.wait() for rank in ranks]
+    assert sorted(rank.returncode for rank in told) == [0, 1], "the failure is that of one rank"
+    assert "6 of 6 photos" in told[0].stderr
+    assert "1 of 6 photos failed" in told[0].stderr
+    assert "of 6 photos" not in told[1].stderr
+    assert not (tmp_path / "out/.hdrgan/ranks").exists()
+    there = {name: digest for name, digest in files_in(tmp_path / "out").items() if not name.startswith("failed.")}
+    assert there == one_process
+
+
+@pytest.mark.parametrize("engine", ["torchrun", "accelerate"])
+def test_launchers_share_the_photos(engine, photos, one_process, tmp_path, root, files_in):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launcher = {
+        "torchrun": ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", port],
+        "accelerate": ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", port],
+    }[engine]
+    command = [sys.executable, "-m", *launcher, "-m", "hdrgan", "generate", photos, "-o", tmp_path, *COMMAND]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert photos_done(done.stdout) == sorted(str(path) for path in photos.iterdir())
+    assert done.stderr.count("5 of 5 photos") == 1, "one summary for all"
+    assert files_in(tmp_path) == one_process
+
+
+def test_ray_data_on_two_workers(photos, one_process, tmp_path, root, files_in):
+    """The lines of docs/scale.md, on a real cluster of this machine."""
+    text = (root / "docs/scale.md").read_text()
+    recipe = text.split("<!-- ray -->\n```python\n")[1].split("```")[0]
+    assert "map_batches" in recipe
+    script = tmp_path / "recipe.py"
+    script.write_text(recipe)
+    listed = tmp_path / "photos.txt"
+    listed.write_text("\n".join(str(path) for path in sorted(photos.iterdir())))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(root),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+    }
+    command = [sys.executable, script, listed, tmp_path / "out"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=550)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert files_in(tmp_path / "out") == {k: v for k, v in one_process.items() if not k.startswith(".hdrgan/")}
+    assert done.stdout.splitlines()[-1] == "5 photos"
+
+
+@pytest.mark.parametrize(
+    ("environment", "shard"),
+    [
+        ({}, Shard()),
+        ({"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, Shard(1, 4, 1, True)),
+        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}, Shard(0, 1, 0, False)),
+        ({"SLURM_JOB_ID": "9", "SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}, Shard(3, 8, None, True)),
+        ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}, Shard(1, 2, 1, True)),
+        # The script of sbatch itself: it runs once, whatever number of tasks the job has.
+        ({"SLURM_JOB_ID": "9", "SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}, Shard()),
+        ({"RANK": "5", "WORLD_SIZE": "2"}, Shard()),
+        ({"RANK": "one", "WORLD_SIZE": "2"}, Shard()),
+    ],
+)
+def test_what_engines_say(environment, shard):
+    assert Shard.of_environment(environment) == shard
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+def test_a_shard_that_makes_no_sense(text):
+    with pytest.raises(ValueError, match="--shard must be"):
+        Shard.parse(text)
+
+
+def test_a_process_that_fell_silent_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("hdrgan.batch.ranks._LOST", 0.5)
+    mine, other = (Ranks(tmp_path, Shard(k, 2, k, launched=True)) for k in (0, 1))
+    other.publish(Tally(total=3, done=1), now=True)
+    start = time.monotonic()
+    total, silent = mine.wait(Tally(total=3, done=3), lambda: False)
+    assert silent == [1]
+    assert (total.total, total.done) == (6, 4)
+    assert time.monotonic() - start < 10
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,121 @@
+"""The command as processes of their own, each a fork of one that has torch imported already: quick enough to start,
+kill and start again by the dozen."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Done:
+    """How a command ended: as `subprocess.CompletedProcess`, negative codes for signals."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Running:
+    """A command that runs."""
+
+    pid: int
+    base: Path
+
+    def wait(self, seconds: float = 1800.0) -> Done:
+        end = time.monotonic() + seconds
+        code = self.base.with_suffix(".code")
+        while not code.exists():
+            assert time.monotonic() < end, f"not done in {seconds} s: {self.base.with_suffix('.err').read_text()}"
+            time.sleep(0.005)
+        texts = (self.base.with_suffix(f".{name}").read_bytes().decode("utf-8", "replace") for name in ("out", "err"))
+        return Done(int(code.read_text()), *texts)
+
+
+class Commands:
+    """Starts ``hdrgan`` with arguments, an environment of its own and standard input from a file."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._count = folder, 0
+        self._server = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        assert self._server.stdout.readline() == "ready\n"
+
+    def start(self, *arguments: object, stdin: bytes = b"", cwd: Path | None = None, **environment: str) -> Running:
+        self._count += 1
+        base = self._folder / str(self._count)
+        base.with_suffix(".in").write_bytes(stdin)
+        job = {"arguments": [os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in arguments]}
+        job |= {"base": str(base), "cwd": str(cwd or self._folder), "environment": environment}
+        self._server.stdin.write(json.dumps(job) + "\n")
+        return Running(int(self._server.stdout.readline()), base)
+
+    def __call__(self, *arguments: object, **options) -> Done:
+        return self.start(*arguments, **options).wait()
+
+    def close(self) -> None:
+        self._server.stdin.close()
+        self._server.wait(10)
+
+
+def _serve() -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    import hdrgan.batch.failures
+    import hdrgan.batch.progress
+    import hdrgan.batch.run
+    import hdrgan.batch.work
+    import hdrgan.cli
+
+    print("ready", flush=True)  # noqa: T201  # this is how it talks
+    for line in sys.stdin:
+        told, tell = os.pipe()
+        if os.fork() == 0:
+            os.close(told)
+            _watch(json.loads(line), tell, hdrgan.cli.main)
+        os.close(tell)
+        with os.fdopen(told) as source:
+            print(source.readline().strip(), flush=True)  # noqa: T201
+
+
+def _watch(job: dict, tell: int, main) -> None:
+    """Fork the command, say its number, and write its code when it has ended."""
+    base = Path(job["base"])
+    pid = os.fork()
+    if pid == 0:
+        os.close(tell)
+        os.setsid()
+        for number, suffix, flags in ((0, ".in", os.O_RDONLY), (1, ".out", os.O_WRONLY), (2, ".err", os.O_WRONLY)):
+            os.dup2(os.open(base.with_suffix(suffix), flags | (os.O_CREAT if number else 0), 0o644), number)
+        os.environ.update(job["environment"])
+        os.chdir(job["cwd"])
+        sys.argv = ["hdrgan", *job["arguments"]]
+        code = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(bool(error.code))
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    os.write(tell, f"{pid}\n".encode())
+    os.close(tell)
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    part = base.with_suffix(".part")
+    part.write_text(str(code))
+    part.rename(base.with_suffix(".code"))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from hdrgan.cli.batch import FromList, Jobs, JsonLines, Output, Overwrite, Photos, Recursive, Request, ShardOf, run
-from hdrgan.cli.options import Device, Evs, Hdr, KeepGps, Model, Response, ResponseChoice, split, stops_of
+from hdrgan.cli.options import (
+    Device,
+    Evs,
+    Hdr,
+    IgnoreGainMap,
+    KeepGps,
+    MaxMegapixels,
+    Model,
+    Response,
+    ResponseChoice,
+    split,
+    stops_of,
+)
 from hdrgan.cli.root import app, plain_errors
 
 
@@ -39,6 +51,8 @@ def generate(
     jobs: Jobs = None,
     shard: ShardOf = None,
     json: JsonLines = False,
+    ignore_gain_map: IgnoreGainMap = False,
+    max_megapixels: MaxMegapixels = 250.0,
 ) -> None:
     """Make an exposure bracket of each photo, and its HDR image with --hdr.
 
@@ -49,7 +63,18 @@ def generate(
     """
     with plain_errors():
         run(
-            Request(photos or [], from_list, recursive, output, overwrite, jobs, shard, json),
+            Request(
+                photos or [],
+                from_list,
+                recursive,
+                output,
+                overwrite,
+                jobs,
+                shard,
+                json,
+                ignore_gain_map,
+                max_megapixels,
+            ),
             model,
             device,
             evs=stops_of(evs),
@@ -77,6 +102,8 @@ def reconstruct(
     jobs: Jobs = None,
     shard: ShardOf = None,
     json: JsonLines = False,
+    ignore_gain_map: IgnoreGainMap = False,
+    max_megapixels: MaxMegapixels = 250.0,
 ) -> None:
     """Make only the HDR image of each photo, in linear light where 1.0 is the photo's white.
 
@@ -91,7 +118,18 @@ def reconstruct(
         if not kinds:
             raise ValueError("--hdr must name at least one of exr, hdr, ultrahdr")
         run(
-            Request(photos or [], from_list, recursive, output, overwrite, jobs, shard, json),
+            Request(
+                photos or [],
+                from_list,
+                recursive,
+                output,
+                overwrite,
+                jobs,
+                shard,
+                json,
+                ignore_gain_map,
+                max_megapixels,
+            ),
             model,
             device,
             evs=[0.0],

@@ -20,8 +20,8 @@ from PIL.TiffImagePlugin import IFDRational
 from hdrgan import Result, load_photo
 from hdrgan.files.exif import bracket_exif, exr_making, read_exif
 from hdrgan.files.metadata import kept_iptc, kept_xmp, photoshop_resources, raw_profile, read_raw_profile
-from hdrgan.light.recorded import recorded_only
 from hdrgan.light.radiometry import srgb_curve
+from hdrgan.light.recorded import recorded_only
 
 GPANO = "http://ns.google.com/photos/1.0/panorama/"
 
@@ -151,9 +151,7 @@ def test_exr_and_hdr_say_what_took_the_photo(tmp_path):
 def test_xmp_and_exif_are_found_in_every_carrier():
     image, packet, exif = Image.fromarray(picture()), xmp_packet("a"), rich_exif("a")
     carriers = {
-        "PNG": insert_png_chunk(
-            saved(image, "PNG", exif=exif), b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet
-        ),
+        "PNG": insert_png_chunk(saved(image, "PNG", exif=exif), b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet),
         "WEBP": saved(image, "WEBP", xmp=packet, exif=exif),
         "AVIF": saved(image, "AVIF", xmp=packet, exif=exif),
         "TIFF": saved(image, "TIFF", tiffinfo={700: packet, 271: "Maker"}),

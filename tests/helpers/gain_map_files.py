@@ -6,7 +6,7 @@ import struct
 
 import imagecodecs
 import numpy as np
-from photo_files import heic, saved
+from photo_files import heic, insert_png_chunk, saved
 from PIL import Image
 
 OFFSET = 1 / 64
@@ -263,3 +263,28 @@ def hdr_avif_with_map(light: np.ndarray) -> bytes:
     codes, low, high = gains(shown, light)
     described = iso(low, high, base=high, alternate=0.0)
     return muxed(base, avif(np.repeat(codes[..., None], 3, 2)), tmap=described)
+
+
+def files() -> dict[str, bytes]:
+    """A small file of every dialect on every carrier, and one with rich metadata."""
+    light = scene(32, 40)
+    coded = bytes(imagecodecs.png_encode(pq(light, 65535)))
+    return {
+        "iso.jpg": jpeg_with_iso(light),
+        "adobe.jpg": jpeg_with_hdrgm(light, elements=True),
+        "apple_xmp.jpg": apple_jpeg(light, in_xmp=True),
+        "apple_note.jpg": apple_jpeg(light, in_xmp=False),
+        "iso.avif": avif_with_map(light),
+        "hdr_base.avif": hdr_avif_with_map(light),
+        "iso.heic": heic_with_map(light),
+        "apple.heic": apple_heic(light),
+        "pq.png": insert_png_chunk(coded, b"cICP", bytes([9, 16, 0, 1])),
+        "animated.avif": animated_avif(),
+    }
+
+
+def animated_avif(count: int = 3) -> bytes:
+    """Frames as Pillow writes them, each turned a little."""
+    first = Image.new("RGB", (48, 32), "red")
+    first.paste((0, 0, 255), (4, 4, 20, 12))
+    return saved(first, "AVIF", save_all=True, append_images=[first.rotate(20 * k) for k in range(1, count)], quality=90)

@@ -19,6 +19,7 @@ from hdrgan.light.drawn import is_drawn
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.response import mean_camera
 from hdrgan.light.tiling import tiled_strips
@@ -114,7 +115,8 @@ class Pipeline:
         """Turn a photo into exposures and radiance.
 
         Args:
-            photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1.
+            photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1. Where it records its
+                own light (`Photo.light`), that is the radiance, and only what reached its ceiling is invented.
             evs: stops relative to the photo, ascending; +1 is twice the light.
             response: "auto" reads a photo with the mean of measured cameras; "srgb" takes it for plain sRGB, as renders
                 and screenshots are. Only a RadianceGenerator is told; the other networks always assume sRGB.
@@ -137,13 +139,22 @@ class Pipeline:
         one_of(response, ("auto", "srgb"), "response")
         one_of(projection, ("auto", "flat", "equirectangular"), "projection")
         if not isinstance(photo, Photo):
-            photo = load_photo(photo)
+            photo = load_photo(photo, scenes=True)
         check_cancelled()
+        curve = srgb_curve().numpy() if photo.response is None else photo.response
+        if photo.light is not None and not reaches(photo.light, photo.ceiling):
+            return Result.of(photo, evs, recorded_only(photo.pixels, photo.light, curve))
         if isinstance(self.model, RadianceGenerator):
-            return self._run_radiance(photo, evs, response, projection)
-        if isinstance(self.model, EIN):
-            return self._run_ein(photo, evs)
-        return self._run_bracket(photo, evs)
+            result = self._run_radiance(photo, evs, response, projection)
+        else:
+            result = self._run_ein(photo, evs) if isinstance(self.model, EIN) else self._run_bracket(photo, evs)
+        if photo.light is not None:
+            light = above_ceiling(photo.pixels, photo.light, photo.ceiling, result.radiance, curve)
+            return Result.of(photo, evs, light)
+        if photo.alpha is not None and not isinstance(self.model, BracketGenerator):
+            opaque = opaque_only(photo.pixels, result.radiance, result.invented, photo.alpha, result.response)
+            return Result.of(photo, evs, opaque)
+        return result
 
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str, projection: str) -> Result:
@@ -153,10 +164,10 @@ class Pipeline:
             evs,
             RaisedLight(
                 photo.pixels,
-                np.asarray(mean_camera() if response == "auto" else srgb_curve().numpy(), np.float32),
+                _curve_of(photo, response),
                 self._factor(photo, projection)[0].permute(1, 2, 0).numpy(),
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
-                noisy=response == "auto",
+                noisy=response == "auto" and photo.response is None,
             ),
         )
 
@@ -252,6 +263,13 @@ class Pipeline:
             device=self.device,
             half=_half_type(self.device),
         )
+
+
+def _curve_of(photo: Photo, response: str) -> np.ndarray:
+    """The inverse response that a photo is read with: (256,) float32."""
+    if photo.response is not None:
+        return photo.response
+    return srgb_curve().numpy() if response == "srgb" else np.asarray(mean_camera(), np.float32)
 
 
 def check_evs(evs: Sequence[float]) -> tuple[float, ...]:

@@ -16,7 +16,8 @@ from typing import Self
 import numpy as np
 
 from hdrgan.files.atomic import atomic_files
-from hdrgan.files.exif import bracket_exif
+from hdrgan.files.exif import bracket_exif, exr_making, hdr_making
+from hdrgan.files.metadata import kept_iptc, kept_xmp
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.files.ultrahdr import save_ultrahdr
@@ -181,24 +182,25 @@ class Result:
 
         def write(index: int) -> None:
             exif = bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps)
-            self._write_frame(folder / names[index], format, index, exif)
+            self._write_frame(folder / names[index], format, index, exif, keep_gps=keep_gps)
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
         # From both ends: the darkest works out the light above white, which all dark ones wait for; the brightest does
         # not need it.
         each(write, sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k])), workers=max(1, at_once))
 
-    def _write_frame(self, path: Path, format: str, index: int, exif: bytes) -> None:
-        exposures = self.exposures
+    def _write_frame(self, path: Path, format: str, index: int, exif: bytes, *, keep_gps: bool) -> None:
+        exposures, photo = self.exposures, self.photo
         pixels = exposures.passing(index) if isinstance(exposures, Exposures) else exposures[index]
+        xmp, iptc = kept_xmp(photo.xmp, keep_gps=keep_gps), kept_iptc(photo.iptc)
         if format == "png":
-            save_png(path, pixels, exif=exif)
+            save_png(path, pixels, exif=exif, xmp=xmp, iptc=iptc, alpha=photo.alpha)
         elif format == "tiff":
-            save_tiff(path, pixels, exif=exif)
-        elif pixels is self.photo.pixels:
-            save_photo_as_jpeg(path, self.photo, exif=exif)
+            save_tiff(path, pixels, exif=exif, xmp=xmp, iptc=iptc, alpha=photo.alpha)
+        elif pixels is photo.pixels:
+            save_photo_as_jpeg(path, photo, exif=exif, xmp=xmp, iptc=iptc)
         else:
-            save_jpeg(path, pixels, exif=exif)
+            save_jpeg(path, pixels, exif=exif, xmp=xmp, iptc=iptc)
 
     def save_frame(
         self, folder: str | os.PathLike[str], index: int, format: str = "png", *, keep_gps: bool = False
@@ -209,7 +211,13 @@ class Result:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / bracket_names(self.photo.name, self.evs, format)[index]
         size = self.photo.width, self.photo.height
-        self._write_frame(path, format, index, bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps))
+        self._write_frame(
+            path,
+            format,
+            index,
+            bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps),
+            keep_gps=keep_gps,
+        )
         return path
 
     def save_hdr(
@@ -239,15 +247,20 @@ class Result:
 
     def _write_hdr(self, folder: Path, name: str, hdr: Sequence[str], *, keep_gps: bool) -> None:
         scale = {"comments": "1.0 is the clipping level (white) of the photo; EV 0 is the photo."}
+        alpha = self.photo.alpha
         for kind, file in builtins.zip(dict.fromkeys(hdr), hdr_names(name, hdr), strict=True):
             if kind == "ultrahdr":
-                save_ultrahdr(folder / file, self.photo, self.radiance, keep_gps=keep_gps)
+                save_ultrahdr(folder / file, self.photo, self.radiance, keep_gps=keep_gps, response=self.response)
             elif kind == "exr":
-                save_exr(folder / file, self.radiance, invented=self.invented, metadata=scale)
+                making = exr_making(self.photo.exif, keep_gps=keep_gps)
+                packet = kept_xmp(self.photo.xmp, keep_gps=keep_gps)
+                if packet:
+                    making["xmp"] = packet.decode()
+                save_exr(folder / file, self.radiance, invented=self.invented, metadata=making | scale, alpha=alpha)
             elif kind == FINISHED:
                 self._write_finished(folder / file, keep_gps=keep_gps)
             else:
-                save_hdr(folder / file, self.radiance, metadata=scale)
+                save_hdr(folder / file, self.radiance, metadata=hdr_making(self.photo.exif, keep_gps=keep_gps) | scale)
 
     def _write_finished(self, path: Path, *, keep_gps: bool) -> None:
         exif = bracket_exif(self.photo.exif, (self.photo.width, self.photo.height), 0.0, keep_gps=keep_gps)

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hdrgan.batch.plan import Planned
 from hdrgan.batch.records import RefusedError, commit, drop_private_folders, is_complete, private_folder, remove_orphans
 from hdrgan.batch.settings import OutputSettings, Process
 from hdrgan.batch.shards import Shard
-from hdrgan.files.photo import PhotoError, load_photo
+from hdrgan.files.photo import Photo, PhotoError, load_photo
 from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancelled
 from hdrgan.light.parallel import cores, stream
 
@@ -43,6 +43,7 @@ class Outcome:
         reason: why it failed.
         megapixels: its size, where it was done.
         seconds: what it took.
+        light: what the photo records of its light, as one line; empty for an ordinary photo.
     """
 
     index: int
@@ -52,6 +53,7 @@ class Outcome:
     reason: str = ""
     megapixels: float = 0.0
     seconds: float = 0.0
+    light: str = ""
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Batch:
         megapixels: how many may be in memory at a time.
         overwrite: do again what is complete, and replace whatever is in the way.
         cancellation: set to stop: photos that are not done by then are left.
+        load: from a path to a photo.
     """
 
     photos: Sequence[Planned]
@@ -79,6 +82,7 @@ class Batch:
     megapixels: float = 60.0
     overwrite: bool = False
     cancellation: Cancellation = field(default_factory=Cancellation)
+    load: Callable[[str], Photo] = load_photo
 
     def __post_init__(self) -> None:
         self._budget = Budget(self.megapixels)
@@ -168,14 +172,14 @@ class Batch:
                 raise RefusedError(f"{file} is itself a photo of this batch; choose another --output.")
         with self._budget.hold(megapixels_of(planned.photo)):
             check_cancelled()
-            photo = load_photo(planned.photo)
+            photo = self.load(planned.photo)
             size = photo.width * photo.height / 1e6
             result = self.process(photo)
             with private_folder(folder) as private:
                 self.settings.save(result, private, planned.name)
                 check_cancelled()
                 commit(planned.photo, folder, planned.name, wanted, private)
-        return Outcome(index, planned.photo, "done", files, megapixels=size)
+        return Outcome(index, planned.photo, "done", files, megapixels=size, light=photo.light_note)
 
 
 def _reason(error: Exception) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +29,10 @@ _MEGAPIXELS = 30.0  # in memory at a time for each of the first jobs; a photo ta
 _MEGAPIXELS_AT_MOST = 480.0
 
 Photos = Annotated[
-    list[Path] | None, typer.Argument(help="Photos, or folders of photos.", show_default=False, metavar="PHOTO…")
+    list[Path] | None,
+    typer.Argument(
+        help="Photos, or folders of photos; - is a photo on standard input.", show_default=False, metavar="PHOTO…"
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made if it is not there.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders within folders.")]
@@ -62,6 +68,8 @@ class Request:
     jobs: int | None
     shard: str | None
     json: bool
+    ignore_gain_map: bool
+    max_megapixels: float
 
 
 def run(
@@ -89,18 +97,19 @@ def run(
     from hdrgan.batch.run import Batch, default_jobs
     from hdrgan.batch.settings import OutputSettings, digest_of, processor
     from hdrgan.batch.shards import Shard
+    from hdrgan.files.photo import PhotoLimits, load_photo
     from hdrgan.light.cancellation import Cancellation
     from hdrgan.models.pretrained import locate
     from hdrgan.pipeline import Pipeline, check_evs
 
     cancellation = Cancellation()
-    with stopping_on_signals(cancellation) as stopped:
+    with stopping_on_signals(cancellation) as stopped, TemporaryDirectory() as spool:
         stops = check_evs(evs)
         OutputSettings(
             stops, format, tuple(hdr), zip, keep_gps, {}
         )  # a mistake is reported before anything is looked for
         shard = Shard.parse(request.shard) if request.shard else Shard.of_environment(os.environ)
-        named = list(map(str, request.photos))
+        named = [spooled(spool) if str(name) == "-" else str(name) for name in request.photos]
         if not named and not request.from_list:
             raise ValueError("name photos or folders, or a list of them with --from")
         listed = read_list(request.from_list) if request.from_list else []
@@ -112,6 +121,8 @@ def run(
         output.mkdir(parents=True, exist_ok=True)
         pipe = Pipeline.from_pretrained(model, device=device or device_of(shard.local))
         network = {"model": model, "weights": digest_of(locate(model)), "response": response}
+        if request.ignore_gain_map:
+            network["gain_map"] = "ignored"
         jobs = request.jobs or default_jobs(len(photos))
         batch = Batch(
             photos,
@@ -123,6 +134,12 @@ def run(
             min(_MEGAPIXELS * max(2, jobs), _MEGAPIXELS_AT_MOST),
             request.overwrite,
             cancellation,
+            partial(
+                load_photo,
+                limits=PhotoLimits(megapixels=request.max_megapixels),
+                gain_map=not request.ignore_gain_map,
+                scenes=True,
+            ),
         )
         reporter = Reporter(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.own)
         code = run_batch(batch, reporter, Failures(output, shard), Ranks(output, shard), stopped)
@@ -163,6 +180,20 @@ def stopping_on_signals(cancellation: Cancellation) -> Iterator[Stopped]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def spooled(folder: str) -> str:
+    """The photo on standard input as a file that is there as long as the command runs.
+
+    Raises:
+        ValueError: standard input is a terminal.
+    """
+    if sys.stdin.isatty():
+        raise ValueError("- reads a photo from standard input, which is a terminal; pipe a photo into it")
+    path = Path(folder) / "stdin"
+    with open(path, "wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+    return str(path)
 
 
 def device_of(local: int | None) -> str | None:
@@ -241,12 +272,15 @@ class Reporter:
         """Say what became of a photo."""
         if outcome.status == "failed":
             self.warn(f"{outcome.photo}: {outcome.reason}")
+        elif outcome.light:
+            self.progress.write_line(f"{outcome.photo}: {outcome.light}")
         if self._as_json:
             line = {
                 "path": outcome.photo,
                 "status": outcome.status,
                 "files": [str(file) for file in outcome.files],
                 "reason": outcome.reason or None,
+                "light": outcome.light or None,
                 "megapixels": round(outcome.megapixels, 3),
                 "seconds": outcome.seconds,
             }

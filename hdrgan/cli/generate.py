@@ -14,7 +14,9 @@ from hdrgan.cli.options import (
     Evs,
     Finished,
     Hdr,
+    IgnoreGainMap,
     KeepGps,
+    MaxMegapixels,
     Model,
     Response,
     ResponseChoice,
@@ -51,8 +53,10 @@ def generate(
     jobs: Jobs = None,
     shard: ShardOf = None,
     json: JsonLines = False,
+    ignore_gain_map: IgnoreGainMap = False,
+    max_megapixels: MaxMegapixels = 250.0,
 ) -> None:
-    """Process an exposure bracket of each photo, and its HDR image with --hdr.
+    """Make an exposure bracket of each photo, and its HDR image with --hdr.
 
     Writes <stem>_ev-4.png … <stem>_ev+4.png, dark to bright; <stem>_ev+0.png is the photo itself. Photos that are
     complete already are skipped, and nothing that hdrgan did not write is replaced: see docs/scale.md.
@@ -61,7 +65,18 @@ def generate(
     """
     with plain_errors():
         run(
-            Request(photos or [], from_list, recursive, output, overwrite, jobs, shard, json),
+            Request(
+                photos or [],
+                from_list,
+                recursive,
+                output,
+                overwrite,
+                jobs,
+                shard,
+                json,
+                ignore_gain_map,
+                max_megapixels,
+            ),
             model,
             device,
             evs=stops_of(evs),
@@ -90,8 +105,10 @@ def reconstruct(
     jobs: Jobs = None,
     shard: ShardOf = None,
     json: JsonLines = False,
+    ignore_gain_map: IgnoreGainMap = False,
+    max_megapixels: MaxMegapixels = 250.0,
 ) -> None:
-    """Process only the HDR image of each photo, in linear light where 1.0 is the photo's white.
+    """Make only the HDR image of each photo, in linear light where 1.0 is the photo's white.
 
     Writes <stem>.exr, <stem>.hdr, and with ultrahdr <stem>_ultrahdr.jpg: the photo itself, which screens that can
     show brighter than white. Photos that are complete already are skipped, and nothing that hdrgan did not write is
@@ -104,7 +121,18 @@ def reconstruct(
         if not kinds:
             raise ValueError("--hdr must name at least one of exr, hdr, ultrahdr")
         run(
-            Request(photos or [], from_list, recursive, output, overwrite, jobs, shard, json),
+            Request(
+                photos or [],
+                from_list,
+                recursive,
+                output,
+                overwrite,
+                jobs,
+                shard,
+                json,
+                ignore_gain_map,
+                max_megapixels,
+            ),
             model,
             device,
             evs=[0.0],

@@ -30,6 +30,12 @@ Response = Annotated[
 Finished = Annotated[bool, typer.Option("--finished", help="Write one picture to keep as well, <stem>_finished.jpg.")]
 KeepGps = Annotated[bool, typer.Option("--keep-gps", help="Let the files say where the photo was taken.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]
+IgnoreGainMap = Annotated[
+    bool, typer.Option("--ignore-gain-map", help="Take photos with a gain map for ordinary ones: invent their light.")
+]
+MaxMegapixels = Annotated[
+    float, typer.Option(min=0.000001, help="Refuse larger photos; a photo takes some 40 MB of memory a megapixel.")
+]
 
 
 def stops_of(evs: str) -> list[float]:

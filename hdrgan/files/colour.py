@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import logging
-import os
+import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
 
-from hdrgan.files.limits import PhotoError
+from hdrgan.files import primaries as primary
+from hdrgan.files import transfer
+from hdrgan.files.primaries import CODED, D65, REC709
+from hdrgan.light.parallel import cores, each
 
 log = logging.getLogger(__name__)
 
-D65 = (0.3127, 0.3290)
-REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-_PRIMARIES = {  # ITU-T H.273, table 2
-    1: REC709,
-    5: (0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
-    6: (0.63, 0.34, 0.31, 0.595, 0.155, 0.07),
-    7: (0.63, 0.34, 0.31, 0.595, 0.155, 0.07),
-    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
-    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
-}
-_GAMMA_22, _GAMMA_28, _LINEAR, _PQ, _HLG = 4, 5, 8, 16, 18  # ITU-T H.273, table 3
+_GAMMA_22, _GAMMA_28, _LINEAR = 4, 5, 8  # ITU-T H.273, table 3
 _SIGNATURES = {"gray": b"GRAY", "rgb": b"RGB ", "cmyk": b"CMYK"}
 _STRIP_PIXELS = 1 << 19
 _FINE = 1 << 20  # steps of the encoding table: where sRGB is steepest, one is less than a 16-bit code
+
+
+class HdrCoding(NamedTuple):
+    """How the codes of a picture stand for more light than white.
+
+    Attributes:
+        transfer: `hdrgan.files.transfer.PQ` or ``HLG``.
+        primaries: code point of ITU-T H.273, table 2.
+        matrix: from these primaries to Rec. 709; None changes nothing.
+    """
+
+    transfer: int
+    primaries: int
+    matrix: np.ndarray | None
 
 
 def srgb_profile() -> bytes:
@@ -42,17 +48,82 @@ def srgb_profile() -> bytes:
 def coded_profile(primaries: int, transfer: int) -> bytes | None:
     """The profile behind the code points of ITU-T H.273, as PNG cICP, AVIF and HEIC use them; None for sRGB.
 
-    Raises:
-        PhotoError: when the code points say that the picture is HDR (PQ or HLG).
+    PQ and HLG have none: they are no curves of a picture that ends at white; see `hdr_coding`.
     """
-    if transfer in (_PQ, _HLG):
-        raise PhotoError("This picture is already HDR (PQ or HLG coded); give an ordinary photo.")
-    chromaticities = _PRIMARIES.get(primaries, REC709)
+    chromaticities = CODED.get(primaries, REC709)
     gamma = {_GAMMA_22: 2.2, _GAMMA_28: 2.8, _LINEAR: 1.0}.get(transfer)
     # The video curves (BT.601, 709, 2020) are shown as sRGB is, and so are code points that say nothing.
     if gamma is None and chromaticities == REC709:
         return None
     return _rgb_profile(D65, chromaticities, gamma)
+
+
+def hdr_coding(coded: tuple[int, int] | None, icc: bytes | None) -> HdrCoding | None:
+    """How a picture is HDR coded, by code points (primaries, transfer) or by its profile; None where it is not.
+
+    A profile says PQ or HLG by a ``cicp`` tag (ICC.1:2022, 9.2.17), by the shape of its curves, or, where it holds
+    tables made for printers, by nothing but its name.
+    """
+    if coded is not None:
+        primaries, kind = coded
+        if kind not in transfer.NAMES:
+            return None
+        return HdrCoding(kind, primaries, primary.coded_to_rec709(primaries))
+    if icc is None or not _fits(icc, "rgb"):
+        return None
+    tag = _icc_tag(icc, b"cicp")
+    if tag is not None and len(tag) >= 10:
+        return hdr_coding((tag[8], tag[9]), None)
+    named = re.search(rb"(PQ|HLG|ST ?2084)", (_icc_tag(icc, b"desc") or b"").replace(b"\0", b""))
+    if named is None and not _may_be_hdr(icc):
+        return None
+    parts = linear_parts(icc)
+    if parts is not None:
+        curves, matrix = parts
+        kind = transfer.of_curve(curves[1][:: 65535 // 255])
+        if kind is not None:
+            # The luminance of HLG is that of Rec. 2020 unless the matrix is another one by far.
+            return HdrCoding(kind, 9, matrix)
+    if named is not None and parts is None:
+        return HdrCoding(transfer.HLG if named[1] == b"HLG" else transfer.PQ, 9, primary.coded_to_rec709(9))
+    return None
+
+
+def linear_parts(icc: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+    """An RGB profile as the curves of its channels and a matrix to linear Rec. 709.
+
+    Returns:
+        (3, 65536) float32 light of each code of each channel, from 0 to 1, and the (3, 3) matrix that follows; None
+        where the profile is more than that.
+    """
+    tables = _additive_tables(icc) if _fits(icc, "rgb") else None
+    if tables is None:
+        return None
+    matrix = np.stack([table[-1] for table in tables], 1)  # column k: what channel k at its most gives
+    strongest = np.abs(matrix).argmax(0)
+    curves = np.stack([table[:, j] / table[-1, j] for table, j in zip(tables, strongest, strict=True)])
+    return curves.astype(np.float32), matrix
+
+
+def _may_be_hdr(icc: bytes) -> bool:
+    """Whether a curve of the profile is far steeper than that of any screen which ends at white: a cheap first look."""
+    body = _icc_tag(icc, b"gTRC")
+    if body is None or body[:4] != b"curv" or len(body) < 12:
+        return False
+    count = int.from_bytes(body[8:12], "big")
+    if count < 16 or len(body) < 12 + 2 * count:
+        return False
+    samples = np.frombuffer(body, ">u2", count, 12)
+    return bool(samples[count // 2] < 0.11 * 65535)  # PQ 0.01, HLG 0.08; sRGB 0.21, a gamma of 2.6 0.16
+
+
+def _icc_tag(icc: bytes, name: bytes) -> bytes | None:
+    for k in range(min(int.from_bytes(icc[128:132], "big"), 200)):
+        entry = icc[132 + 12 * k : 144 + 12 * k]
+        if len(entry) == 12 and entry[:4] == name:
+            at, size = (int.from_bytes(entry[j : j + 4], "big") for j in (4, 8))
+            return icc[at : at + size] if at + size <= len(icc) else None
+    return None
 
 
 def gamma_profile(gamma: float, chromaticities: Sequence[float] | None, grey: bool) -> bytes | None:
@@ -149,7 +220,7 @@ def _convert(pixels: np.ndarray, space: str, icc: bytes) -> np.ndarray:
     if tables is not None:
         return _by_strips(pixels, lambda strip, out: _apply_tables(strip, tables, out))
     # Every call builds the transform anew, which takes a while for printer profiles: one strip for each processor.
-    pieces = _processors() if pixels.shape[0] * pixels.shape[1] > _STRIP_PIXELS else 1
+    pieces = cores() if pixels.shape[0] * pixels.shape[1] > _STRIP_PIXELS else 1
     return _by_strips(pixels, lambda strip, out: _transform(strip, space, icc, out), pieces)
 
 
@@ -238,10 +309,6 @@ def flatten(pixels: np.ndarray) -> np.ndarray:
     return _by_strips(pixels, lay)
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _by_strips(
     pixels: np.ndarray, convert: Callable[[np.ndarray, np.ndarray], object], pieces: int | None = None
 ) -> np.ndarray:
@@ -250,8 +317,7 @@ def _by_strips(
     rows = max(1, -(-height // pieces) if pieces else _STRIP_PIXELS // width)
     out = np.empty((height, width, 3), pixels.dtype)
     strips = [slice(start, start + rows) for start in range(0, height, rows)]
-    with ThreadPoolExecutor(min(len(strips), _processors())) as pool:
-        list(pool.map(lambda strip: convert(pixels[strip], out[strip]), strips))
+    each(lambda strip: convert(pixels[strip], out[strip]), strips)
     return out
 
 

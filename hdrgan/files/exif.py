@@ -14,10 +14,11 @@ from hdrgan.files.ifd import Entry
 EXIF_POINTER, GPS_POINTER = 0x8769, 0x8825
 MAKE, MODEL, ORIENTATION, SOFTWARE, _DATE = 271, 272, 274, 305, 306
 EXPOSURE_TIME, _EXPOSURE_BIAS, _COLOUR_SPACE = 33434, 37380, 40961
-# What merge and panorama software reads, and the rights holder's name: copied into every exposure. Serial numbers,
-# owner, maker notes, comments and thumbnails stay behind.
-KEPT_BASE = (MAKE, MODEL, _DATE, 315, 33432)
-_KEPT_EXIF = (33437, 34850, 34855, 36867, 36868, 36880, 36881, 37385, 37386, 37521, 41989, 42036)
+_SHUTTER_SPEED, COPYRIGHT = 37377, 33432
+# Captions, rights, titles and keywords of Windows, rating. What the file was, rather than the photo, stays behind.
+KEPT_BASE = (270, MAKE, MODEL, _DATE, 315, COPYRIGHT, 18246, 18249, 40091, 40092, 40093, 40094, 40095)
+# Everything of the making but serial numbers, the camera's owner, maker notes, and what describes the stored file.
+_LEFT_BEHIND = {37500, 40965, 42016, 42032, 42033, 42037, 37377, 37380, 33434, 34856, 41730, 37396, 41492}
 
 
 def read_exif(block: bytes | None) -> Image.Exif | None:
@@ -65,8 +66,9 @@ def bracket_exif(
 ) -> bytes:
     """EXIF for one exposure of a bracket, as merge software groups frames by it.
 
-    ExposureBiasValue is ``ev``; ExposureTime, where the photo has one, is scaled by 2^ev. Maker, model, lens, aperture,
-    sensitivity, focal length, dates and rights holder are kept; everything else of the original is left behind.
+    ExposureBiasValue is ``ev``; ExposureTime, where the photo has one or a shutter speed, is scaled by 2^ev. What the
+    photo says of its making, its caption and its rights is kept; serial numbers, owner, maker notes and thumbnails are
+    left behind.
 
     Args:
         exif: what `Photo.exif` says of the photo that the exposure comes from.
@@ -82,7 +84,7 @@ def bracket_exif(
     directory = {tag: base[tag] for tag in KEPT_BASE if tag in base}
     directory[ORIENTATION] = Entry(ifd.SHORT, (orientation,))
     directory[SOFTWARE] = Entry(ifd.ASCII, "hdrgan")
-    fields = {tag: detail[tag] for tag in _KEPT_EXIF if tag in detail}
+    fields = {tag: entry for tag, entry in detail.items() if tag not in _LEFT_BEHIND}
     directory |= {282: Entry(ifd.RATIONAL, ((72, 1),)), 283: Entry(ifd.RATIONAL, ((72, 1),))}
     directory |= {296: Entry(ifd.SHORT, (2,)), 531: Entry(ifd.SHORT, (1,))}
     fields |= {36864: Entry(ifd.UNDEFINED, b"0232"), 40960: Entry(ifd.UNDEFINED, b"0100")}
@@ -98,8 +100,62 @@ def bracket_exif(
     return b"Exif\0\0" + ifd.write_tiff(directory, children)[0]
 
 
+def exr_making(exif: Image.Exif | None, *, keep_gps: bool = False) -> dict[str, str | float]:
+    """What a photo says of its making as the standard attributes of OpenEXR."""
+    if exif is None:
+        return {}
+    detail = exif.get_ifd(EXIF_POINTER)
+    texts = {"cameraMake": exif.get(MAKE), "cameraModel": exif.get(MODEL), "lensModel": detail.get(42036)}
+    texts |= {"owner": exif.get(COPYRIGHT) or exif.get(315), "artist": exif.get(315), "description": exif.get(270)}
+    texts |= {"capDate": detail.get(36867) or exif.get(_DATE), "copyright": exif.get(COPYRIGHT)}
+    found: dict[str, str | float] = {
+        name: " / ".join(part.strip() for part in text.split("\0") if part.strip())
+        for name, text in texts.items()
+        if isinstance(text, str) and text.strip(" \0")
+    }
+    seconds, aperture, speed = _seconds(exif), detail.get(33437), detail.get(34855)
+    if seconds is not None:
+        found["expTime"] = float(seconds)
+    for name, value in (("aperture", aperture), ("isoSpeed", speed), ("nominalFocalLength", detail.get(37386))):
+        number = _number(value)
+        if number is not None:
+            found[name] = number
+    if keep_gps:
+        position = exif.get_ifd(GPS_POINTER)
+        for name, tag, sign in (("latitude", 2, "S"), ("longitude", 4, "W")):
+            degrees = position.get(tag)
+            parts = [_number(part) for part in degrees] if isinstance(degrees, tuple) else []
+            if len(parts) == 3 and None not in parts:
+                value = parts[0] + parts[1] / 60 + parts[2] / 3600  # type: ignore[operator]
+                found[name] = -value if position.get(tag - 1) == sign else value
+        height = _number(position.get(6))
+        if height is not None:
+            found["altitude"] = -height if position.get(5) in (1, b"\1") else height
+    return found
+
+
+def hdr_making(exif: Image.Exif | None, *, keep_gps: bool = False) -> dict[str, str | float]:
+    """The same as header lines of a Radiance .hdr file."""
+    made = exr_making(exif, keep_gps=keep_gps)
+    if "latitude" in made and "longitude" in made:
+        made["GPS"] = f"{made.pop('latitude'):.7f} {made.pop('longitude'):.7f}"
+    return made
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, IFDRational):
+        return float(value) if value.denominator else None
+    return float(value) if isinstance(value, int) else None
+
+
 def _seconds(exif: Image.Exif | None) -> Fraction | None:
-    value = exif.get_ifd(EXIF_POINTER).get(EXPOSURE_TIME) if exif is not None else None
+    """The exposure time; where only the shutter speed is stated, in APEX units, 2^-speed."""
+    if exif is None:
+        return None
+    detail = exif.get_ifd(EXIF_POINTER)
+    value, speed = detail.get(EXPOSURE_TIME), detail.get(_SHUTTER_SPEED)
+    if value is None and isinstance(speed, IFDRational) and speed.denominator and abs(float(speed)) < 20:
+        return Fraction(2.0 ** -float(speed)).limit_denominator(100_000)
     if not isinstance(value, IFDRational) or not value.denominator or int(value.numerator) <= 0:
         return None
     return Fraction(int(value.numerator), int(value.denominator))
@@ -123,21 +179,24 @@ def _exif_entries(exif: Image.Exif | None) -> tuple[dict[int, Entry], dict[int, 
     )
 
 
-_UNDEFINED_TAGS = {36864, 37121, 40960, 41728, 41729}
+_UNDEFINED_TAGS = {37510, 36864, 37121, 40960, 41728, 41729}
+_SIGNED_TAGS = {37377, 37379, 37380}  # SRATIONAL by Exif 2.32, whatever the value
 _LONG_TAGS = {34865, 34866, 34867, 34869, 40962, 40963}
 
 
 def _typed(tag: int, value: Any) -> Entry | None:
     """One value of an Exif object with the TIFF type it is to be written in; None where it has none."""
     if isinstance(value, str):
-        text = "".join(c for c in value if c.isprintable()).strip()[:200]
+        # The copyright notice of photographer and editor are two texts with a zero between them.
+        kept = "\0\n" if tag == COPYRIGHT else "\n"
+        text = "".join(c for c in value if c.isprintable() or c in kept).strip(" \0\n")[:4000]
         return Entry(ifd.ASCII, text) if text else None
     if isinstance(value, bytes):
-        return Entry(ifd.UNDEFINED if tag in _UNDEFINED_TAGS else ifd.BYTE, value[:1000]) if value else None
+        return Entry(ifd.UNDEFINED if tag in _UNDEFINED_TAGS else ifd.BYTE, value[:8000]) if value else None
     values = value if isinstance(value, tuple) else (value,)
     if values and all(isinstance(v, IFDRational) for v in values):
         pairs = tuple((int(v.numerator), int(v.denominator)) for v in values)
-        signed = any(n < 0 or d < 0 for n, d in pairs)
+        signed = tag in _SIGNED_TAGS or any(n < 0 or d < 0 for n, d in pairs)
         most = 2**31 if signed else 2**32
         if any(abs(n) >= most or abs(d) >= most for n, d in pairs):
             return None

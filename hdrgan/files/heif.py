@@ -1,11 +1,11 @@
-"""AVIF and HEIC: size, colour and rotation are read here, AV1 by libavif, HEVC by pillow-heif where installed."""
+"""AVIF and HEIC: size, colour, rotation and gain map are read here, AV1 by libavif, HEVC by pillow-heif."""
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
@@ -13,29 +13,28 @@ import numpy as np
 from PIL import AvifImagePlugin
 
 from hdrgan.files import colour
+from hdrgan.files.gain_map import APPLE_MAP, GainMap, read_apple, read_iso
+from hdrgan.files.isobmff import Item, Meta, as_still, boxes, read_meta, with_primary
 from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
 
 AVIF_BRANDS = {b"avif", b"avis", b"avio"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_GENERIC_BRANDS = {b"mif1", b"mif2", b"msf1", b"miaf"}
-_LARGEST_META = 8 << 20
-_MOST_BOXES = 20_000
+_GENERIC_BRANDS = {b"mif1", b"mif2", b"mif3", b"msf1", b"miaf"}
 
 
 @dataclass
 class _Picture:
-    """Properties of the primary picture."""
+    """Properties of a picture."""
 
     width: int = 0
     height: int = 0
     coded: tuple[int, int] | None = None  # colour primaries and transfer of an nclx box
     icc: bytes | None = None
     depth: int = 8
-    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
 def brand(data: bytes) -> str | None:
-    """ "AVIF" or "HEIC" by the brands that the file declares; None for other ISO media, such as video."""
+    """ "AVIF" or "HEIC" by the brands that the file declares; "HEIF" for others that hold pictures; else None."""
     if data[4:8] != b"ftyp" or len(data) < 16:
         return None
     end = min(struct.unpack_from(">I", data, 0)[0], 512, len(data))
@@ -45,63 +44,105 @@ def brand(data: bytes) -> str | None:
             return "AVIF"
         if name in HEIC_BRANDS:
             return "HEIC"
-    return None
+    return "HEIF" if brands[0] in _GENERIC_BRANDS - {b"msf1"} or b"unif" in brands else None
+
+
+def refuse_heif(data: bytes, limits: PhotoLimits) -> Decoded:
+    """Refuse a HEIF that holds neither AV1 nor HEVC: uncompressed, JPEG 2000 and others."""
+    raise PhotoError("This is a HEIF picture of a rare kind (neither HEVC nor AV1); save it as JPEG or PNG.")
 
 
 def decode_avif(data: bytes, limits: PhotoLimits) -> Decoded:
-    """Decode an AVIF of 8, 10 or 12 bits (10 and 12 become 16); rotation and mirroring of its container are applied."""
-    picture = _walk(data, limits, "AVIF")
+    """Decode an AVIF of 8, 10 or 12 bits (10 and 12 become 16); rotation and mirroring of its container are applied.
+
+    Of a sequence, the still picture that stands for it is decoded, or else its first frame.
+    """
+    meta, sequence = _walk(data, limits, "AVIF")
+    if sequence and meta.primary:
+        data = as_still(data)
+    elif sequence:
+        return _first_frame(data, limits)
+    picture = _properties(meta.items.get(meta.primary), limits, "AVIF")
     with refusing("AVIF"), AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as header:
         # Pillow has only parsed the container so far, and folds its rotation into the orientation of EXIF.
         limits.check_size(*header.size)
         limits.check_frames(getattr(header, "n_frames", 1))
-        exif = header.info.get("exif")
+        exif, xmp = header.info.get("exif"), header.info.get("xmp")
         icc = picture.icc or header.info.get("icc_profile")
         size = header.size
-    if picture.coded is not None:
-        coded = colour.coded_profile(*picture.coded)
-        icc = icc or coded
-    with refusing("AVIF"):
-        try:
-            pixels = imagecodecs.avif_decode(data, index=0, numthreads=2)
-        except imagecodecs.AvifError as error:
-            raise (cut_off if "Truncated" in str(error) else damaged)("AVIF") from error
+    pixels = _av1(data, picture.depth)
     if pixels.shape[:2] != (size[1], size[0]):
         raise damaged("AVIF")
+    decoded = Decoded(pixels, "gray" if pixels.shape[2] <= 2 else "rgb", icc or _coded_profile(picture), exif)
+    decoded.coded, decoded.xmp = (picture.coded if icc is None else None), xmp
+    decoded.gain_map = _gain_map(data, meta, exif, limits, lambda file, depth: _av1(file, depth))
+    return decoded
+
+
+def _av1(data: bytes, depth: int) -> np.ndarray:
+    """The primary picture as (H, W, C), 10 and 12 bits stretched to 16."""
+    with refusing("AVIF"):
+        try:
+            pixels = imagecodecs.avif_decode(data, numthreads=2)
+        except imagecodecs.AvifError as error:
+            raise (cut_off if "Truncated" in str(error) else damaged)("AVIF") from error
     if pixels.dtype != np.uint8:
-        pixels = _widen(pixels, picture.depth if picture.depth in (10, 12) else 12)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return Decoded(pixels, "gray" if pixels.shape[2] <= 2 else "rgb", icc, exif)
+        pixels = _widen(pixels, depth if depth in (10, 12) else 12)
+    if pixels.ndim not in (2, 3):  # a sequence after all
+        raise damaged("AVIF")
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _first_frame(data: bytes, limits: PhotoLimits) -> Decoded:
+    """The first frame of a sequence without a still picture, in 8 bits."""
+    with refusing("AVIF"), AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as picture:
+        limits.check_size(*picture.size)
+        limits.check_frames(getattr(picture, "n_frames", 1))
+        pixels = np.asarray(picture.convert("RGBA" if picture.mode in ("RGBA", "LA") else "RGB"))
+        return Decoded(pixels, "rgb", picture.info.get("icc_profile"), picture.info.get("exif"))
 
 
 def decode_heic(data: bytes, limits: PhotoLimits) -> Decoded:
-    """Decode a HEIC, when pillow-heif is installed; more than 8 bits become 16."""
+    """Decode a HEIC, when pillow-heif is installed; more than 8 bits become 16. Of a sequence, its still picture."""
     try:
         import pillow_heif
     except ImportError as error:
         raise PhotoError(
-            "This is a HEIC photo, which needs an extra package: pip install 'hdrgan[heic]', or save it as JPEG."
+            "This is a HEIC photo, which needs another package: pip install pillow-heif, or save it as JPEG."
         ) from error
-    picture = _walk(data, limits, "HEIC")
-    with refusing("HEIC"):
-        opened = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-        limits.check_size(*opened.size)
-        limits.check_frames(len(opened))
-        primary = opened[opened.primary_index]
-        limits.check_size(*primary.size)
-        info: dict[str, Any] = dict(primary.info)
-        icc = picture.icc or info.get("icc_profile")
-        if picture.coded is not None:
-            coded = colour.coded_profile(*picture.coded)
-            icc = icc or coded
-        exif = info.get("exif")
-        channels = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGB;16": 3, "RGBA": 4, "RGBA;16": 4}[primary.mode]
-        pixels = np.asarray(primary).reshape(primary.size[1], primary.size[0], channels)
-    if pixels.dtype != np.uint8:
-        depth = int(info.get("bit_depth", 16))
-        pixels = _widen(pixels >> (16 - depth), depth)  # the library has only shifted the codes up
+    meta, sequence = _walk(data, limits, "HEIC")
+    if sequence and meta.primary:
+        data = as_still(data)
+    picture = _properties(meta.items.get(meta.primary), limits, "HEIC")
+
+    def decode(file: bytes) -> tuple[np.ndarray, dict[str, Any]]:
+        with refusing("HEIC"):
+            opened = pillow_heif.open_heif(io.BytesIO(file), convert_hdr_to_8bit=False)
+            limits.check_size(*opened.size)
+            limits.check_frames(len(opened))
+            primary = opened[opened.primary_index]
+            limits.check_size(*primary.size)
+            info: dict[str, Any] = dict(primary.info)
+            channels = {"L": 1, "I;16": 1, "LA": 2, "RGB": 3, "RGB;16": 3, "RGBA": 4, "RGBA;16": 4}[primary.mode]
+            pixels = np.asarray(primary).reshape(primary.size[1], primary.size[0], channels)
+        if pixels.dtype != np.uint8:
+            depth = int(info.get("bit_depth", 16))
+            pixels = _widen(pixels >> (16 - depth), depth)  # the library has only shifted the codes up
+        return pixels, info
+
+    pixels, info = decode(data)
+    icc = picture.icc or info.get("icc_profile")
+    exif = info.get("exif")
     # The library has turned the picture upright by the rotation of its container.
-    return Decoded(pixels, "gray" if channels <= 2 else "rgb", icc, exif, orientation=1)
+    space = "gray" if pixels.shape[2] <= 2 else "rgb"
+    decoded = Decoded(pixels, space, icc or _coded_profile(picture), exif, orientation=1)
+    decoded.coded, decoded.xmp = (picture.coded if icc is None else None), info.get("xmp")
+    decoded.gain_map = _gain_map(data, meta, exif, limits, lambda file, depth: decode(file)[0])
+    return decoded
+
+
+def _coded_profile(picture: _Picture) -> bytes | None:
+    return None if picture.coded is None else colour.coded_profile(*picture.coded)
 
 
 def _widen(pixels: np.ndarray, depth: int) -> np.ndarray:
@@ -112,47 +153,30 @@ def _widen(pixels: np.ndarray, depth: int) -> np.ndarray:
     return widened
 
 
-def _boxes(data: bytes, start: int, end: int, kind: str) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes of ISO/IEC 14496-12 between two offsets: name, and where the body begins and ends."""
-    at = start
-    for _ in range(_MOST_BOXES):
-        if at + 8 > end:
-            return
-        size, name = struct.unpack_from(">I4s", data, at)
-        body = at + 8
-        if size == 1:
-            if at + 16 > end:
-                raise cut_off(kind)
-            size = struct.unpack_from(">Q", data, at + 8)[0]
-            body = at + 16
-        stop = end if size == 0 else at + size
-        if stop < body:
-            raise damaged(kind)
-        if stop > end:
-            raise cut_off(kind)
-        yield name, body, stop
-        at = stop
-    raise damaged(kind)
-
-
-def _walk(data: bytes, limits: PhotoLimits, kind: str) -> _Picture:
-    """Read the properties of the primary picture, and refuse what they promise before any decoder sees it."""
-    picture = _Picture()
-    found_media = False
-    for name, start, end in _boxes(data, 0, len(data), kind):
+def _walk(data: bytes, limits: PhotoLimits, kind: str) -> tuple[Meta, bool]:
+    """Read what the file holds, and refuse what it promises before any decoder sees it; whether it is a sequence."""
+    meta: Meta | None = None
+    found_media = sequence = False
+    for name, start, end in boxes(data, 0, len(data), kind):
         found_media |= name in (b"mdat", b"moov")
-        if name == b"meta" and not picture.properties:
-            if end - start > _LARGEST_META:
-                raise damaged(kind)
+        sequence |= name == b"moov"
+        if name == b"meta" and meta is None:
             with refusing(kind):
-                picture.properties = _primary_properties(data, start + 4, end, kind)
-    for name, body in picture.properties:
+                meta = read_meta(data, start + 4, end, kind)
+    meta = meta or Meta()
+    picture = _properties(meta.items.get(meta.primary), limits, kind)
+    if not picture.width and not found_media:
+        raise damaged(kind)
+    return meta, sequence
+
+
+def _properties(item: Item | None, limits: PhotoLimits, kind: str) -> _Picture:
+    picture = _Picture()
+    for name, body in item.properties if item else ():
         with refusing(kind):
             _apply(picture, name, body)
     if picture.width:
         limits.check_size(picture.width, picture.height)
-    elif not found_media:
-        raise damaged(kind)
     return picture
 
 
@@ -169,37 +193,42 @@ def _apply(picture: _Picture, name: bytes, body: bytes) -> None:
         picture.icc = body[4:]
 
 
-def _primary_properties(data: bytes, start: int, end: int, kind: str) -> list[tuple[bytes, bytes]]:
-    """Properties that ipma gives to the item named by pitm (ISO/IEC 23008-12, 9.3)."""
-    primary, properties, association = 0, [], None
-    for name, body, stop in _boxes(data, start, end, kind):
-        if name == b"pitm":
-            primary = struct.unpack_from(">H" if data[body] == 0 else ">I", data, body + 4)[0]
-        elif name == b"iprp":
-            for inner, inner_body, inner_stop in _boxes(data, body, stop, kind):
-                if inner == b"ipco":
-                    properties = [(n, data[a:b]) for n, a, b in _boxes(data, inner_body, inner_stop, kind)]
-                elif inner == b"ipma" and association is None:
-                    association = inner_body, inner_stop
-    if association is None:
-        return []
-    at, stop = association
-    version, flags = data[at], data[at + 3]
-    count = struct.unpack_from(">I", data, at + 4)[0]
-    at += 8
-    for _ in range(min(count, _MOST_BOXES)):
-        item = struct.unpack_from(">H" if version < 1 else ">I", data, at)[0]
-        at += 2 if version < 1 else 4
-        wide = flags & 1
-        total = data[at]
-        at += 1
-        indices = [
-            (struct.unpack_from(">H", data, at + 2 * k)[0] & 0x7FFF) if wide else data[at + k] & 0x7F
-            for k in range(total)
-        ]
-        at += total * (2 if wide else 1)
-        if at > stop:
-            raise cut_off(kind)
-        if item == primary:
-            return [properties[k - 1] for k in indices if 0 < k <= len(properties)]
-    return []
+def _gain_map(
+    data: bytes, meta: Meta, exif: bytes | None, limits: PhotoLimits, decode: Callable[[bytes, int], np.ndarray]
+) -> GainMap | None:
+    """The gain map of the primary picture, by ISO 21496-1 (a ``tmap`` item) or by Apple; None where there is none.
+
+    A map that is damaged costs the light, not the photo.
+    """
+    try:
+        for kind, origin, to, _ in meta.references:
+            if kind == b"dimg" and meta.items.get(origin, Item(b"")).kind == b"tmap" and len(to) == 2:
+                body = meta.payload(data, origin)
+                if to[0] == meta.primary and body and body[0] == 0:
+                    gains = read_iso(body[1:], _codes(data, meta, to[1], limits, decode))
+                    if gains is not None:
+                        return gains
+        for kind, origin, to, _ in meta.references:
+            named = any(n == b"auxC" and APPLE_MAP.encode() in body for n, body in _of(meta, origin))
+            if kind == b"auxl" and meta.primary in to and named:
+                xmp = b"".join(meta.payload(data, k) or b"" for k, i in meta.items.items() if b"rdf+xml" in i.content)
+                return read_apple(xmp, exif, _codes(data, meta, origin, limits, decode))
+    except (PhotoError, ValueError, KeyError, IndexError, OverflowError):
+        return None
+    return None
+
+
+def _of(meta: Meta, number: int) -> list[tuple[bytes, bytes]]:
+    item = meta.items.get(number)
+    return item.properties if item is not None else []
+
+
+def _codes(
+    data: bytes, meta: Meta, number: int, limits: PhotoLimits, decode: Callable[[bytes, int], np.ndarray]
+) -> np.ndarray:
+    """A picture of the file other than the primary one, as (h, w, 1 or 3)."""
+    picture = _properties(meta.items[number], limits, "gain map")
+    pixels = decode(with_primary(data, meta, number), picture.depth)
+    channels = pixels[..., :1] if pixels.shape[2] < 3 else pixels[..., :3]
+    grey = channels.shape[2] == 3 and bool((np.ptp(channels, axis=2) == 0).all())
+    return np.ascontiguousarray(channels[..., :1] if grey else channels)

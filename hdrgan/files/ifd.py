@@ -89,7 +89,13 @@ def read_directory(
 
 def _decode(raw: bytes, kind: int, endian: str) -> Value:
     if kind == ASCII:
-        return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+        text = raw.rstrip(b"\0")
+        if text.count(b"\0") != 1 or text.startswith(b"\0"):  # two texts are photographer and editor of a copyright
+            text = raw.split(b"\0", 1)[0]
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError:
+            return text.decode("latin-1")  # what cameras and older software wrote
     if kind in (BYTE, UNDEFINED):
         return bytes(raw)
     numbers = np.frombuffer(raw, endian + _DTYPES[kind]).tolist()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import imagecodecs
 import numpy as np
 
+from hdrgan.files.gain_map import ISO_NAME, XMP_NAME, GainMap, is_apple, read_apple, read_hdrgm, read_iso
 from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
 
 _KIND = "JPEG"
@@ -18,11 +19,14 @@ _MARKER = re.compile(rb"\xff([^\xff\x00\xd0-\xd7])")
 _ANY_MARKER = re.compile(rb"\xff([^\xff\x00])")
 
 _SOI, _EOI, _SOS, _DHT, _DQT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD
-_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_APP0, _APP1, _APP2, _APP13, _APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
+_PHOTOSHOP = b"Photoshop 3.0\0"
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _ARITHMETIC_FRAMES = {0xC9, 0xCA}
 _MOST_SEGMENTS = 20_000
+_MOST_PICTURES = 12  # looked at behind the first one; a burst or a video may follow a photo
+_START = re.compile(rb"\xff\xd8\xff")
 _MOST_PAINTED = 4e9  # pixels times passes: 5 seconds of decoding; a camera's 100 megapixels take a dozen passes
 _PICTURE_SEGMENTS = _FRAMES | {_DHT, _DQT, _DRI, 0xCC}
 
@@ -39,6 +43,10 @@ class _Header:
     icc_parts: dict[int, bytes] = field(default_factory=dict)
     icc_total: int = 0
     complete: bool = False
+    end: int = 0
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    iso: bytes | None = None  # metadata of a gain map
     kept: list[tuple[int, int]] = field(default_factory=list)  # spans that the picture needs; metadata is left out
 
     @property
@@ -63,9 +71,57 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         if header.adobe is not None:
             np.subtract(255, pixels, out=pixels)  # Adobe stores ink upside down
         return Decoded(pixels, "cmyk", header.icc, header.exif)
+    gains = _gain_map(data, header, limits)
     plain = header.components == 3 and header.frame in _HUFFMAN_FRAMES and header.adobe != 0 and header.complete
-    own = b"".join([b"\xff\xd8", *(data[a:b] for a, b in header.kept), b"\xff\xd9"]) if plain else None
-    return Decoded(pixels, "gray" if header.components == 1 else "rgb", header.icc, header.exif, jpeg=own)
+    own = _essence(data, header) if plain else None
+    decoded = Decoded(pixels, "gray" if header.components == 1 else "rgb", header.icc, header.exif, jpeg=own)
+    decoded.gain_map, decoded.xmp, decoded.iptc = gains, header.xmp, header.iptc
+    return decoded
+
+
+def _essence(data: bytes, header: _Header) -> bytes:
+    """The picture's own JPEG without metadata."""
+    return b"".join([b"\xff\xd8", *(data[a:b] for a, b in header.kept), b"\xff\xd9"])
+
+
+def _gain_map(data: bytes, header: _Header, limits: PhotoLimits) -> GainMap | None:
+    """The gain map among the pictures that follow the first one; None where there is none that can be used.
+
+    The pictures are looked for where they are: the tables that say so (MPF, Google's container) are often wrong in
+    files that were edited. A map that is damaged costs the light, not the photo.
+    """
+    if not header.complete:
+        return None
+    at = header.end
+    for _ in range(_MOST_PICTURES):
+        match = _START.search(data, at)
+        if match is None:
+            return None
+        at = match.end()
+        picture = data[match.start() :]
+        try:
+            other = _walk(picture, limits)
+        except PhotoError:
+            continue
+        if other.complete:
+            at = match.start() + other.end
+        xmp = other.xmp or b""
+        if not (other.iso or b"hdr-gain-map" in xmp or is_apple(xmp)):
+            continue
+        try:
+            codes = decode(picture[: other.end], limits).pixels if other.complete else None
+        except PhotoError:
+            continue
+        own = _essence(picture, other)
+        if codes is None or codes.shape[2] not in (1, 3) or codes.shape[0] > 2 * header.height:
+            continue
+        gains = read_iso(other.iso, codes) if other.iso else None
+        gains = gains or read_hdrgm(xmp, codes)
+        if gains is not None:
+            return replace(gains, jpeg=own)
+        if is_apple(xmp):
+            return read_apple(xmp + (header.xmp or b""), header.exif, codes)
+    return None
 
 
 def _walk(data: bytes, limits: PhotoLimits) -> _Header:
@@ -75,7 +131,7 @@ def _walk(data: bytes, limits: PhotoLimits) -> _Header:
     while (match := _ANY_MARKER.search(data, at)) is not None:
         marker, at = match.group(1)[0], match.end()
         if marker == _EOI:
-            header.complete = True
+            header.complete, header.end = True, at
             break
         if marker == 0x01 or 0xD0 <= marker <= _SOI:
             continue
@@ -125,6 +181,12 @@ def _read_application(data: bytes, body: tuple[int, int], marker: int, header: _
     start, end = body
     if marker == _APP1 and data.startswith(b"Exif\0", start) and header.exif is None:
         header.exif = data[start + 6 : end]
+    elif marker == _APP1 and data.startswith(XMP_NAME, start) and header.xmp is None:
+        header.xmp = data[start + len(XMP_NAME) : end]
+    elif marker == _APP2 and data.startswith(ISO_NAME, start) and header.iso is None:
+        header.iso = data[start + len(ISO_NAME) : end]
+    elif marker == _APP13 and data.startswith(_PHOTOSHOP, start) and header.iptc is None:
+        header.iptc = data[start + len(_PHOTOSHOP) : end]
     elif marker == _APP2 and data.startswith(b"ICC_PROFILE\0", start) and end - start > 14:
         header.icc_total = data[start + 13]
         header.icc_parts.setdefault(data[start + 12], data[start + 14 : end])

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from hdrgan.files.gain_map import GainMap
 
 
 class PhotoError(ValueError):
@@ -74,6 +78,11 @@ class Decoded:
         exif: EXIF block, with or without the name ``Exif`` before its TIFF header.
         orientation: EXIF orientation 1..8 where the container decides it, None where EXIF does.
         jpeg: the file's own JPEG, without metadata, where it may stand for the pixels.
+        coded: code points of ITU-T H.273 for primaries and transfer, where the file states them.
+        gain_map: from these pixels to a brighter or darker rendition, stored as they are.
+        light: (H, W, 3) float32 linear Rec. 709, where the file holds light and not a picture; with what holds it, and
+            the most that one of its channels can record.
+        xmp, iptc: packets of metadata as stored.
     """
 
     pixels: np.ndarray
@@ -82,6 +91,13 @@ class Decoded:
     exif: bytes | None = None
     orientation: int | None = None
     jpeg: bytes | None = field(default=None, repr=False)
+    coded: tuple[int, int] | None = None
+    gain_map: GainMap | None = None
+    light: np.ndarray | None = field(default=None, repr=False)
+    light_source: str = ""
+    light_ceiling: float = float("inf")
+    xmp: bytes | None = field(default=None, repr=False)
+    iptc: bytes | None = field(default=None, repr=False)
 
     @property
     def has_alpha(self) -> bool:

@@ -10,16 +10,18 @@ import os
 import re
 import stat
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from hdrgan.files import bmp, colour, gif, heif, jpeg, png, tiff, webp
+from hdrgan.files import bmp, colour, gif, heif, jpeg, png, scene, tiff, webp
 from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, ORIENTATION, read_exif
+from hdrgan.files.gain_map import GainMap
 from hdrgan.files.limits import Decoded, Decoder, PhotoError, PhotoLimits
+from hdrgan.files.recorded import recorded_light
 from hdrgan.light.parallel import each
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 DEFAULT = PhotoLimits()
 
+LIGHT_SOURCES = ("gain map", "PQ", "HLG", "OpenEXR", "Radiance .hdr", "float TIFF", "raw")
+FORMATS = ("JPEG", "PNG", "WebP", "AVIF", "HEIC", "GIF", "BMP", "TIFF", "OpenEXR", "Radiance .hdr", "raw")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Photo:
@@ -54,12 +59,21 @@ class Photo:
     Args:
         pixels: (H, W, 3) uint8 or uint16, sRGB encoded, contiguous, read-only.
         name: stem of its file name, safe to build output names from.
-        format: "JPEG", "PNG", "WebP", "AVIF", "HEIC", "GIF", "BMP", "TIFF", or "" for a picture from memory.
+        format: one of `FORMATS`, or "" for a picture from memory.
         exif: what the file says of its making, without orientation; it may hold a position, so hand on
             `bracket_exif` instead.
         jpeg: where the file is an 8-bit YCbCr JPEG whose colours were taken as they are: its picture data byte for
             byte, without metadata. The base of an Ultra HDR file.
-        jpeg_orientation: EXIF orientation in which ``jpeg`` lies; 1 is upright.
+        jpeg_orientation: EXIF orientation in which ``jpeg`` is stored; 1 is upright.
+        light: (H, W, 3) float32, linear Rec. 709, >= 0, 1.0 = the photo's white: the light itself, where the file
+            records it; None for an ordinary photo. What is recorded is the radiance, and is never invented over.
+        light_source: what recorded it: one of `LIGHT_SOURCES`, or "".
+        ceiling: light that a channel can record at most; only what reaches it may have been brighter.
+        response: (256,) float32 inverse response by which ``pixels`` show the light, where it is known.
+        gain_map: from ``pixels`` to ``light``, where the file holds one.
+        alpha: (H, W) uint8 or uint16 like ``pixels``: opacity, where not all of the photo is opaque; ``pixels`` are
+            then laid on white.
+        xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.metadata` says what is handed on.
     """
 
     pixels: np.ndarray
@@ -68,12 +82,24 @@ class Photo:
     exif: Image.Exif | None = None
     jpeg: bytes | None = None
     jpeg_orientation: int = 1
+    light: np.ndarray | None = None
+    light_source: str = ""
+    ceiling: float = float("inf")
+    response: np.ndarray | None = None
+    gain_map: GainMap | None = None
+    alpha: np.ndarray | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
 
     def __post_init__(self) -> None:
         # The exposure at EV 0 is this very array: who draws on it must not change the photo and its bracket.
-        pixels = self.pixels.view()
-        pixels.flags.writeable = False
-        object.__setattr__(self, "pixels", pixels)
+        # The radiance may be its light.
+        for name in ("pixels", "light"):
+            array = getattr(self, name)
+            if array is not None:
+                array = array.view()
+                array.flags.writeable = False
+                object.__setattr__(self, name, array)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -101,6 +127,25 @@ class Photo:
             return False
         return bool(self.exif.get(MAKE) or self.exif.get(MODEL) or self.exif.get_ifd(EXIF_POINTER).get(EXPOSURE_TIME))
 
+    @property
+    def headroom(self) -> float | None:
+        """Stops above white that the file records; None for an ordinary photo."""
+        if self.light is None:
+            return None
+        if self.gain_map is not None:
+            return self.gain_map.headroom
+        return max(0.0, float(np.log2(max(float(self.light.max()), 1.0))))
+
+    @property
+    def light_note(self) -> str:
+        """One line on where the light above white comes from; empty for an ordinary photo."""
+        if self.headroom is None:
+            return ""
+        if self.light_source == "raw":
+            return "light recorded by the sensor, up to where it clips"
+        who = "the camera" if self.light_source == "gain map" else f"the file ({self.light_source})"
+        return f"light recorded by {who}: {self.headroom:.1f} stops above white"
+
     def __repr__(self) -> str:
         return f"Photo({self.name!r}, {self.width} x {self.height}, {self.bits} bits, {self.format or 'from memory'})"
 
@@ -112,8 +157,12 @@ class Photo:
         return np.array(shown, dtype=dtype or np.uint8, copy=copy)
 
 
-def load_photo(source: Source | Photo, *, limits: PhotoLimits = DEFAULT) -> Photo:
+def load_photo(
+    source: Source | Photo, *, limits: PhotoLimits = DEFAULT, gain_map: bool = True, scenes: bool = False
+) -> Photo:
     """Open a photo: EXIF orientation applied, colour profile converted to sRGB, alpha laid on white, grey made RGB.
+
+    What a file records of its light is read as well (`Photo.light`): gain maps of JPEG, AVIF and HEIC, PQ and HLG.
 
     JPEG, PNG (8 and 16 bits), WebP, AVIF, GIF, BMP and TIFF are recognised by their content, never by their name; HEIC
     with the extra ``hdrgan[heic]``. Of files with several pictures, the first is taken. 16 bits are kept.
@@ -122,6 +171,9 @@ def load_photo(source: Source | Photo, *, limits: PhotoLimits = DEFAULT) -> Phot
         source: a path, the bytes of a file, an open binary file, a PIL image, or an array: (H, W), (H, W, 1), (H, W, 3)
             or (H, W, 4), uint8 or uint16, taken as sRGB. A `Photo` is given back as it is.
         limits: ceilings on bytes, pixels, scans and frames, checked before anything is decoded.
+        gain_map: whether the light of a gain map is taken; without it, the photo is an ordinary one.
+        scenes: whether files of light are taken too: OpenEXR, Radiance .hdr, floating-point TIFF. A service that takes
+            photos of strangers has no use for them.
 
     Raises:
         PhotoError: for every reason there is, as one plain sentence.
@@ -130,11 +182,12 @@ def load_photo(source: Source | Photo, *, limits: PhotoLimits = DEFAULT) -> Phot
         if isinstance(source, Photo):
             return source
         if isinstance(source, np.ndarray):
-            return Photo(_finish(_from_array(source, limits), None))
+            decoded = _from_array(source, limits)
+            return Photo(_finish(decoded, None), alpha=_opacity(decoded))
         if isinstance(source, Image.Image):
             return _from_pillow(source, limits)
         data, name = _read(source, limits)
-        return _decode(data, name, limits)
+        return _decode(data, name, limits, gain_map=gain_map, scenes=scenes)
     except PhotoError:
         raise
     except MemoryError as error:
@@ -142,7 +195,7 @@ def load_photo(source: Source | Photo, *, limits: PhotoLimits = DEFAULT) -> Phot
     except Exception as error:  # a decoder that fails in a way not foreseen must still end in a sentence
         log.debug("unforeseen failure of a decoder", exc_info=True)
         raise PhotoError(
-            "This file is damaged, or not a photo that can be read; save it anew as JPEG or PNG."
+            "This file is damaged, or not a photo that can be read; save it again as JPEG or PNG."
         ) from error
 
 
@@ -225,13 +278,17 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits
 
 def safe_stem(path: str) -> str:
     """The stem of a file name, without anything that could lead an output elsewhere or offend a file system."""
-    stem = Path(re.split(r"[/\\]", path)[-1]).stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
-    stem = re.sub(r'[\x00-\x1f\x7f<>:"|?*%]', "_", stem).strip(". ")
-    return stem or "photo"
+    return safe_name(Path(re.split(r"[/\\]", path)[-1]).stem)
 
 
-def _decode(data: bytes, name: str, limits: PhotoLimits) -> Photo:
-    kind, decoder = _recognise(data)
+def safe_name(stem: str) -> str:
+    """The same of a name that has lost its folder and suffix already."""
+    short = stem.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
+    return re.sub(r'[\x00-\x1f\x7f<>:"|?*%/\\]', "_", short).strip(". ") or "photo"
+
+
+def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scenes: bool) -> Photo:
+    kind, decoder = (scene.recognise(data) if scenes else None) or _recognise(data)
     decoded = decoder(data, limits)
     exif = read_exif(decoded.exif)
     orientation = decoded.orientation
@@ -239,10 +296,44 @@ def _decode(data: bytes, name: str, limits: PhotoLimits) -> Photo:
         orientation = exif.get(ORIENTATION) if exif is not None else None
     if exif is not None and ORIENTATION in exif:
         del exif[ORIENTATION]
-    colours = _in_srgb(decoded)
-    own = decoded.jpeg if colours is decoded.pixels else None
-    lies = int(orientation or 1) if own is not None and orientation in range(2, 9) else 1
-    return Photo(_turn(colours, orientation), name, kind, exif, own, lies)
+    if orientation not in range(2, 9):
+        orientation = 1
+    recorded = recorded_light(decoded, gain_map=gain_map)
+    own, lies, gains = None, 1, None
+    if recorded is None or recorded.pixels is None:
+        colours = _in_srgb(decoded)
+        if colours is decoded.pixels and decoded.jpeg is not None:
+            own, lies = decoded.jpeg, orientation
+    else:
+        colours = recorded.pixels
+    if recorded is not None and recorded.gain_map is not None:
+        codes = turn(recorded.gain_map.codes, orientation)
+        gains = replace(recorded.gain_map, codes=codes, jpeg=recorded.gain_map.jpeg if own is not None else None)
+    alpha = _opacity(decoded)
+    return Photo(
+        turn(colours, orientation),
+        name,
+        kind,
+        exif,
+        own,
+        lies,
+        None if recorded is None else turn(recorded.light, orientation),
+        "" if recorded is None else recorded.source,
+        float("inf") if recorded is None else recorded.ceiling,
+        None if recorded is None else recorded.response,
+        gains,
+        None if alpha is None else turn(alpha[..., None], orientation)[..., 0],
+        decoded.xmp,
+        decoded.iptc,
+    )
+
+
+def _opacity(decoded: Decoded) -> np.ndarray | None:
+    """(H, W) opacity; None where everything is opaque."""
+    if not decoded.has_alpha:
+        return None
+    alpha = decoded.pixels[..., -1]
+    return None if int(alpha.min()) == np.iinfo(alpha.dtype).max else np.ascontiguousarray(alpha)
 
 
 def _recognise(data: bytes) -> tuple[str, Decoder]:
@@ -265,7 +356,7 @@ def _recognise(data: bytes) -> tuple[str, Decoder]:
         return "TIFF", tiff.decode
     media = heif.brand(data)
     if media is not None:
-        return media, heif.decode_avif if media == "AVIF" else heif.decode_heic
+        return media, {"AVIF": heif.decode_avif, "HEIC": heif.decode_heic, "HEIF": heif.refuse_heif}[media]
     if data[:2] == b"BM" and len(data) >= 18 and data[14:18] in _BMP_HEADERS:
         return "BMP", bmp.decode
     what = _stranger(data)
@@ -294,7 +385,7 @@ _KNOWN_STRANGERS = [
         (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
         (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000"),
         (rb"II\xbc", "JPEG XR"),
-        (rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM", "a camera raw file"),
+        (rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", "a camera raw file"),
         (rb"8BPS", "a Photoshop document"),
         (rb"%PDF", "a PDF"),
         (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
@@ -310,7 +401,7 @@ _KNOWN_STRANGERS = [
 
 def _finish(decoded: Decoded, orientation: int | None) -> np.ndarray:
     """Decoded pixels as an upright sRGB picture: (H, W, 3) contiguous; the same array where nothing had to change."""
-    return _turn(_in_srgb(decoded), orientation)
+    return turn(_in_srgb(decoded), orientation)
 
 
 def _in_srgb(decoded: Decoded) -> np.ndarray:
@@ -325,12 +416,13 @@ def _in_srgb(decoded: Decoded) -> np.ndarray:
     return colours
 
 
-def _turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
-    """Apply an EXIF orientation to (H, W, 3); values that are none of 2..8 leave the picture as it is."""
+def turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Apply an EXIF orientation to (H, W, C); values that are none of 2..8 leave the picture as it is."""
     if orientation is None or orientation not in range(2, 9):
-        return np.ascontiguousarray(pixels)
+        return own_strides(pixels)
     # Whole pixels are moved as one item, and in bands that stay in the cache: three times faster than by samples.
-    whole = np.ascontiguousarray(pixels).view(f"V{3 * pixels.itemsize}")[..., 0]
+    channels = pixels.shape[2]
+    whole = own_strides(pixels).view(f"V{channels * pixels.itemsize}")[..., 0]
     turned = {
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],
@@ -344,7 +436,18 @@ def _turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
     band = 32
     for start in range(0, turned.shape[1], band):
         out[:, start : start + band] = turned[:, start : start + band]
-    return out.view(pixels.dtype).reshape(*out.shape, 3)
+    return out.view(pixels.dtype).reshape(*out.shape, channels)
+
+
+def own_strides(pixels: np.ndarray) -> np.ndarray:
+    """The array, contiguous; a copy where a single row or column keeps the strides of the array it was cut from.
+
+    numpy calls those contiguous, but encoders look at the strides themselves and refuse them.
+    """
+    pixels = np.ascontiguousarray(pixels)
+    height, width, channels = pixels.shape
+    plain = (width * channels * pixels.itemsize, channels * pixels.itemsize, pixels.itemsize)
+    return pixels if pixels.strides == plain else pixels.copy(order="C").reshape(-1).reshape(height, width, channels)
 
 
 def _from_array(array: np.ndarray, limits: PhotoLimits) -> Decoded:
@@ -390,4 +493,7 @@ def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     finished = _finish(decoded, orientation)
     if not finished.flags.writeable:
         finished = finished.copy()
-    return Photo(finished, name, image.format or "", exif)
+    alpha = _opacity(decoded)
+    if alpha is not None:
+        alpha = turn(alpha[..., None], orientation)[..., 0]
+    return Photo(finished, name, image.format or "", exif, alpha=alpha)

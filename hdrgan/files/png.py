@@ -10,7 +10,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from hdrgan.files import colour
+from hdrgan.files import colour, metadata
 from hdrgan.files.limits import Decoded, PhotoLimits, cut_off, damaged, refusing
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -19,6 +19,8 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _LARGEST_PROFILE = 16 << 20
+_LARGEST_TEXT = 1 << 20
+_XMP_KEYWORD = b"XML:com.adobe.xmp"
 _MOST_CHUNKS = 200_000
 _HARMLESS_SURPLUS = 64 << 20  # bytes that libpng may inflate for nothing
 _SLACK = 1 << 16
@@ -55,7 +57,12 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         raise damaged(_KIND)
     pixels = pixels.reshape(header.height, header.width, -1)
     space = "gray" if pixels.shape[2] <= 2 else "rgb"
-    return Decoded(pixels, space, _profile(header), header.other.get(b"eXIf"))
+    stated = header.other.get(b"cICP", b"")
+    coded = (stated[0], stated[1]) if len(stated) == 4 else None
+    other = header.other
+    exif = other.get(b"eXIf") or other.get(b"raw exif")
+    xmp, iptc = other.get(b"xmp") or other.get(b"raw xmp"), other.get(b"raw iptc")
+    return Decoded(pixels, space, _profile(header), exif, coded=coded, xmp=xmp, iptc=iptc)
 
 
 def chunk(name: bytes, body: bytes | memoryview) -> bytes:
@@ -63,8 +70,10 @@ def chunk(name: bytes, body: bytes | memoryview) -> bytes:
     return b"".join([struct.pack(">I", len(body)), name, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))])
 
 
-def encode(pixels: np.ndarray, level: int, exif: bytes | None) -> list[bytes]:
-    """Encode (H, W, 3) or (H, W) uint8 or uint16 as the parts of a PNG file, tagged sRGB.
+def encode(
+    pixels: np.ndarray, level: int, exif: bytes | None, xmp: bytes | None = None, iptc: bytes | None = None
+) -> list[bytes]:
+    """Encode (H, W, 3), (H, W, 4: with opacity) or (H, W) uint8 or uint16 as the parts of a PNG file, tagged sRGB.
 
     Every row is stored as its difference to the row above, and deflated by libdeflate: on photographs a third of the
     time of libpng's fastest level for files about 5 % larger.
@@ -78,10 +87,15 @@ def encode(pixels: np.ndarray, level: int, exif: bytes | None) -> list[bytes]:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     del samples, rows
     deflated = imagecodecs.deflate_encode(memoryview(filtered), level)  # type: ignore[arg-type]
-    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
+    kind = 0 if pixels.ndim == 2 else 2 if pixels.shape[2] == 3 else 6
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
     parts = [SIGNATURE, chunk(b"IHDR", header), chunk(b"sRGB", b"\0")]
     if exif:
         parts.append(chunk(b"eXIf", exif))
+    if xmp:
+        parts.append(chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + xmp))
+    if iptc:
+        parts.append(chunk(b"zTXt", metadata.raw_profile("iptc", metadata.photoshop_resources(iptc))))
     step = 1 << 30  # a chunk may hold 2^31 - 1 bytes
     parts += [chunk(b"IDAT", memoryview(deflated)[k : k + step]) for k in range(0, len(deflated), step)]
     return [*parts, chunk(b"IEND", b"")]
@@ -106,12 +120,33 @@ def _walk(data: bytes, limits: PhotoLimits) -> _Header:
         elif name == b"IEND":
             header.ended = True
             break
+        elif name in (b"tEXt", b"zTXt", b"iTXt") and length <= _LARGEST_TEXT:
+            _read_text(name, data[at + 8 : end - 4], header)
         elif name in (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"):
             header.other.setdefault(name, data[at + 8 : end - 4])
         at = end
     if not header.width:
         raise cut_off(_KIND)
     return header
+
+
+def _read_text(name: bytes, body: bytes, header: _Header) -> None:
+    """Take notice of texts that hold EXIF, XMP or IPTC."""
+    keyword, _, rest = body.partition(b"\0")
+    if keyword == _XMP_KEYWORD and name == b"iTXt" and rest[:2] == b"\0\0":
+        header.other.setdefault(b"xmp", rest.split(b"\0", 4)[-1])
+    kind = {b"Raw profile type exif": b"raw exif", b"Raw profile type APP1": b"raw exif"}.get(keyword)
+    kind = {b"Raw profile type iptc": b"raw iptc", b"Raw profile type xmp": b"raw xmp"}.get(keyword, kind)
+    if kind is None or kind in header.other or name == b"iTXt":
+        return
+    if name == b"zTXt":
+        try:
+            rest = zlib.decompressobj().decompress(rest[1:], _LARGEST_TEXT)
+        except zlib.error:
+            return
+    block = metadata.read_raw_profile(rest)
+    if block is not None:
+        header.other[kind] = block
 
 
 def _read_header(body: bytes, header: _Header, limits: PhotoLimits) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from hdrgan.files import exr, rgbe
 from hdrgan.files.atomic import write_atomic
 from hdrgan.files.limits import RadianceFileError
+from hdrgan.files.primaries import D65, REC709, XYZ_TO_REC709, to_rec709
 from hdrgan.version import __version__
 
 __all__ = ["RadianceFileError", "load_radiance", "save_exr", "save_hdr"]
@@ -22,17 +23,13 @@ log = logging.getLogger(__name__)
 MOST_PIXELS = 1 << 27
 """16,384 x 8,192: the largest panoramas in use; 1.6 GB as float32."""
 
-REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
-"""x and y of red, green, blue and white: ITU-R BT.709."""
-
 NOMINAL_WHITE = 203.0
 """cd/m2 of 1.0, for software that wants a number: the reference white of ITU-R BT.2408. Our radiance is relative."""
 
 _HALF_MAX = 65504.0
 _OVERFLOW_SHARE = 1e-3  # of the pixels
-_TRACE = 1e-3  # of the mean; what lossy codecs leave is below 2e-4
+_TRACE = 1e-3  # of all light; what resampling, lossy codecs and colours outside of Rec. 709 take below zero
 _SCALE_NOTE = "Relative scene-linear light: 1.0 is the photo's white at EV 0; light of 2^n clips at EV -n."
-_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
 def load_radiance(path: str | os.PathLike[str]) -> np.ndarray:
@@ -70,29 +67,38 @@ def save_exr(
     *,
     invented: np.ndarray | None = None,
     metadata: Mapping[str, str | float] | None = None,
+    alpha: np.ndarray | None = None,
 ) -> None:
-    """Write light as OpenEXR: half floats, ZIP, channels R G B and, where given, `invented`.
+    """Write light as OpenEXR: half floats, ZIP, channels R G B and, where given, `invented` and A.
 
     Args:
         path: where to; an older file is replaced in one step.
         radiance: (H, W, 3) linear Rec. 709, finite, >= 0; values above 65,504, the most a half holds, are cut there.
         invented: (H, W) in [0, 1], the share of each pixel's light that was made up.
         metadata: further attributes; "comments" is put before the note on scale.
+        alpha: (H, W) uint8 or uint16 opacity, of light that is laid on white; OpenEXR wants it on black, so that is
+            how it is written.
 
     Raises:
         ValueError: for NaN, infinite or negative light.
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
     _check(radiance)
+    opacity = None
+    if alpha is not None:
+        opacity = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
+        radiance = np.maximum(radiance - (1 - opacity)[..., None], 0)
     half = np.minimum(radiance, _HALF_MAX).astype(np.float16)
     channels = {name: np.ascontiguousarray(half[..., k]) for k, name in enumerate("RGB")}
     del half
+    if opacity is not None:
+        channels["A"] = opacity.astype(np.float16)
     if invented is not None:
         if invented.shape != radiance.shape[:2]:
             raise ValueError(f"invented is {invented.shape}, the picture {radiance.shape[:2]}")
         channels["invented"] = np.ascontiguousarray(invented, dtype=np.float16)
     attributes: dict[str, Any] = {
-        "chromaticities": REC709,
+        "chromaticities": (*REC709, *D65),
         "whiteLuminance": NOMINAL_WHITE,
         "software": f"hdrgan {__version__}",
     } | _with_note(metadata)
@@ -119,7 +125,11 @@ def save_hdr(
     height, width = radiance.shape[:2]
     lines = ["#?RADIANCE", f"SOFTWARE=hdrgan {__version__}"]
     lines += [f"{_word(name)}={_one_line(value)}" for name, value in _with_note(metadata).items()]
-    lines += ["EXPOSURE=1.000000", "PRIMARIES=" + " ".join(f"{c:.4f}" for c in REC709), "FORMAT=32-bit_rle_rgbe"]
+    lines += [
+        "EXPOSURE=1.000000",
+        "PRIMARIES=" + " ".join(f"{c:.4f}" for c in (*REC709, *D65)),
+        "FORMAT=32-bit_rle_rgbe",
+    ]
     head = "\n".join(lines) + f"\n\n-Y {height} +X {width}\n"
     write_atomic(path, head.encode("ascii", "replace"), *rgbe.encode(radiance))
 
@@ -131,18 +141,28 @@ def _load(path: Path) -> np.ndarray:
         start = file.read(16)
         if not start:
             raise RadianceFileError("it is empty")
-        if not start.startswith((exr.MAGIC, *rgbe.MAGIC)):
+        if is_radiance(start) is None:
             raise RadianceFileError("it is neither OpenEXR nor Radiance .hdr")
         file.seek(0)
         data = file.read()
-    if start.startswith(exr.MAGIC):
-        radiance, primaries, half = exr.read(data, MOST_PIXELS)
-        _refuse_impossible(radiance, half=half, name=path.name)
+    return decode_radiance(data, MOST_PIXELS, path.name)
+
+
+def is_radiance(data: bytes) -> str | None:
+    """ "OpenEXR" or "Radiance .hdr" by the first bytes of a file; None for everything else."""
+    return "OpenEXR" if data.startswith(exr.MAGIC) else "Radiance .hdr" if data.startswith(rgbe.MAGIC) else None
+
+
+def decode_radiance(data: bytes, most_pixels: int, name: str = "") -> np.ndarray:
+    """The bytes of an .exr or .hdr file as light; as `load_radiance`, but that errors do not name the file."""
+    if data.startswith(exr.MAGIC):
+        radiance, primaries, half = exr.read(data, most_pixels)
+        _refuse_impossible(radiance, half=half, name=name)
         matrix = _to_rec709(primaries)
         return radiance if matrix is None else _multiply(radiance, matrix)
-    header = rgbe.read_header(data, MOST_PIXELS)
+    header = rgbe.read_header(data, most_pixels)
     stored = rgbe.decode(data, header)  # (lines, pixels, 3)
-    matrix = _XYZ_TO_REC709 if header.xyz else _to_rec709(header.primaries)
+    matrix = XYZ_TO_REC709 if header.xyz else _to_rec709(header.primaries)
     if header.exposure != (1.0, 1.0, 1.0):
         matrix = (np.eye(3) if matrix is None else matrix) / np.array(header.exposure)
     radiance = _upright(stored, header.first, header.second)
@@ -187,10 +207,14 @@ def _refuse_impossible(radiance: np.ndarray, *, half: bool = False, name: str = 
         count = int(wrong.any(-1).sum())
         if count:
             raise RadianceFileError(f"{count} of its {total} pixels are {what}")
-    lowest = float(radiance.min())
-    if lowest < -_TRACE * float(radiance.mean(dtype=np.float64)):
-        count = int((radiance < 0).any(-1).sum())
+    lowest, mean = float(radiance.min()), float(radiance.mean(dtype=np.float64))
+    if lowest >= 0:
+        return
+    count = int((radiance < 0).any(-1).sum())
+    missing = -float(np.minimum(radiance, 0).mean(dtype=np.float64))
+    if missing > _TRACE * mean or lowest < -mean:
         raise RadianceFileError(f"{count} of its {total} pixels are negative, down to {lowest:.3g}")
+    log.warning("%s: %d of %d pixels hold traces of negative light, set to 0", name or "a scene", count, total)
     np.maximum(radiance, 0, out=radiance)
 
 
@@ -203,35 +227,11 @@ def _multiply(radiance: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return radiance
 
 
-def _xyz_of(primaries: tuple[float, ...]) -> np.ndarray:
-    """The matrix from RGB of these primaries to XYZ (SMPTE RP 177)."""
-    x, y = np.array(primaries).reshape(4, 2).T
-    columns = np.stack([x / y, np.ones(4), (1 - x - y) / y])
-    return columns[:, :3] * np.linalg.solve(columns[:, :3], columns[:, 3])
-
-
-_XYZ_TO_REC709 = np.linalg.inv(_xyz_of(REC709))
-
-
 def _to_rec709(primaries: tuple[float, ...] | None) -> np.ndarray | None:
-    """The matrix to Rec. 709, white adapted by Bradford's method; None where nothing has to change."""
-    if primaries is None or np.abs(np.subtract(primaries, REC709)).max() < 1e-3:
-        return None
-    x, y = np.array(primaries).reshape(4, 2).T
-    # ACES puts its blue at a negative y; a y of zero has no meaning.
-    if not np.isfinite(primaries).all() or np.abs(y).min() < 1e-6 or np.abs(primaries).max() > 2:
-        raise RadianceFileError("its stated primaries make no sense")
     try:
-        to_xyz = _xyz_of(primaries)
-        whites = [matrix @ np.ones(3) for matrix in (to_xyz, _xyz_of(REC709))]
-        cones = [_BRADFORD @ white for white in whites]
-        adaptation = np.linalg.solve(_BRADFORD, np.diag(cones[1] / cones[0])) @ _BRADFORD
-        matrix: np.ndarray = _XYZ_TO_REC709 @ adaptation @ to_xyz
-    except np.linalg.LinAlgError:
-        matrix = np.full((3, 3), np.nan)
-    if not np.isfinite(matrix).all() or np.abs(matrix).max() > 100:
-        raise RadianceFileError("its stated primaries make no sense")
-    return matrix
+        return to_rec709(primaries)
+    except ValueError as error:
+        raise RadianceFileError("its stated primaries make no sense") from error
 
 
 def _check(radiance: np.ndarray) -> None:

@@ -6,16 +6,15 @@ Source: G. Ward, "Real Pixels", Graphics Gems II (1991); the Radiance file forma
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
 
 from hdrgan.files.limits import RadianceFileError
+from hdrgan.light.parallel import each
 
 MAGIC = (b"#?RADIANCE", b"#?RGBE")
 _LONGEST_HEADER = 1 << 16
@@ -189,8 +188,7 @@ def encode(radiance: np.ndarray) -> list[bytes]:
         room = strip.shape[0] * (strip.shape[1] * 5 + 64)
         return bytes(imagecodecs.rgbe_encode(strip, header=False, rle=True, out=room))
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(encode_strip, range(0, radiance.shape[0], _ENCODE_ROWS)))
+    return each(encode_strip, range(0, radiance.shape[0], _ENCODE_ROWS))
 
 
 def _power_of_two(exponent: np.ndarray) -> np.ndarray:

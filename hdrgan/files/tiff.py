@@ -9,7 +9,8 @@ import imagecodecs
 import numpy as np
 from PIL import TiffImagePlugin
 
-from hdrgan.files import ifd
+from hdrgan.files import ifd, metadata
+from hdrgan.files.exif import KEPT_BASE
 from hdrgan.files.ifd import Entry
 from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
 
@@ -18,6 +19,7 @@ _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 25
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 _SUB_DIRECTORIES, _EXTRA, _SAMPLE_FORMAT, _ICC, _DNG = 330, 338, 339, 34675, 50706
+_XMP, _IPTC = 700, 33723
 _ORIENTATION, _DEPTH, _PREDICTOR = 274, 32997, 317
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
@@ -42,7 +44,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     if width is None or height is None:
         raise damaged(_KIND)
     limits.check_size(width, height)
-    _refuse_raw(fields)
+    _refuse_raw(fields, data)
     bits, channels, extra = _judge(fields, data, width, height)
     photometric = ifd.integer(fields, _PHOTOMETRIC, _WHITE_IS_ZERO)
     icc = fields[_ICC].value if _ICC in fields else None
@@ -59,7 +61,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
             if opacity == _ASSOCIATED:
                 _undo_premultiplication(pixels)
         pixels = np.ascontiguousarray(pixels)
-        return Decoded(pixels, "gray" if channels == 1 else "rgb", icc, exif)  # type: ignore[arg-type]
+        return _with_packets(Decoded(pixels, "gray" if channels == 1 else "rgb", icc, exif), fields)  # type: ignore[arg-type]
     with refusing(_KIND), TiffImagePlugin.TiffImageFile(io.BytesIO(data)) as picture:
         if sorted(picture.size) != sorted((width, height)):
             raise damaged(_KIND)
@@ -70,17 +72,80 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     space = "cmyk" if mode == "CMYK" else "gray" if mode in ("L", "LA") else "rgb"
-    return Decoded(pixels, space, icc, exif, orientation=1)  # type: ignore[arg-type]
+    # A scan of four samples that says nothing of the fourth has infrared there, and no opacity.
+    if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and extra and not _says_opacity(fields):
+        pixels = np.ascontiguousarray(pixels[..., :channels])
+    return _with_packets(Decoded(pixels, space, icc, exif, orientation=1), fields)  # type: ignore[arg-type]
 
 
-def encode(pixels: np.ndarray, tags: Mapping[int, Entry], exif: Mapping[int, Entry], icc: bytes) -> list[bytes]:
-    """Encode (H, W, 3) uint8 or uint16 as the parts of a TIFF file: deflated strips with a horizontal predictor.
+def _says_opacity(fields: Mapping[int, Entry]) -> bool:
+    return ifd.integer(fields, _EXTRA, 0) in (_ASSOCIATED, _UNASSOCIATED)
+
+
+def _with_packets(decoded: Decoded, fields: Mapping[int, Entry]) -> Decoded:
+    """The same with the packets of XMP and IPTC that the directory holds."""
+    for tag, name in ((_XMP, "xmp"), (_IPTC, "iptc")):
+        entry = fields.get(tag)
+        if entry is not None and isinstance(entry.value, bytes):
+            setattr(decoded, name, entry.value)
+    if decoded.iptc is not None:
+        decoded.iptc = metadata.photoshop_resources(decoded.iptc)
+    return decoded
+
+
+def is_float(fields: Mapping[int, Entry]) -> bool:
+    """Whether every sample is a floating-point number."""
+    formats = fields[_SAMPLE_FORMAT].value if _SAMPLE_FORMAT in fields else ()
+    return set(formats) == {3}
+
+
+def decode_float(data: bytes, limits: PhotoLimits) -> tuple[np.ndarray, bytes | None, bytes | None]:
+    """A TIFF of 16- or 32-bit floats as light: (H, W, 3) float32, >= 0, with its profile and EXIF block."""
+    order = ifd.read_header(data)
+    if order is None:
+        raise damaged(_KIND)
+    fields = ifd.read_directory(data, order, order.first, largest=16 << 20)
+    width, height = (ifd.integer(fields, tag) for tag in (_WIDTH, _HEIGHT))
+    bits = set(fields[_BITS].value) if _BITS in fields else {1}
+    samples = ifd.integer(fields, _SAMPLES, 1) or 1
+    photometric = ifd.integer(fields, _PHOTOMETRIC)
+    compression = ifd.integer(fields, _COMPRESSION, 1)
+    if width is None or height is None:
+        raise damaged(_KIND)
+    limits.check_size(width, height)
+    if not bits <= {16, 32} or len(bits) != 1 or photometric not in (_BLACK_IS_ZERO, _RGB) or samples > 8:
+        raise PhotoError("This TIFF holds numbers of an unusual kind; save it as 32-bit floating-point RGB.")
+    if compression not in _COMPRESSIONS or ifd.integer(fields, _DEPTH, 1) != 1:
+        raise PhotoError("This TIFF is compressed in an unusual way; save it with LZW or ZIP.")
+    _check_pieces(fields, data, width, height, samples, next(iter(bits)))  # type: ignore[arg-type]
+    planes = ifd.integer(fields, _PLANAR, 1) == 2 and samples > 1
+    shape = (samples, height, width) if planes else (height, width) if samples == 1 else (height, width, samples)
+    with refusing(_KIND):
+        out = np.zeros(shape, np.float16 if bits == {16} else np.float32)
+        light = np.asarray(imagecodecs.tiff_decode(data, out=out), np.float32)
+    light = (np.moveaxis(light, 0, -1) if planes else light).reshape(height, width, samples)
+    light = np.repeat(light[..., :1], 3, 2) if samples < 3 else np.ascontiguousarray(light[..., :3])
+    if not np.isfinite(light).all():
+        raise PhotoError("This TIFF holds light that is infinite or not a number (NaN); export it again.")
+    icc = fields[_ICC].value if _ICC in fields else None
+    return np.maximum(light, 0), icc, _own_exif(data, order, fields)  # type: ignore[return-value]
+
+
+def encode(
+    pixels: np.ndarray,
+    tags: Mapping[int, Entry],
+    exif: Mapping[int, Entry],
+    icc: bytes,
+    gps: Mapping[int, Entry] | None = None,
+) -> list[bytes]:
+    """Encode (H, W, 3 or, with opacity, 4) uint8 or uint16 as the parts of a TIFF file: deflated, with a predictor.
 
     Args:
         pixels: the picture, upright.
         tags: further fields of the first directory (maker, model, date, software).
         exif: fields of the EXIF directory.
         icc: colour profile.
+        gps: fields of the GPS directory.
     """
     height, width, channels = pixels.shape
     rows = max(1, (1 << 20) // (width * channels * pixels.itemsize))
@@ -107,7 +172,9 @@ def encode(pixels: np.ndarray, tags: Mapping[int, Entry], exif: Mapping[int, Ent
             _ICC: Entry(ifd.UNDEFINED, icc),
         }
     )
-    head, places = ifd.write_tiff(directory, {0x8769: exif})
+    if channels == 4:
+        directory[_EXTRA] = Entry(ifd.SHORT, (_UNASSOCIATED,))
+    head, places = ifd.write_tiff(directory, {0x8769: exif, 0x8825: gps or {}})
     offsets = len(head) + np.concatenate([[0], np.cumsum([len(strip) for strip in strips])[:-1]])
     if offsets[-1] + len(strips[-1]) >= 1 << 32:
         raise ValueError("the picture is too large for TIFF (4 GB); save it as PNG")
@@ -123,11 +190,11 @@ def _deflate(strip: np.ndarray) -> bytes:
     return bytes(imagecodecs.deflate_encode(memoryview(difference), 1))  # type: ignore[arg-type]
 
 
-def _refuse_raw(fields: Mapping[int, Entry]) -> None:
+def _refuse_raw(fields: Mapping[int, Entry], data: bytes) -> None:
     """Camera raw formats dress as TIFF; what they offer first is a thumbnail, which nobody means."""
     mosaic = ifd.integer(fields, _PHOTOMETRIC) in (32803, 34892)
     preview = (ifd.integer(fields, _SUBFILE, 0) or 0) & 1 and _SUB_DIRECTORIES in fields
-    if _DNG in fields or mosaic or preview:
+    if _DNG in fields or mosaic or preview or data[8:10] == b"CR":
         raise PhotoError(_RAW_PHOTO)
 
 
@@ -209,7 +276,7 @@ def _undo_premultiplication(pixels: np.ndarray) -> None:
 
 def _own_exif(data: bytes, order: ifd.Order, fields: Mapping[int, Entry]) -> bytes | None:
     """Gather what a TIFF says of its making into an EXIF block of its own, so that the pixels need not be kept."""
-    keep = {tag: fields[tag] for tag in (270, 271, 272, 274, 305, 306, 315, 33432) if tag in fields}
+    keep = {tag: fields[tag] for tag in (*KEPT_BASE, 274, 305) if tag in fields}
     children = {}
     for pointer in (0x8769, 0x8825):
         offset = ifd.integer(fields, pointer)

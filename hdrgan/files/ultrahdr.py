@@ -9,11 +9,10 @@ Sources: ISO 21496-1:2025; Adobe Gain Map specification 1.0; Android Ultra HDR i
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Callable, Iterator
-from fractions import Fraction
-from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -21,6 +20,8 @@ from PIL import Image
 
 from hdrgan.files.atomic import write_atomic
 from hdrgan.files.exif import bracket_exif
+from hdrgan.files.gain_map import ISO_NAME, XMP_NAME, GainMap, write_hdrgm, write_iso
+from hdrgan.files.metadata import kept_iptc, kept_xmp, photoshop_resources
 from hdrgan.files.photo import Photo
 from hdrgan.files.write import encode_jpeg
 from hdrgan.light.radiometry import srgb_curve
@@ -32,15 +33,18 @@ OFFSET = 1 / 64
 """Added to both lights before they are divided, so that black has a ratio."""
 
 BASE_QUALITY = 97
-MAP_QUALITY = 97
+MAP_QUALITY = 90
 MAP_PIXELS = 2_000_000
-"""Pixels of the map at most; that of a larger photo is smaller than the photo and stretched by its reader."""
+"""Pixels of the map at most; that of a larger photo is smaller by a whole number and stretched by its reader."""
 
-_DENOMINATOR = 1 << 20
-_BARELY = 1 / 1024  # stops; readers divide by the headroom, so that none at all cannot be said with a zero
+MAP_SHARE = 0.15
+"""Bytes of the map at most, as a share of the photo's; `MAP_BYTES` are granted to small photos as well."""
+
+MAP_BYTES = 32_000
+
 _ABOVE_WHITE = 1.002  # half an 8-bit step of sRGB at white
-_ISO = b"urn:iso:std:iso:ts:21496:-1\0"
-_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_MIDDLE_GREY = 0.18
+_MOST_SCALE = 16
 _MPF_BYTES = 2 + 2 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16  # marker, length, name, header, directory of 3, two pictures
 _MULTI_PICTURE_PRIMARY = 0x030000
 # From upright (H, W, 3) to how each EXIF orientation stores it.
@@ -56,44 +60,42 @@ _LAID: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-class GainMap(NamedTuple):
-    """How a photo becomes its light.
-
-    light + `OFFSET` = (linear photo + `OFFSET`) * 2^gain, where gain = low + (high - low) * codes / 255.
-
-    Attributes:
-        codes: (h, w, 3) uint8; h and w are those of the photo or smaller.
-        low, high: stops of codes 0 and 255.
-        headroom: stops above white that a screen needs to show all of it; 0 where the photo has no more light.
-    """
-
-    codes: np.ndarray
-    low: float
-    high: float
-    headroom: float
-
-
-def make_gain_map(srgb: np.ndarray, radiance: np.ndarray) -> GainMap:
+def make_gain_map(
+    srgb: np.ndarray, radiance: np.ndarray, *, scale: int | None = None, response: np.ndarray | None = None
+) -> GainMap:
     """Divide light by what a photo shows of it.
 
     Light above `MOST_STOPS`, and the brightest hundredth of what lies above white, is cut there with its hue kept.
 
+    Cameras roll highlights off over several stops, and what a screen shows of a photo is no linear light. Where the
+    camera's curve is given, the map leaves everything up to middle grey as the photo shows it, and opens what the
+    camera pressed together above.
+
     Args:
         srgb: (H, W, 3) uint8, sRGB encoded.
         radiance: (H, W, 3) float, linear, >= 0, 1.0 = the photo's white.
+        scale: pixels of the photo to one of the map, along each side; None keeps the map below `MAP_PIXELS`.
+        response: (256,) inverse response by which ``srgb`` shows ``radiance``; None is sRGB.
 
     Raises:
         ValueError: the two have different shapes.
     """
     if srgb.shape != radiance.shape or srgb.ndim != 3 or srgb.shape[2] != 3 or srgb.dtype != np.uint8:
         raise ValueError(f"srgb {srgb.shape} {srgb.dtype} and radiance {radiance.shape} must be (H, W, 3), srgb uint8")
-    shape = _map_size(*srgb.shape[:2])
+    height, width = srgb.shape[:2]
+    scale = scale or _least_scale(height, width)
+    shape = (max(1, height // scale), max(1, width // scale))
     shown = np.empty((*shape, 3), np.float32)
     light = np.empty((*shape, 3), np.float32)
     curve = srgb_curve().numpy()
+    lift = _lift(curve, response)
     for rows, source, box in _bands(srgb.shape[:2], shape):
-        shown[rows] = _reduced(curve[srgb[source]], box, shown[rows].shape[:2])
-        light[rows] = _reduced(radiance[source].astype(np.float32, copy=False), box, shown[rows].shape[:2])
+        base = curve[srgb[source]]
+        lit = radiance[source].astype(np.float32, copy=False)
+        if lift is not None:
+            lit = np.maximum(base, lit * lift)
+        shown[rows] = _reduced(base, box, shown[rows].shape[:2])
+        light[rows] = _reduced(lit, box, shown[rows].shape[:2])
     brightest = light.max(-1)
     headroom = _headroom(brightest)
     light *= np.minimum(1, 2**headroom / np.maximum(brightest, 1e-6))[..., None]
@@ -107,41 +109,58 @@ def make_gain_map(srgb: np.ndarray, radiance: np.ndarray) -> GainMap:
     # Less than a step of noise, the same in all channels, so that smooth light shows no contours.
     noise = np.random.default_rng(0).random((2, *shape), np.float32)
     dithered = position + (noise[0] - noise[1])[..., None] * ((position > 0) & (position < 255))
-    return GainMap(np.clip(dithered + 0.5, 0, 255).astype(np.uint8), low, high, headroom)
+    codes = np.clip(dithered + 0.5, 0, 255).astype(np.uint8)
+    return GainMap(
+        codes, (low,), (high,), base_offset=(OFFSET,), alternate_offset=(OFFSET,), alternate_headroom=headroom
+    )
 
 
-def encode_ultrahdr(photo: Photo, radiance: np.ndarray, *, keep_gps: bool = False) -> list[bytes | memoryview]:
+def _lift(curve: np.ndarray, response: np.ndarray | None) -> float | None:
+    """What brings the light of middle grey to where a screen shows it; None where the photo shows plain sRGB."""
+    if response is None or np.abs(response - curve).max() < 1e-3:
+        return None
+    code = np.interp(_MIDDLE_GREY, curve, np.arange(256))
+    return float(_MIDDLE_GREY / max(np.interp(code, np.arange(256), response), 1e-3))
+
+
+def encode_ultrahdr(
+    photo: Photo, radiance: np.ndarray, *, keep_gps: bool = False, response: np.ndarray | None = None
+) -> list[bytes | memoryview]:
     """An Ultra HDR file, as parts to be written one after another.
 
     The picture that every viewer shows is the photo's own JPEG data, byte for byte, where `Photo.jpeg` has it, and a
-    JPEG of high quality otherwise. Of its metadata the camera, dates and rights are kept.
+    JPEG of high quality otherwise. Of its metadata the camera, dates and rights are kept. The map of a photo that came
+    with one is that map, if ``radiance`` is the light that it records.
 
     Args:
         photo: the photo.
         radiance: (H, W, 3) as in `make_gain_map`.
         keep_gps: whether its position is kept as well.
+        response: as in `make_gain_map`.
 
     Raises:
         ValueError: the shapes differ, or a side is too long for JPEG.
     """
-    base = photo.jpeg or b"".join(encode_jpeg(photo.pixels, BASE_QUALITY))
-    gains = make_gain_map(np.asarray(photo), radiance)
-    # A photo that lies on its side in its file goes on lying there, and its map beside it.
-    codes = np.ascontiguousarray(_LAID[photo.jpeg_orientation](gains.codes))
-    picture = bytes(imagecodecs.jpeg8_encode(codes, level=MAP_QUALITY, subsampling="444"))
-    second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, _ISO + _iso_metadata(gains))])
+    base = photo.jpeg or encode_jpeg(photo.pixels, BASE_QUALITY)
+    orientation = photo.jpeg_orientation if photo.jpeg is not None else 1
+    if photo.gain_map is not None and photo.light is not None and np.shares_memory(radiance, photo.light):
+        gains = photo.gain_map
+        picture = gains.jpeg or _map_picture(gains, orientation)
+    else:
+        gains, picture = _small_enough(photo, radiance, response, orientation, len(base))
+    iptc = kept_iptc(photo.iptc)
+    second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, ISO_NAME + write_iso(gains))])
     length = sum(map(len, second))
     first = _with_segments(
         base,
         [
             _segment(
                 0xE1,
-                bracket_exif(
-                    photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=photo.jpeg_orientation
-                ),
+                bracket_exif(photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation),
             ),
-            _xmp(_container_xmp(length)),
-            _segment(0xE2, _ISO + struct.pack(">HH", 0, 0)),
+            _segment(0xE1, XMP_NAME + (kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b"")),
+            *([_segment(0xED, b"Photoshop 3.0\0" + photoshop_resources(iptc))] if iptc else []),
+            _segment(0xE2, ISO_NAME + struct.pack(">HH", 0, 0)),
             bytes(_MPF_BYTES),  # filled in below, once it is known where everything lies
         ],
     )
@@ -150,14 +169,46 @@ def encode_ultrahdr(photo: Photo, radiance: np.ndarray, *, keep_gps: bool = Fals
     return [*first, *second]
 
 
-def save_ultrahdr(path: str | os.PathLike[str], photo: Photo, radiance: np.ndarray, *, keep_gps: bool = False) -> None:
+def _small_enough(
+    photo: Photo, radiance: np.ndarray, response: np.ndarray | None, orientation: int, photo_bytes: int
+) -> tuple[GainMap, bytes]:
+    """The finest map that takes no more of the file than `MAP_SHARE`."""
+    shown = np.asarray(photo)
+    scale = _least_scale(photo.height, photo.width)
+    while True:
+        gains = make_gain_map(shown, radiance, scale=scale, response=response)
+        picture = _map_picture(gains, orientation)
+        if len(picture) <= max(MAP_BYTES, MAP_SHARE * photo_bytes) or scale >= _MOST_SCALE:
+            return gains, picture
+        # Bytes go with the pixels, roughly.
+        excess = len(picture) / max(MAP_BYTES, MAP_SHARE * photo_bytes)
+        scale = min(_MOST_SCALE, max(scale + 1, math.floor(scale * excess**0.5)))
+
+
+def _map_picture(gains: GainMap, orientation: int) -> bytes:
+    # A photo that lies on its side in its file goes on lying there, and its map beside it.
+    codes = gains.codes if gains.codes.dtype == np.uint8 else ((gains.codes.astype(np.uint32) + 128) // 257)
+    laid = np.ascontiguousarray(_LAID[orientation](codes.astype(np.uint8)))
+    if laid.shape[2] == 1:
+        return bytes(imagecodecs.jpeg8_encode(laid[..., 0].copy(), level=MAP_QUALITY))
+    return bytes(imagecodecs.jpeg8_encode(laid.copy(), level=MAP_QUALITY, subsampling="444"))
+
+
+def save_ultrahdr(
+    path: str | os.PathLike[str],
+    photo: Photo,
+    radiance: np.ndarray,
+    *,
+    keep_gps: bool = False,
+    response: np.ndarray | None = None,
+) -> None:
     """Write an Ultra HDR file; see `encode_ultrahdr`.
 
     Raises:
         ValueError: the shapes differ, or a side is too long for JPEG.
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
-    write_atomic(path, *encode_ultrahdr(photo, radiance, keep_gps=keep_gps))
+    write_atomic(path, *encode_ultrahdr(photo, radiance, keep_gps=keep_gps, response=response))
 
 
 def _headroom(brightest: np.ndarray) -> float:
@@ -165,9 +216,8 @@ def _headroom(brightest: np.ndarray) -> float:
     return min(float(np.log2(np.quantile(above, 0.99))), MOST_STOPS) if above.size else 0.0
 
 
-def _map_size(height: int, width: int) -> tuple[int, int]:
-    scale = min(1.0, (MAP_PIXELS / (height * width)) ** 0.5)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def _least_scale(height: int, width: int) -> int:
+    return max(1, math.ceil((height * width / MAP_PIXELS) ** 0.5))
 
 
 def _bands(
@@ -200,7 +250,7 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _xmp(attributes: str) -> bytes:
-    return _segment(0xE1, _XMP + attributes.encode())
+    return _segment(0xE1, XMP_NAME + attributes.encode())
 
 
 def _with_segments(jpeg: bytes, segments: list[bytes]) -> list[bytes | memoryview]:
@@ -224,40 +274,8 @@ def _multi_picture(first: int, second: int, at: int) -> bytes:
     return _segment(0xE2, b"MPF\0" + directory + pictures)
 
 
-def _capacity(gains: GainMap) -> float:
-    return max(gains.headroom, _BARELY)
-
-
-def _iso_metadata(gains: GainMap) -> bytes:
-    """ISO 21496-1, Annex C: version, flags, the headroom of both renditions, one set of values for all channels."""
-
-    def ratio(value: float) -> tuple[int, int]:
-        near = Fraction(value).limit_denominator(_DENOMINATOR)
-        return near.numerator, near.denominator
-
-    flags = 0x40  # the map applies in the primaries of the photo
-    return struct.pack(
-        ">HHB IIII iI iI II iI iI",
-        *(0, 0, flags),
-        *(0, 1, *ratio(_capacity(gains))),
-        *(*ratio(gains.low), *ratio(gains.high), 1, 1),
-        *(*ratio(OFFSET), *ratio(OFFSET)),
-    )
-
-
 def _map_xmp(gains: GainMap) -> str:
-    values = {
-        "Version": "1.0",
-        "BaseRenditionIsHDR": "False",
-        "GainMapMin": f"{gains.low:.6f}",
-        "GainMapMax": f"{gains.high:.6f}",
-        "Gamma": "1",
-        "OffsetSDR": f"{OFFSET:.10f}",
-        "OffsetHDR": f"{OFFSET:.10f}",
-        "HDRCapacityMin": "0",
-        "HDRCapacityMax": f"{_capacity(gains):.6f}",
-    }
-    return _packet("".join(f'\n    hdrgm:{name}="{value}"' for name, value in values.items()) + "/>")
+    return _packet(write_hdrgm(gains))
 
 
 def _container_xmp(length: int) -> str:
@@ -265,7 +283,7 @@ def _container_xmp(length: int) -> str:
         return f'\n     <rdf:li rdf:parseType="Resource"><Container:Item Item:Mime="image/jpeg" {words}/></rdf:li>'
 
     items = item('Item:Semantic="Primary"') + item(f'Item:Semantic="GainMap" Item:Length="{length}"')
-    return _packet(
+    return _description(
         '\n    xmlns:Container="http://ns.google.com/photos/1.0/container/"'
         '\n    xmlns:Item="http://ns.google.com/photos/1.0/container/item/"\n    hdrgm:Version="1.0">'
         f"\n   <Container:Directory>\n    <rdf:Seq>{items}\n    </rdf:Seq>\n   </Container:Directory>"
@@ -273,10 +291,14 @@ def _container_xmp(length: int) -> str:
     )
 
 
+def _description(rest: str) -> str:
+    return f'<rdf:Description rdf:about="" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"{rest}'
+
+
 def _packet(rest: str) -> str:
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="hdrgan">'
         '\n <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        f'\n  <rdf:Description rdf:about="" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"{rest}'
+        f"\n  {_description(rest)}"
         "\n </rdf:RDF>\n</x:xmpmeta>"
     )

@@ -20,12 +20,12 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         raise cut_off(_KIND)
     chunks = _chunks(data, 12, size, limits)
     named = dict(reversed(chunks))  # the first of each name
-    icc, exif = named.get(b"ICCP"), named.get(b"EXIF")
+    icc, exif, xmp = named.get(b"ICCP"), named.get(b"EXIF"), named.get(b"XMP ")
     if exif is not None and exif.startswith(b"Exif\0\0"):
         exif = exif[6:]
     if b"VP8X" not in named:
         pixels = _decode_still(chunks, limits)
-        return Decoded(pixels, "rgb", icc, exif)
+        return Decoded(pixels, "rgb", icc, exif, xmp=xmp)
     canvas = _canvas_size(named[b"VP8X"], limits)
     frames = [body for name, body in chunks if name == b"ANMF"]
     limits.check_frames(len(frames))
@@ -33,7 +33,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         pixels = _decode_still(chunks, limits)
         if (pixels.shape[1], pixels.shape[0]) != canvas:
             raise damaged(_KIND)
-        return Decoded(pixels, "rgb", icc, exif)
+        return Decoded(pixels, "rgb", icc, exif, xmp=xmp)
     frame = frames[0]
     if len(frame) < 16:
         raise damaged(_KIND)
@@ -48,7 +48,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         if pixels.shape[2] == 3:
             whole[top : top + height, left : left + width, 3] = 255
         pixels = whole
-    return Decoded(pixels, "rgb", icc, exif)
+    return Decoded(pixels, "rgb", icc, exif, xmp=xmp)
 
 
 def _chunks(data: bytes, start: int, end: int, limits: PhotoLimits) -> list[Chunk]:

@@ -11,13 +11,22 @@ from PIL import Image
 
 from hdrgan.files import colour, ifd, png, tiff
 from hdrgan.files.atomic import write_atomic
-from hdrgan.files.exif import EXIF_POINTER, KEPT_BASE, SOFTWARE
+from hdrgan.files.exif import EXIF_POINTER, GPS_POINTER, KEPT_BASE, SOFTWARE
+from hdrgan.files.gain_map import XMP_NAME
 from hdrgan.files.ifd import Entry
+from hdrgan.files.metadata import photoshop_resources
 from hdrgan.files.photo import Photo
 
 
 def save_png(
-    path: str | os.PathLike[str], pixels: np.ndarray, *, exif: bytes | Image.Exif | None = None, level: int = 1
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    *,
+    exif: bytes | Image.Exif | None = None,
+    level: int = 1,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
+    alpha: np.ndarray | None = None,
 ) -> None:
     """Save (H, W, 3) uint8 or uint16 sRGB pixels, losslessly.
 
@@ -26,18 +35,27 @@ def save_png(
         pixels: sRGB encoded.
         exif: block to store, as `bracket_exif` gives it.
         level: 1 (fast) to 12 (small). On photographs level 12 saves a tenth for twenty times the time.
+        xmp: packet to store, as `hdrgan.files.metadata.kept_xmp` gives it.
+        iptc: records to store, as `hdrgan.files.metadata.kept_iptc` gives them.
+        alpha: (H, W) opacity of the type of ``pixels``, which are laid on white.
 
     Raises:
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
     _check_pixels(pixels)
-    write_atomic(path, *png.encode(pixels, level, _exif_block(exif)))
+    write_atomic(path, *png.encode(_with_alpha(pixels, alpha), level, _exif_block(exif), xmp, iptc))
 
 
 def save_jpeg(
-    path: str | os.PathLike[str], pixels: np.ndarray, quality: int = 95, exif: bytes | Image.Exif | None = None
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    quality: int = 95,
+    exif: bytes | Image.Exif | None = None,
+    *,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
 ) -> None:
-    """Save (H, W, 3) sRGB pixels as an 8-bit JPEG; 16-bit ones are rounded.
+    """Save (H, W, 3) sRGB pixels as an 8-bit JPEG; 16-bit ones are rounded. ``xmp`` and ``iptc`` as in `save_png`.
 
     Colour is kept at full resolution (4:4:4): merging multiplies a dark frame by up to 16, and with it the colour
     fringes that 4:2:0 leaves beside clipped areas. Files grow by about half.
@@ -46,42 +64,63 @@ def save_jpeg(
         ValueError: when a side is longer than the 65,500 pixels that JPEG can hold.
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
-    write_atomic(path, *encode_jpeg(pixels, quality, exif))
+    write_atomic(path, *_with_segments(encode_jpeg(pixels, quality), exif, xmp, iptc))
 
 
-def encode_jpeg(
-    pixels: np.ndarray, quality: int = 95, exif: bytes | Image.Exif | None = None
-) -> tuple[bytes | memoryview, ...]:
-    """The parts of the file that `save_jpeg` writes, one after another."""
+def encode_jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
+    """The file that `save_jpeg` writes, without metadata."""
     _check_pixels(pixels)
     if max(pixels.shape[:2]) > 65_500:
         raise ValueError(f"JPEG holds at most 65,500 pixels a side, got {pixels.shape[1]} x {pixels.shape[0]}")
-    return _with_exif(imagecodecs.jpeg8_encode(colour.to_8_bits(pixels), level=quality, subsampling="444"), exif)
+    return bytes(imagecodecs.jpeg8_encode(colour.to_8_bits(pixels), level=quality, subsampling="444"))
 
 
 def save_photo_as_jpeg(
-    path: str | os.PathLike[str], photo: Photo, quality: int = 95, exif: bytes | Image.Exif | None = None
+    path: str | os.PathLike[str],
+    photo: Photo,
+    quality: int = 95,
+    exif: bytes | Image.Exif | None = None,
+    *,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
 ) -> None:
     """Save a photo upright as `save_jpeg` does; one read from an upright JPEG keeps its picture data, byte for byte."""
     own = photo.jpeg if photo.jpeg_orientation == 1 else None
-    write_atomic(path, *(encode_jpeg(photo.pixels, quality, exif) if own is None else _with_exif(own, exif)))
+    picture = encode_jpeg(photo.pixels, quality) if own is None else own
+    write_atomic(path, *_with_segments(picture, exif, xmp, iptc))
 
 
-def _with_exif(jpeg_file: bytes | bytearray, exif: bytes | Image.Exif | None) -> tuple[bytes | memoryview, ...]:
-    """A JPEG file without EXIF as parts of one with it: behind the start marker and JFIF, before everything else."""
+def _with_segments(
+    jpeg_file: bytes, exif: bytes | Image.Exif | None, xmp: bytes | None, iptc: bytes | None
+) -> tuple[bytes | memoryview, ...]:
+    """A JPEG file as parts of one with metadata: behind the start marker and JFIF, before everything else."""
     block = _exif_block(exif)
     whole = memoryview(jpeg_file)
-    if not block:
-        return (whole,)
-    segment = b"Exif\0\0" + block
-    if len(segment) > 65_533:
-        raise ValueError(f"EXIF of {len(segment)} bytes does not fit a JPEG segment")
+    segments = []
+    if block:
+        segments.append((0xE1, b"Exif\0\0" + block))
+    if xmp:
+        segments.append((0xE1, XMP_NAME + xmp))
+    if iptc:
+        segments.append((0xED, b"Photoshop 3.0\0" + photoshop_resources(iptc)))
+    for _, body in segments:
+        if len(body) > 65_533:
+            raise ValueError(f"metadata of {len(body)} bytes do not fit a JPEG segment")
+    packed = b"".join(bytes([0xFF, m]) + (len(body) + 2).to_bytes(2, "big") + body for m, body in segments)
     head = 4 + int.from_bytes(whole[4:6], "big") if jpeg_file[2:4] == b"\xff\xe0" else 2
-    return whole[:head], b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment, whole[head:]
+    return whole[:head], packed, whole[head:]
 
 
-def save_tiff(path: str | os.PathLike[str], pixels: np.ndarray, exif: bytes | Image.Exif | None = None) -> None:
-    """Save (H, W, 3) uint8 or uint16 sRGB pixels as TIFF: deflated, with an sRGB profile.
+def save_tiff(
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    exif: bytes | Image.Exif | None = None,
+    *,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
+    alpha: np.ndarray | None = None,
+) -> None:
+    """Save (H, W, 3) uint8 or uint16 sRGB pixels as TIFF: deflated, with an sRGB profile. The rest as in `save_png`.
 
     Raises:
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
@@ -89,14 +128,39 @@ def save_tiff(path: str | os.PathLike[str], pixels: np.ndarray, exif: bytes | Im
     _check_pixels(pixels)
     base: Mapping[int, Entry] = {}
     detail: Mapping[int, Entry] = {}
+    position: Mapping[int, Entry] = {}
     block = _exif_block(exif)
     if block and (order := ifd.read_header(block)):
         base = ifd.read_directory(block, order, order.first)
-        pointer = ifd.integer(base, EXIF_POINTER)
+        pointer, place = ifd.integer(base, EXIF_POINTER), ifd.integer(base, GPS_POINTER)
         detail = ifd.read_directory(block, order, pointer) if pointer is not None else {}
         detail = {tag: entry for tag, entry in detail.items() if tag not in (37121, 40962, 40963)}  # JPEG only
+        position = ifd.read_directory(block, order, place) if place is not None else {}
     tags = {tag: entry for tag, entry in base.items() if tag in (*KEPT_BASE, SOFTWARE, 282, 283, 296)}
-    write_atomic(path, *tiff.encode(np.ascontiguousarray(pixels), tags, detail, colour.srgb_profile()))
+    if xmp:
+        tags[700] = Entry(ifd.BYTE, xmp)
+    if iptc:
+        tags[33723] = Entry(ifd.UNDEFINED, iptc)
+    parts = tiff.encode(_with_alpha(pixels, alpha), tags, detail, colour.srgb_profile(), position)
+    write_atomic(path, *parts)
+
+
+def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """(H, W, 4) pixels with opacity; colours laid on white are taken off it again."""
+    if alpha is None:
+        return np.ascontiguousarray(pixels)
+    full = np.iinfo(pixels.dtype).max
+    scaled = alpha if alpha.dtype == pixels.dtype else (alpha.astype(np.uint32) * 257 if full == 65535 else alpha >> 8)
+    out = np.empty((*pixels.shape[:2], 4), pixels.dtype)
+    out[..., 3] = scaled
+    for start in range(0, len(pixels), 64):
+        rows = slice(start, start + 64)
+        opacity = np.asarray(out[rows, :, 3:], np.int64)
+        laid = pixels[rows].astype(np.int64) - (full - opacity)
+        out[rows, :, :3] = np.where(
+            opacity > 0, (laid * full + opacity // 2) // np.maximum(opacity, 1), pixels[rows]
+        ).clip(0, full)
+    return out
 
 
 def _exif_block(exif: bytes | Image.Exif | None) -> bytes | None:

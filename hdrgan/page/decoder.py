@@ -20,13 +20,12 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
-from hdrgan.files.exif import pack_exif, unpack_exif
 from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo
+from hdrgan.files.transport import pack_photo, unpack_photo
 
 __all__ = ["load_photo_guarded"]
 
@@ -34,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _LENGTH = struct.Struct("<Q")
 _LONGEST_REPLY = 1 << 16
+_MOST_PIXEL_BYTES = 6 + 12 + 2 + 6  # of a pixel: picture, light, opacity, gain map
 _PIPE_SIZE = 1 << 20  # Linux gives 64 KB unasked, which costs a change of process for every 64 KB of pixels
 _MOST_IDLE = 2
 _REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up
@@ -109,7 +109,7 @@ class _Worker:
         timer.start()
         try:
             _send(self._pipe_in, json.dumps(request).encode(), source if given else b"")  # type: ignore[arg-type]
-            return _receive_photo(self._pipe_out)
+            return _receive_photo(self._pipe_out, limits)
         except (OSError, EOFError) as error:
             self.close()
             if expired.is_set():
@@ -219,22 +219,31 @@ def _read_block(pipe: IO[bytes], most: int) -> bytes:
     return _read_exactly(pipe, length)
 
 
-def _receive_photo(pipe: IO[bytes]) -> Photo:
+def _receive_photo(pipe: IO[bytes], limits: PhotoLimits) -> Photo:
     head: dict[str, Any] = json.loads(_read_block(pipe, _LONGEST_REPLY))
     if "refused" in head:
         raise PhotoError(head["refused"])
-    pixels = np.empty((int(head["height"]), int(head["width"]), 3), np.uint16 if head["bits"] == 16 else np.uint8)
-    whole = memoryview(pixels).cast("B")  # type: ignore[arg-type]
+    try:
+        return unpack_photo(
+            head,
+            partial(_fill, pipe),
+            lambda: _read_block(pipe, 1 << 31),
+            most_bytes=_MOST_PIXEL_BYTES * int(limits.megapixels * 1e6) + (1 << 20),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EOFError("what a worker sent is no photo") from error
+
+
+def _fill(pipe: IO[bytes], whole: memoryview) -> None:
+    """Read the next part straight into an array."""
     if _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))[0] != len(whole):
         raise EOFError
     filled = 0
     while filled < len(whole):
-        count = pipe.readinto(whole[filled:])  # type: ignore[attr-defined]  # straight into the picture
+        count = pipe.readinto(whole[filled:])  # type: ignore[attr-defined]
         if not count:
             raise EOFError
         filled += count
-    exif, jpeg = (_read_block(pipe, 1 << 31) for _ in range(2))
-    return Photo(pixels, str(head["name"]), str(head["format"]), unpack_exif(exif), jpeg or None, int(head["lies"]))
 
 
 def serve() -> None:
@@ -256,11 +265,9 @@ def serve() -> None:
             continue
         finally:
             del given
-        head: dict[str, Any] = {"height": photo.height, "width": photo.width, "bits": photo.bits}
-        head |= {"name": photo.name, "format": photo.format, "lies": photo.jpeg_orientation}
-        pixels = memoryview(photo.pixels).cast("B")  # type: ignore[arg-type]
-        _send(pipe_out, json.dumps(head).encode(), pixels, pack_exif(photo.exif), photo.jpeg or b"")
-        del photo, pixels, source
+        head, parts = pack_photo(photo)
+        _send(pipe_out, json.dumps(head).encode(), *parts)
+        del photo, parts, source
 
 
 def _confine(memory_mb: int) -> None:

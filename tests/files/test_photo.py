@@ -328,9 +328,6 @@ def test_png_colour_chunks():
     assert np.abs(linear - linear_to_srgb(picture() / 255.0) * 255).max() < 2
     wide = tagged(b"cICP", bytes([12, 13, 0, 1]))
     assert int(wide[30, 50, 0]) > int(picture()[30, 50, 0])  # a P3 red is a stronger sRGB red
-    for transfer in (16, 18):
-        with pytest.raises(PhotoError, match="already HDR"):
-            tagged(b"cICP", bytes([9, transfer, 0, 1]))
 
 
 # Transparency
@@ -491,7 +488,7 @@ def test_floating_point_tiff_is_refused():
 
 def test_heic_without_its_library_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(PhotoError, match=r"hdrgan\[heic\]"):
+    with pytest.raises(PhotoError, match="pip install pillow-heif"):
         load_photo(FILES["heic.heic"])
 
 

@@ -249,7 +249,7 @@ def test_hdr_xyz_and_primaries_are_converted(load):
     red = np.tile(np.array([128, 0, 0, 129], np.uint8), (2, 8, 1))
     assert load(hdr(red, header=primaries))[0, 0] == pytest.approx([1.2249, 0, 0], abs=1e-3)
     with pytest.raises(RadianceFileError, match="primaries"):
-        load(hdr(red, header="PRIMARIES=0 0 0 0 0 0 0 0\n"))
+        load(hdr(red, header="PRIMARIES=5 5 5 5 5 5 5 5\n"))
 
 
 def test_hdr_extremes_stay_finite(load):

@@ -181,7 +181,7 @@ def test_a_photo_that_lost_nothing_promises_nothing(tmp_path):
 def test_a_photo_that_is_its_own_light_gets_a_flat_map():
     pixels = np.random.default_rng(1).integers(0, 250, (16, 24, 3), np.uint8)
     gains = make_gain_map(pixels, srgb_curve().numpy()[pixels])
-    assert (gains.headroom, gains.high) == (0, pytest.approx(0, abs=1e-6))
+    assert (gains.headroom, gains.high[0]) == (0, pytest.approx(0, abs=1e-6))
     assert (gains.codes == 255).all()
 
 
@@ -192,17 +192,17 @@ def test_light_beyond_the_reach_is_cut_with_its_hue():
     srgb[4:12, 4:12] = 255
     gains = make_gain_map(srgb, radiance)
     assert gains.headroom == MOST_STOPS
-    gain = gains.low + (gains.high - gains.low) * gains.codes[8, 8] / 255
+    gain = gains.low[0] + (gains.high[0] - gains.low[0]) * gains.codes[8, 8] / 255
     assert gain == pytest.approx([4, 3, 2], abs=0.1)
 
 
 def test_smooth_light_shows_no_contours():
-    """Steps of 8 bits over 4 stops would be 0.0157 stops; the mean over a little height must be finer than that."""
+    """Steps of 8 bits over 4 stops are 0.0157 stops; the mean over a little height must be finer than that."""
     x = np.linspace(0, 1, 1024, dtype=np.float32)
     radiance = np.broadcast_to((2 ** (4 * x))[None, :, None], (64, 1024, 3)).astype(np.float32)
     found = imagecodecs.ultrahdr_decode(ultrahdr(load_photo(np.full(radiance.shape, 255, np.uint8)), radiance))
     stops = np.log2(found[..., 1].astype(np.float32)).mean(0)
-    assert np.abs(stops - 4 * x)[:-16].max() < 0.008  # the last hundredth is cut
+    assert np.abs(stops - 4 * x)[:-16].max() < 0.0118  # the last hundredth is cut
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (301, 457)])
@@ -219,9 +219,9 @@ def test_the_map_of_a_large_photo_is_bounded_and_fits():
     srgb = np.where(radiance > 1, 255, 188).astype(np.uint8)
     gains = make_gain_map(srgb, radiance)
     height, width = gains.codes.shape[:2]
-    assert 0.98 * MAP_PIXELS < height * width <= 1.001 * MAP_PIXELS
-    assert width / height == pytest.approx(4002 / 1501, rel=1e-3)
-    stops = gains.low + (gains.high - gains.low) * gains.codes[..., 0].astype(np.float32) / 255
+    assert MAP_PIXELS / 4 < height * width <= MAP_PIXELS
+    assert (height, width) == (1501 // 2, 4002 // 2), "smaller by a whole number"
+    stops = gains.low[0] + (gains.high[0] - gains.low[0]) * gains.codes[..., 0].astype(np.float32) / 255
     assert np.abs(stops[:, : width // 2 - 1]).max() < 0.05
     assert np.abs(stops[:, width // 2 + 1 :] - 2).max() < 0.05
 

@@ -231,3 +231,13 @@ def radiance_files() -> dict[str, bytes]:
         "none.exr": exr({"Y": lit[..., 0].astype(np.float16)}, OpenEXR.NO_COMPRESSION),
         "tiled.exr": exr(planes(lit), type=OpenEXR.tiledimage, tiles=OpenEXR.TileDescription()),
     }
+
+
+def float_tiffs() -> dict[str, bytes]:
+    """Floating-point TIFFs of 16 and 32 bits."""
+    lit = light()
+    return {
+        "single.tif": bytes(imagecodecs.tiff_encode(lit, photometric="rgb")),
+        "half.tif": bytes(imagecodecs.tiff_encode(lit.astype(np.float16), photometric="rgb")),
+        "deflated.tif": bytes(imagecodecs.tiff_encode(lit, photometric="rgb", compression="deflate")),
+    }

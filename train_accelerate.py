@@ -58,8 +58,9 @@ from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
 from hdrgan.evaluation.report import IDENTITY_NAME, write_report
 from hdrgan.evaluation.scores import identity, sample_sheet, score, summarise, table
+from hdrgan.hub.card import EVALUATION_NAME, render_card
 from hdrgan.hub.datasets import fetch_dataset
-from hdrgan.hub.publish import EVALUATION_NAME, HubError, check_push, push, render_card
+from hdrgan.hub.publish import HubError, check_push, push
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
 from hdrgan.training.arguments import dated_folder, parse_args

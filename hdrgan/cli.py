@@ -293,14 +293,14 @@ def push(
     """
     import tempfile
 
-    from hdrgan.hub import publish
+    from hdrgan.hub import card, publish
     from hdrgan.pipeline import Pipeline
 
     with plain_errors(), tempfile.TemporaryDirectory() as folder:
         samples: Sequence[Path | tuple[Path, str]] = sample or ()
         if not samples and publish.makes_pictures(model):  # a discriminator has nothing to show
-            sheets = publish.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
-            samples = [*publish.results_figure(model), *sheets]
+            sheets = card.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
+            samples = [*card.results_figure(model), *sheets]
         done = publish.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
     typer.echo(done.model_url)
     if done.space_url:

@@ -11,7 +11,7 @@ ORDER = ["version", "light", "files", "models data", "result", "pipeline", "eval
 ORDER += ["__init__", "__main__"]
 ROW = {part: row for row, parts in enumerate(ORDER) for part in parts.split()}
 ONLY_IN = {
-    "gradio": ("app.py", "hdrgan/page/"),
+    "gradio": ("hdrgan/page/",),
     "typer": ("hdrgan/cli.py",),
     "accelerate": ("train_accelerate.py",),
 }

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -54,14 +53,13 @@ def run(command: list[object], cwd: Path) -> str:
 def built(root, tmp_path_factory) -> Path:
     """A folder with the source distribution and the wheel that ``python -m build`` makes of it."""
     home = tmp_path_factory.mktemp("build")
-    ours = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["hdrgan.scripts"]
-    assert "model_card.md" in ours
     # What a clone has, so that the build leaves nothing in the checkout and takes nothing from it that git ignores.
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
     for name in filter(None, tracked.split("\0")):
         if (root / name).is_file():
             (home / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, home / "source" / name)
+    (home / "source" / "stray.py").write_text("")  # what lies in a checkout and belongs to nobody
     run([sys.executable, "-m", "build", "--no-isolation", "--outdir", home / "dist"], home / "source")
     return home / "dist"
 
@@ -88,20 +86,20 @@ def test_both_distributions_hold_what_is_needed_and_no_more(built, root):
         for name in pretrained.bundled_names()
         for file in ("config.json", "model.safetensors", "SHA256SUMS")
     }
-    scripts = {"app.py", "train_accelerate.py", "model_card.md", "README.md", "requirements.txt"}
-    scripts |= {f"examples/{path.name}" for path in (root / "examples").iterdir()} | {
-        "benchmarks/yardstick.json",
-        "docs/results.jpg",
-    }
+    project = {"app.py", "model_card.md", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "setup.py"}
+    project |= {f"examples/{path.name}" for path in (root / "examples").iterdir()}
+    project |= {"benchmarks/yardstick.json", "docs/results.jpg"}
     modules = {path.relative_to(root).as_posix() for path in (root / "hdrgan").rglob("*.py")}
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout
-    assert {"hdrgan/py.typed"} | weights | {f"hdrgan/scripts/{name}" for name in scripts} <= names
+    assert {"hdrgan/py.typed"} | weights | {f"hdrgan/project/{name}" for name in project} <= names
+    modules |= {path.relative_to(root).as_posix() for path in (root / "hdrgan/page").iterdir() if path.is_file()}
     assert modules & set(tracked.splitlines()) <= names
+    assert not [name for name in names if "stray" in name]
     assert not [name for name in names if "test" in name or "__pycache__" in name or name.endswith(".png")]
     (source,) = built.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
-    assert weights | scripts | {"pyproject.toml", "LICENSE"} <= inside
+    assert weights | project | {"train_accelerate.py"} <= inside
     assert not [name for name in inside if name.startswith(("tests/", "."))]
 
 
@@ -125,7 +123,7 @@ def test_the_wheel_alone_makes_exposures_offline(installed, tmp_path):
 
 
 def test_the_wheel_alone_renders_the_measured_card(installed, root, tmp_path):
-    code = "from hdrgan.hub import publish; print(publish.render_card('radiance', repo_id='me/mine'))"
+    code = "from hdrgan.hub.card import render_card; print(render_card('radiance', repo_id='me/mine'))"
     card = run([installed / "python", "-c", code], tmp_path)
     systems = json.loads((root / "benchmarks" / "yardstick.json").read_text())["systems"]
     (ours,) = [system for system in systems if system["name"] == "radiance"]
@@ -134,7 +132,7 @@ def test_the_wheel_alone_renders_the_measured_card(installed, root, tmp_path):
 
 
 def test_the_wheel_alone_serves_the_page(installed, tmp_path):
-    command = [str(installed / "python"), "-m", "hdrgan.scripts.app"]
+    command = [str(installed / "python"), "-m", "hdrgan.page"]
     with page(command, tmp_path, clean_environment() | {"HF_HOME": str(tmp_path / "hf")}) as address:
         assert "gradio" in fetch(address).lower()
         endpoints = json.loads(fetch(f"{address}gradio_api/info"))["named_endpoints"]

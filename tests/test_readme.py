@@ -4,7 +4,7 @@ import importlib.util
 import re
 
 from hdrgan.evaluation.report import read_report
-from hdrgan.hub.publish import results_figure
+from hdrgan.hub.card import results_figure
 from hdrgan.models.pretrained import bundled_folder, sha256_of
 
 

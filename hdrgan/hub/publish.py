@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: the card of a model, and publishing a model and the page that runs it.
+"""Publish a model on the Hugging Face Hub, and the page that runs it.
 
 A push is prepared completely before anything is sent: the weights are loaded strictly, the card is rendered from
 measured figures, the page's front matter is checked. Files travel first and become visible with one commit, so that a
@@ -7,34 +7,24 @@ failure half-way leaves a repository as it was.
 
 from __future__ import annotations
 
-import copy
 import json
-import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from httpx2 import HTTPError
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, EvalResult, HfApi, SpaceCard
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from packaging.requirements import Requirement
 from packaging.version import Version
-from PIL import Image, ImageDraw, ImageFont
 
-from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, ev_key, read_report, rows
-from hdrgan.models.bracket_generator import BracketGenerator
-from hdrgan.models.ein import EIN
-from hdrgan.models.patch_discriminator import PatchDiscriminator
+from hdrgan.hub.card import BENCHMARK, EVALUATION_NAME, as_folder, card_of, find_report, load_network, slug
 from hdrgan.models.pretrained import (
     CARD_NAME,
     CHECKSUMS_NAME,
     CONFIG_NAME,
     WEIGHTS_NAME,
-    PretrainedError,
     PretrainedModel,
     bundled_names,
     locate,
@@ -42,21 +32,12 @@ from hdrgan.models.pretrained import (
     read_config,
     sha256_of,
 )
-from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.version import __version__
 
-EVALUATION_NAME = "evaluation.json"
 SAMPLES_FOLDER = "samples"
 
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
-_NETWORKS: dict[str, type[PretrainedModel]] = {
-    network.__name__: network for network in (RadianceGenerator, BracketGenerator, EIN, PatchDiscriminator)
-}
-_BENCHMARK = "benchmarks/yardstick.json"
-_RESULTS = "docs/results.jpg"
-_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "LICENSE", "model_card.md", _BENCHMARK)
-_TASK = "image-to-image"
-_SHEET_HEIGHT = 240  # pixels of each exposure on a sample sheet
+_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", "model_card.md", BENCHMARK)
 _LARGEST_SAMPLE = 1 << 20  # bytes
 
 
@@ -71,36 +52,6 @@ class Published:
     model_url: str
     commit: str
     space_url: str | None = None
-
-
-def render_card(
-    model: PretrainedModel | str | Path,
-    evaluation: Path | Mapping[str, Any] | None = None,
-    *,
-    repo_id: str | None = None,
-    space: bool = False,
-    samples: Sequence[tuple[str, str]] = (),
-) -> str:
-    """Render a model's card; every number on it comes from the weights file or from the evaluation.
-
-    Args:
-        model: a network, a model folder or a bundled name.
-        evaluation: what `hdrgan.evaluation.scenes.evaluate` reported, or the file that holds it. None takes
-            the folder's own ``evaluation.json``, or the project's benchmark where that measured these very weights.
-        repo_id: name on the Hub, for the lines that show how to load it.
-        space: whether a Space of that name runs it.
-        samples: (path within the repository, caption) of pictures to show.
-
-    Returns:
-        The text of README.md.
-
-    Raises:
-        PretrainedError: the model cannot be loaded.
-        ValueError: the evaluation is none, or was of other weights.
-    """
-    with _as_folder(model) as folder:
-        network = _load(folder)
-        return _card(network, folder, _report(folder, evaluation), repo_id=repo_id, space=space, samples=samples)
 
 
 def push(
@@ -131,12 +82,12 @@ def push(
         PretrainedError: the model cannot be loaded.
         ValueError: the evaluation, a picture or the page's front matter is wrong.
     """
-    with _as_folder(model) as folder:
-        network = _load(folder)
-        report = _report(folder, evaluation)
+    with as_folder(model) as folder:
+        network = load_network(folder)
+        report = find_report(folder, evaluation)
         pictures = _samples(samples)
         listed = [(path, caption) for path, caption, _ in pictures]
-        card = _card(network, folder, report, repo_id=repo_id, space=space, samples=listed)
+        card = card_of(network, folder, report, repo_id=repo_id, space=space, samples=listed)
         files: dict[str, Path | bytes] = {name: folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
         files[CHECKSUMS_NAME] = _checksums(folder)
         files[CARD_NAME] = card.encode()
@@ -158,68 +109,6 @@ def makes_pictures(model: str | Path) -> bool:
         PretrainedError: there is no such model, or its configuration is damaged.
     """
     return read_config(locate(model)).get("_class_name") in _BUNDLED_AS
-
-
-def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image.Image:
-    """Exposures side by side with their EVs above, small enough for a card.
-
-    Args:
-        exposures: (H, W, 3) uint8 or uint16, encoded.
-        evs: their stops.
-    """
-    tiles = []
-    for codes in exposures:
-        pixels = codes if codes.dtype == np.uint8 else (codes >> 8).astype(np.uint8)
-        width = max(1, round(pixels.shape[1] * _SHEET_HEIGHT / pixels.shape[0]))
-        tiles.append(Image.fromarray(pixels).resize((width, _SHEET_HEIGHT), Image.Resampling.LANCZOS))
-    gap, head = 6, 24
-    sheet = Image.new("RGB", (sum(t.width + gap for t in tiles) - gap, _SHEET_HEIGHT + head), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(15)
-    left = 0
-    for tile, ev in zip(tiles, evs, strict=True):
-        draw.text((left + 2, 2), f"EV {ev:+g}" if ev else "EV 0", fill="black", font=font)
-        sheet.paste(tile, (left, head))
-        left += tile.width + gap
-    return sheet
-
-
-def sample_sheets(pipeline: Callable[[Path], Any], folder: Path) -> list[tuple[Path, str]]:
-    """Run a pipeline over the example photos and write a sheet of each, for `push`.
-
-    Args:
-        pipeline: from a photo's path to an object with ``exposures`` and ``evs``, e.g. a `hdrgan.pipeline.Pipeline`.
-        folder: where the sheets are written.
-
-    Returns:
-        The sheets' paths with their captions.
-    """
-    sheets = []
-    for photo in sorted(project_file("examples").glob("*.jpg")):
-        result = pipeline(photo)
-        path = folder / photo.name
-        sample_sheet(result.exposures, result.evs).save(path, quality=85)
-        stops = ", ".join(f"{ev:+g}" if ev else "0" for ev in result.evs)
-        sheets.append((path, f"{photo.stem.replace('_', ' ')}: exposures at EV {stops}, made by these weights"))
-    return sheets
-
-
-def results_figure(model: str | Path) -> list[tuple[Path, str]]:
-    """The project's figure of test photos, for `push`, where these very weights drew it; otherwise nothing.
-
-    Args:
-        model: a model folder or a bundled name.
-    """
-    try:
-        figure = project_file(_RESULTS)
-        with Image.open(figure) as picture:
-            comment = picture.info.get("comment", b"")
-    except OSError:
-        return []
-    if sha256_of(locate(model) / WEIGHTS_NAME).encode() not in comment:
-        return []
-    caption = "six photos of the test scenes, exposures and light made by these weights, and the truth below each"
-    return [(figure, caption)]
 
 
 def gradio_pin() -> Version:
@@ -256,143 +145,6 @@ def space_readme(repo_id: str) -> str:
     )
 
 
-# The card
-
-
-def _card(
-    network: PretrainedModel,
-    folder: Path,
-    report: Mapping[str, Any] | None,
-    *,
-    repo_id: str | None,
-    space: bool,
-    samples: Sequence[tuple[str, str]],
-) -> str:
-    digest = sha256_of(folder / WEIGHTS_NAME)
-    training = network.training_summary
-    data = copy.deepcopy(type(network)._hub_mixin_info.model_card_data)
-    data.model_name = (repo_id or folder.resolve().name).split("/")[-1]
-    # What a source is called stands before the comma; behind it is which part of it was used.
-    data.datasets = [_slug(re.split(r"[,:;(]", str(source["name"]))[0]) for source in training.get("data", ())] or None
-    if report is not None:
-        own = next((system for system in report["systems"] if system["sha256"] == digest), None)
-        if own is None:
-            raise ValueError(
-                f"the evaluation of {report['date'][:10]} is not of these weights: "
-                "run 'hdrgan evaluate --json' with the model that is to be published"
-            )
-        data.eval_results = _eval_results(report, own)
-        data.metrics = sorted({result.metric_type for result in data.eval_results})
-    card = network.generate_model_card(
-        card_data=data,
-        repo_id=repo_id,
-        space=space,
-        weights_sha256=digest,
-        license=data.license,
-        samples=[{"path": path, "caption": caption} for path, caption in samples],
-        evaluation=_evaluation_view(report, digest) if report is not None else None,
-    )
-    return str(card)
-
-
-def _evaluation_view(report: Mapping[str, Any], digest: str) -> dict[str, Any]:
-    tables = {
-        condition: [row | {"this": row["sha256"] == digest} for row in rows(report, condition)]
-        for condition in report["conditions"]
-    }
-    return {
-        **report,
-        "rows": tables,
-        "ev_keys": [ev_key(ev) for ev in report["evs"]],
-        "has_radiance": any("pu21" in row["figures"] for table in tables.values() for row in table),
-        "has_brackets": any("bracket_psnr" in row["figures"] for table in tables.values() for row in table),
-        "peers_source": report.get("peers", {}).get("source"),
-        "measured_by": report.get("measured_by", EVALUATOR),
-        "is_test": report.get("measured_by", EVALUATOR) == EVALUATOR,
-        "systems_beside": [
-            system["name"]
-            for system in report["systems"]
-            if system["sha256"] != digest and system["name"] != IDENTITY_NAME
-        ],
-    }
-
-
-_METRICS = {
-    "pu21": ("pu21_psnr", "PU21-PSNR (dB)"),
-    "pu21_hi": ("pu21_psnr", "PU21-PSNR, highlights only (dB)"),
-    "mu": ("mu_psnr", "mu-law PSNR (dB)"),
-    "hi_stops": ("rmse", "RMSE of log2 luminance, highlights (stops)"),
-    "keep_stops": ("rmse", "RMSE of log2 luminance, well exposed (stops)"),
-}
-_EV_METRICS = {"bracket_psnr": ("psnr", "PSNR EV {} (dB)"), "bracket_ssim": ("ssim", "SSIM EV {}")}
-
-
-def _eval_results(report: Mapping[str, Any], own: Mapping[str, Any]) -> list[EvalResult]:
-    found: list[tuple[str, str, str, float]] = []
-    for condition, figures in own["conditions"].items():
-        found += [(condition, *_METRICS[key], figures[key]) for key in _METRICS if key in figures]
-        for key, (kind, title) in _EV_METRICS.items():
-            found += [(condition, kind, title.format(ev), value) for ev, value in figures.get(key, {}).items()]
-    data = report["data"]
-    return [
-        EvalResult(
-            task_type=_TASK,
-            dataset_type=_slug(data["name"]),
-            dataset_name=data["name"],
-            dataset_config=condition,
-            dataset_split=data.get("split"),
-            metric_type=kind,
-            metric_name=title,
-            metric_value=value,
-        )
-        for condition, kind, title, value in found
-    ]
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "unnamed"
-
-
-# What is published
-
-
-@contextmanager
-def _as_folder(model: PretrainedModel | str | Path) -> Iterator[Path]:
-    if not isinstance(model, PretrainedModel):
-        yield locate(model)
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        model.save_pretrained(temporary)
-        yield Path(temporary)
-
-
-def _load(folder: Path) -> PretrainedModel:
-    """Load what is to be published: what cannot be loaded is not published."""
-    name = read_config(folder).get("_class_name")
-    if name not in _NETWORKS:
-        raise PretrainedError(f"{folder} holds {name or 'a network without a class name'}, which is none of hdrgan's.")
-    return _NETWORKS[name].from_pretrained(folder)
-
-
-def _report(folder: Path, evaluation: Path | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if isinstance(evaluation, Mapping):
-        return evaluation
-    if evaluation is not None:
-        return read_report(evaluation)
-    own = folder / EVALUATION_NAME
-    return read_report(own) if own.is_file() else _benchmark_of(folder)
-
-
-def _benchmark_of(folder: Path) -> Mapping[str, Any] | None:
-    """The project's own benchmark, if these very weights were measured in it."""
-    try:
-        report = read_report(project_file(_BENCHMARK))
-    except FileNotFoundError:
-        return None
-    digest = sha256_of(folder / WEIGHTS_NAME)
-    return report if any(system["sha256"] == digest for system in report["systems"]) else None
-
-
 def _checksums(folder: Path) -> bytes:
     return "".join(f"{sha256_of(folder / name)}  {name}\n" for name in (CONFIG_NAME, WEIGHTS_NAME)).encode()
 
@@ -404,7 +156,7 @@ def _samples(samples: Sequence[Path | tuple[Path, str]]) -> list[tuple[str, str,
         content = Path(path).read_bytes()
         if Path(path).suffix.lower() not in (".jpg", ".jpeg", ".png") or len(content) > _LARGEST_SAMPLE:
             raise ValueError(f"{path} is no JPEG or PNG of at most 1 MB, which a card needs")
-        pictures.append((f"{SAMPLES_FOLDER}/{_slug(Path(path).name)}", caption.replace("]", ")"), content))
+        pictures.append((f"{SAMPLES_FOLDER}/{slug(Path(path).name)}", caption.replace("]", ")"), content))
     return pictures
 
 
@@ -420,7 +172,7 @@ def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[s
     package = Path(__file__).resolve().parent.parent
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
-        if path.is_file() and inside.parts[0] != "scripts" and "__pycache__" not in inside.parts:
+        if path.is_file() and inside.parts[0] != "project" and "__pycache__" not in inside.parts:
             files[f"hdrgan/{inside.as_posix()}"] = path
     home = f"hdrgan/weights/{kind}"
     files = {name: source for name, source in files.items() if not name.startswith(f"{home}/")}

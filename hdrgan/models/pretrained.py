@@ -73,7 +73,7 @@ def project_file(name: str) -> Path:
     Raises:
         FileNotFoundError: where neither has it.
     """
-    for home in (_PACKAGE / "scripts", _PACKAGE.parent):
+    for home in (_PACKAGE / "project", _PACKAGE.parent):
         if (home / name).exists():
             return home / name
     raise FileNotFoundError(f"{name} is missing from this installation of hdrgan")

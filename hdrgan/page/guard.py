@@ -1,31 +1,20 @@
-"""A page for strangers: what stands between the network and the page, and what keeps its disk and memory bounded.
-
-`Guard` wraps any ASGI application, `Workbench` does the heavy work and stops it when nobody waits for it any more, and
-the functions look after the folder of temporary files and the memory. Standard library only.
-"""
+"""A page for strangers: what stands between the network and the page. Standard library only."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import logging
-import os
-import queue
 import re
-import shutil
-import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from hdrgan.files.photo import PhotoError
-
-__all__ = ["Guard", "Workbench", "claim", "has_room", "remove_orphans", "settle_memory", "sweep", "trim_memory"]
+from hdrgan.page.housekeeping import has_room
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +22,10 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-T = TypeVar("T")
 
 API = "/gradio_api"
 HEALTH = "/healthz"
 FORM_BYTES = 1 << 20  # that a form may add to its file: its reader meets the limit of a file first, and tidies up
-EMPTY_FOLDER_S = 60.0
-SPARE_DISK = 256 << 20  # what is left of a disk to whatever else runs on the machine
-PULSE_S = 0.5
 
 # What the page does not use and strangers could: two doors that fetch addresses, and tools for the page's developers.
 _CLOSED = re.compile(
@@ -328,198 +313,3 @@ def _report(scope: MutableMapping[str, Any], exchange: _Exchange) -> None:
         exchange.taken,
         exchange.given,
     )
-
-
-class Workbench:
-    """One thread that does the heavy work, a piece at a time, and drops a piece that nobody waits for any more.
-
-    Args:
-        seconds: most that one piece may take.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._pieces: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
-        self._at_hand = threading.local()
-        # A daemon, so that a server that is told to stop does not wait for the end of a photo.
-        threading.Thread(target=self._work, name="workbench", daemon=True).start()
-
-    def watch(self, model: Any) -> None:
-        """Let work stop before every call of a torch module; whatever has no such hook is left alone."""
-        hook = getattr(model, "register_forward_pre_hook", None)
-        if hook is not None:
-            hook(lambda *_: self.check())
-
-    def check(self) -> None:
-        """Raise, inside a piece of work, if nobody waits for it any more."""
-        piece = getattr(self._at_hand, "piece", None)
-        if piece is not None and piece.dropped.is_set():
-            raise _DroppedError
-
-    def run(self, work: Callable[[], T], pulse: Any = None) -> Generator[Any, None, T]:
-        """Do ``work``; yield ``pulse`` twice a second meanwhile, and return the result.
-
-        Closing the generator drops the work: it ends before the next call of a watched module.
-
-        Raises:
-            PhotoError: the time was up.
-        """
-        piece = _Piece(work)
-        deadline = time.monotonic() + self.seconds
-        self._pieces.put(piece)
-        try:
-            while not piece.done.wait(PULSE_S):
-                if time.monotonic() > deadline:
-                    raise PhotoError(
-                        f"This photo takes longer than the {self.seconds:g} seconds that this server gives to one; "
-                        "choose a smaller one or another network."
-                    )
-                yield pulse
-        finally:
-            piece.dropped_at = time.monotonic()
-            piece.dropped.set()
-        if piece.error is not None:
-            raise piece.error
-        result: T = piece.result
-        return result
-
-    def _work(self) -> None:
-        while True:
-            piece = self._pieces.get()
-            self._at_hand.piece = piece
-            try:
-                self.check()
-                piece.result = piece.work()
-            except _DroppedError:
-                log.info("work stopped %.2f s after nobody waited for it any more", time.monotonic() - piece.dropped_at)
-            except BaseException as error:  # whoever waits for it says what it means
-                piece.error = error
-            finally:
-                self._at_hand.piece = None
-                piece.done.set()
-                del piece  # or the last photo would stay in memory until the next one comes
-                trim_memory()
-
-
-class _DroppedError(Exception):
-    """Nobody waits for this work."""
-
-
-class _Piece:
-    def __init__(self, work: Callable[[], Any]) -> None:
-        self.work = work
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.done = threading.Event()
-        self.dropped = threading.Event()
-        self.dropped_at = 0.0
-
-
-# The folder of temporary files
-
-
-def sweep(folder: Path, keep_s: float, now: float | None = None) -> None:
-    """Delete what is older than ``keep_s`` seconds, and folders left empty; uploads that were broken off as well."""
-    now = time.time() if now is None else now
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before the folder
-        with suppress(OSError):  # gone meanwhile, or a folder in use
-            age_s = now - path.lstat().st_ctime
-            if path.is_dir() and not path.is_symlink():
-                if age_s > EMPTY_FOLDER_S:
-                    path.rmdir()
-            elif age_s > keep_s:
-                path.unlink()
-
-
-def has_room(folder: Path, most_bytes: int) -> bool:
-    """Whether a folder holds less than ``most_bytes``, and its disk has something to spare."""
-    used = 0
-    for root, _, files in os.walk(folder):
-        for name in files:
-            with suppress(OSError):
-                used += os.lstat(os.path.join(root, name)).st_size
-    return used < most_bytes and shutil.disk_usage(folder).free > SPARE_DISK
-
-
-def claim(folder: Path) -> int:
-    """Make a folder, for this account only, and mark it as in use until this process ends, however it ends.
-
-    Returns:
-        What holds the mark: closing it with `os.close` gives the folder up. -1 on systems without such locks.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    return _lock(folder)
-
-
-def remove_orphans(parent: Path, pattern: str) -> list[Path]:
-    """Delete the claimed folders of servers that were killed.
-
-    Args:
-        parent: where the folders lie.
-        pattern: whole names of such folders, as a regular expression.
-
-    Returns:
-        What was deleted.
-    """
-    removed = []
-    for path in parent.iterdir() if parent.is_dir() else ():
-        with suppress(OSError):
-            if path.is_symlink() or not path.is_dir() or not re.fullmatch(pattern, path.name):
-                continue
-            if path.stat().st_uid != getattr(os, "getuid", lambda: -1)():
-                continue
-            held = _lock(path)
-            if held >= 0:
-                shutil.rmtree(path, ignore_errors=True)
-                os.close(held)
-                removed.append(path)
-    return removed
-
-
-def _lock(folder: Path) -> int:
-    try:
-        import fcntl
-    except ImportError:  # Windows: nothing is marked, so nothing is ever taken for an orphan
-        return -1
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return -1
-    return handle
-
-
-# Memory
-
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-_LARGE = 1 << 20
-
-
-def settle_memory() -> bool:
-    """Let the C library hand large blocks back as soon as they are free, and keep one pool of small ones.
-
-    Left alone, glibc makes a pool for every thread and learns from large blocks to keep them: a server that has seen
-    one large photo stays that large. Other C libraries are left alone: False.
-    """
-    library = _glibc()
-    if library is None:
-        return False
-    # Of a second pool up to 50 MB stayed after one crowd in ten: trimming does not reach the end of it.
-    return bool(library.mallopt(_M_ARENA_MAX, 1) and library.mallopt(_M_MMAP_THRESHOLD, _LARGE))
-
-
-def trim_memory() -> None:
-    """Hand back the small blocks that are free, too."""
-    library = _glibc()
-    if library is not None:
-        library.malloc_trim(0)
-
-
-def _glibc() -> Any:
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        if library.gnu_get_libc_version:
-            return library
-    return None

@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from safetensors.torch import load_file
 from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
 from hdrgan.evaluation import report
 from hdrgan.hub import publish
+from hdrgan.hub.card import render_card, sample_sheet, sample_sheets
 from hdrgan.models import pretrained
 from hdrgan.models.pretrained import PretrainedError
 
@@ -122,7 +122,7 @@ def published(folders, root, tmp_path_factory):
     """A Hub to which the three networks were pushed, and what the pushing process said."""
     home = tmp_path_factory.mktemp("pusher")
     exposures = [np.full((40, 60, 3), level, np.uint8) for level in (20, 90, 200)]
-    publish.sample_sheet(exposures, (-4, 0, 4)).save(home / "Five exposures.jpg")
+    sample_sheet(exposures, (-4, 0, 4)).save(home / "Five exposures.jpg")
     with LocalHub() as local:
         done = client(
             PUSH, local, home / "home", root, folders["radiance"].parent, home / "Five exposures.jpg", token=True
@@ -320,7 +320,7 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     for name in ("config.json", "model.safetensors", "SHA256SUMS"):
         assert files[f"hdrgan/weights/bracket/{name}"] == (folders["bracket"] / name).read_bytes()
     assert {f"examples/{path.name}" for path in (root / "examples").iterdir()} <= files.keys()
-    assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/scripts"))]
+    assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/project"))]
 
 
 def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
@@ -446,14 +446,14 @@ def test_a_push_that_fails_leaves_things_as_they_were(folders, root, tmp_path):
 
 
 def test_a_card_without_an_evaluation_says_so(folders):
-    text = publish.render_card(folders["ein"], repo_id="user/ein")
+    text = render_card(folders["ein"], repo_id="user/ein")
     assert "have not been evaluated" in text
     assert ModelCard(text).data.eval_results is None
     assert "relative scene light out" in text
 
 
 def test_a_card_of_a_network_in_memory():
-    text = publish.render_card(PatchDiscriminator(width=8))
+    text = render_card(PatchDiscriminator(width=8))
     assert "it makes no pictures" in text
     assert "The weights file says nothing about its training." in text
 
@@ -462,7 +462,7 @@ def test_a_card_counts_peers_and_marks_its_own_row(folders):
     evaluation = evaluation_of(folders["radiance"])
     peer = {"system": "A peer", "condition": "clean", "figures": {"pu21": 23.6}}
     evaluation["peers"] = {"source": "peers.tsv", "rows": [peer]}
-    text = publish.render_card(folders["radiance"], evaluation)
+    text = render_card(folders["radiance"], evaluation)
     assert "| A peer | 23.60 | – | – | – | – |" in text
     assert "from peers.tsv" in text
     assert "{{" not in text
@@ -471,10 +471,10 @@ def test_a_card_counts_peers_and_marks_its_own_row(folders):
 
 def test_a_card_calls_a_validation_a_validation(folders):
     evaluation = evaluation_of(folders["radiance"])
-    text = publish.render_card(folders["radiance"], evaluation)
+    text = render_card(folders["radiance"], evaluation)
     assert "Measured with `hdrgan evaluate`" in text
     assert "A **validation, not a test**" not in text
-    text = publish.render_card(folders["radiance"], evaluation | {"measured_by": "train_accelerate.py"})
+    text = render_card(folders["radiance"], evaluation | {"measured_by": "train_accelerate.py"})
     assert "A **validation, not a test**: measured by `train_accelerate.py`" in text
     assert "Measured with" not in text
 
@@ -496,7 +496,7 @@ def test_a_card_calls_a_validation_a_validation(folders):
 def test_the_cost_of_training_is_what_the_weights_say(training, cost):
     network = PatchDiscriminator(width=8)
     network.training_summary = training
-    text = publish.render_card(network)
+    text = render_card(network)
     assert cost in text
     assert "| hardware" not in text
 
@@ -505,7 +505,7 @@ def test_the_cost_of_training_is_what_the_weights_say(training, cost):
 def test_bundled_weights_bring_the_figures_of_the_benchmark(name, root, monkeypatch):
     benchmark = report.read_report(root / "benchmarks" / "yardstick.json")
     (measured,) = [system for system in benchmark["systems"] if system["name"] == name]
-    card = ModelCard(publish.render_card(name, repo_id=f"user/{name}"))
+    card = ModelCard(render_card(name, repo_id=f"user/{name}"))
     assert readme_errors(str(card), "model") == []
     on_card = {(result.dataset_config, result.metric_name): result.metric_value for result in card.data.eval_results}
     for condition, figures in measured["conditions"].items():
@@ -513,10 +513,10 @@ def test_bundled_weights_bring_the_figures_of_the_benchmark(name, root, monkeypa
         for ev, value in figures["bracket_psnr"].items():
             assert on_card[condition, f"PSNR EV {ev} (dB)"] == value
     # Of other weights it says nothing, and an installation may lack it.
-    monkeypatch.setattr(publish, "read_report", lambda path: benchmark | {"systems": benchmark["systems"][:1]})
-    assert "have not been evaluated" in publish.render_card(name)
-    monkeypatch.setattr(publish, "_BENCHMARK", "nothing.json")
-    assert "have not been evaluated" in publish.render_card(name)
+    monkeypatch.setattr("hdrgan.hub.card.read_report", lambda path: benchmark | {"systems": benchmark["systems"][:1]})
+    assert "have not been evaluated" in render_card(name)
+    monkeypatch.setattr("hdrgan.hub.card.BENCHMARK", "nothing.json")
+    assert "have not been evaluated" in render_card(name)
 
 
 def test_foreign_networks_are_not_published(tmp_path):
@@ -525,12 +525,12 @@ def test_foreign_networks_are_not_published(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": "Pipeline"}))
     pretrained.write_checksums(tmp_path)
     with pytest.raises(PretrainedError, match="holds Pipeline, which is none of hdrgan's"):
-        publish.render_card(tmp_path)
+        render_card(tmp_path)
 
 
 def test_the_sample_sheet_is_small_and_shows_every_exposure():
     deep = [np.full((30, 40, 3), level, np.uint16) for level in (0, 30_000, 65_535)]
-    sheet = publish.sample_sheet(deep, (-2, 0, 2))
+    sheet = sample_sheet(deep, (-2, 0, 2))
     assert sheet.size == (3 * 320 + 2 * 6, 240 + 24)
     assert [sheet.getpixel((x, 150))[0] for x in (100, 430, 760)] == [0, 30_000 >> 8, 255]
     assert isinstance(sheet, Image.Image)
@@ -542,7 +542,7 @@ def test_example_photos_become_sample_sheets(tmp_path):
         evs = (-2.0, 0.0)
 
     seen = []
-    sheets = publish.sample_sheets(lambda photo: seen.append(photo) or Result(), tmp_path)
+    sheets = sample_sheets(lambda photo: seen.append(photo) or Result(), tmp_path)
     assert seen == sorted(pretrained.project_file("examples").glob("*.jpg"))
     assert [path.name for path, _ in sheets] == [photo.name for photo in seen]
     assert all("exposures at EV -2, 0, made by these weights" in caption for _, caption in sheets)
@@ -552,13 +552,7 @@ def test_example_photos_become_sample_sheets(tmp_path):
 # The wheel
 
 
-def test_every_package_and_top_level_file_is_in_the_wheel(root):
-    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
-    found = {".".join(path.parent.relative_to(root).parts) for path in (root / "hdrgan").rglob("__init__.py")}
-    assert set(settings["packages"]) == found | {"hdrgan.scripts"}
-    assert settings["package-dir"]["hdrgan.scripts"] == "."
-    shipped = settings["package-data"]["hdrgan.scripts"]
-    assert set(shipped) >= {"model_card.md", "requirements.txt", "examples/*"}
+def test_files_of_the_project_are_found_beside_the_package(root):
     assert pretrained.project_file("model_card.md") == root / "model_card.md"
     with pytest.raises(FileNotFoundError, match=r"nothing\.md is missing"):
         pretrained.project_file("nothing.md")

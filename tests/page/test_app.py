@@ -6,10 +6,13 @@ import ast
 import dataclasses
 import json
 import logging
+import os
 import re
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -23,9 +26,13 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-import app
 from hdrgan import Pipeline, load_photo
 from hdrgan.files.radiance import load_radiance
+from hdrgan.page.environment import TEMPORARY
+from hdrgan.page.handlers import Desk
+from hdrgan.page.housekeeping import sweep
+from hdrgan.page.main import build_demo, launch_options, offered_models
+from hdrgan.page.settings import Settings
 
 RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (90, 90, 90)
 
@@ -65,16 +72,16 @@ def temporary(tmp_path_factory):
         folder = tmp_path_factory.mktemp("temporary")
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         yield folder
-    shutil.rmtree(app.TEMPORARY, ignore_errors=True)  # chosen when app was imported, before it could be told
+    shutil.rmtree(TEMPORARY, ignore_errors=True)  # chosen when the page was imported, before it could be told
 
 
 @pytest.fixture(scope="module")
 def server(temporary):
     """The page with the real default network, launched as `main` launches it: its address."""
-    settings = app.Settings(max_megabytes=1)
-    demo = app.build_demo({"radiance": Pipeline.from_pretrained("radiance", device="cpu")}, settings)
+    settings = Settings(max_megabytes=1)
+    demo = build_demo({"radiance": Pipeline.from_pretrained("radiance", device="cpu")}, settings)
     assert not list(temporary.iterdir()), "what the page itself shows must not lie where files are deleted by age"
-    _, url, _ = demo.launch(**app.launch_options(settings), prevent_thread_lock=True, server_port=free_port())
+    _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True, server_port=free_port())
     yield url
     demo.close()
 
@@ -84,8 +91,8 @@ def client(server, tmp_path_factory) -> Client:
     return Client(server, verbose=False, download_files=tmp_path_factory.mktemp("answers"))
 
 
-def desk_at(folder: Path, pipeline=None, **limits) -> app.Desk:
-    return app.Desk({"fake": pipeline or FakePipeline()}, app.Settings(**limits), folder)
+def desk_at(folder: Path, pipeline=None, **limits) -> Desk:
+    return Desk({"fake": pipeline or FakePipeline()}, Settings(**limits), folder)
 
 
 def silent(*_, **__) -> None:
@@ -97,9 +104,9 @@ def silent(*_, **__) -> None:
 
 def test_every_limit_can_be_set_from_outside():
     environ = {"HDRGAN_MAX_MEGAPIXELS": "12", "HDRGAN_MODELS": "radiance,me/mine", "HDRGAN_MCP": "0", "OTHER": "1"}
-    settings = app.Settings.from_env(environ)
+    settings = Settings.from_env(environ)
     assert (settings.max_megapixels, settings.models, settings.mcp) == (12, "radiance,me/mine", False)
-    assert settings.queue == app.Settings().queue
+    assert settings.queue == Settings().queue
 
 
 @pytest.mark.parametrize(
@@ -107,25 +114,25 @@ def test_every_limit_can_be_set_from_outside():
 )
 def test_a_setting_that_makes_no_sense_is_named(variable, value):
     with pytest.raises(ValueError, match=f"{variable} must be .*{value}"):
-        app.Settings.from_env({variable: value})
+        Settings.from_env({variable: value})
 
 
 def test_settings_print_as_the_variables_that_would_set_them():
-    line = str(app.Settings(queue=3))
+    line = str(Settings(queue=3))
     assert "HDRGAN_QUEUE=3" in line
-    assert line.count("HDRGAN_") == len(dataclasses.fields(app.Settings))
+    assert line.count("HDRGAN_") == len(dataclasses.fields(Settings))
 
 
 def test_models_are_those_asked_for_or_those_in_the_box(monkeypatch):
-    assert app.offered_models(app.Settings(models=" bracket , me/mine ")) == ["bracket", "me/mine"]
+    assert offered_models(Settings(models=" bracket , me/mine ")) == ["bracket", "me/mine"]
     with monkeypatch.context() as patch:
-        patch.setattr(app, "bundled_names", lambda: ("bracket", "radiance"))
-        assert app.offered_models(app.Settings()) == ["radiance", "bracket"]
-    assert app.offered_models(app.Settings())[0] == "radiance"
+        patch.setattr("hdrgan.page.main.bundled_names", lambda: ("bracket", "radiance"))
+        assert offered_models(Settings()) == ["radiance", "bracket"]
+    assert offered_models(Settings())[0] == "radiance"
 
 
 def test_the_launch_is_hardened():
-    options = app.launch_options(app.Settings(max_megabytes=7))
+    options = launch_options(Settings(max_megabytes=7))
     assert options["max_file_size"] == 7 * 2**20
     expected = {"show_error": False, "strict_cors": True, "share": False, "enable_monitoring": False}
     assert {name: options[name] for name in expected} == expected
@@ -136,21 +143,32 @@ def test_the_launch_is_hardened():
 
 def test_a_page_needs_a_model():
     with pytest.raises(ValueError, match="at least one model"):
-        app.build_demo({})
+        build_demo({})
 
 
 def test_the_first_model_is_preselected_and_the_queue_is_bounded():
-    demo = app.build_demo({"bracket": FakePipeline(), "radiance": FakePipeline()}, app.Settings(queue=5))
+    demo = build_demo({"bracket": FakePipeline(), "radiance": FakePipeline()}, Settings(queue=5))
     networks = [block for block in demo.blocks.values() if getattr(block, "label", None) == "Network"]
     assert [block.value for block in networks] == ["bracket"]
     assert demo._queue.max_size == 5
 
 
 def test_the_page_knows_nothing_of_torch(root):
-    tree = ast.parse((root / "app.py").read_text())
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules = set()
+    for path in [root / "app.py", *(root / "hdrgan" / "page").glob("*.py")]:
+        tree = ast.parse(path.read_text())
+        modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert "hdrgan.page.main" in modules
     assert not {name for name in modules if name.split(".")[0] == "torch"}
+
+
+def test_nothing_is_sent_home():
+    program = "import os, sys, hdrgan.page.main; from huggingface_hub import constants as hub\n"
+    program += "sys.exit(not hub.HF_HUB_DISABLE_TELEMETRY or os.environ['GRADIO_ANALYTICS_ENABLED'] != 'False')"
+    named = ("HF_HUB_DISABLE_TELEMETRY", "GRADIO_ANALYTICS_ENABLED")
+    environment = {name: value for name, value in os.environ.items() if name not in named}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
 
 
 # What the handlers do
@@ -245,9 +263,9 @@ def test_the_sweep_deletes_what_is_old_broken_off_uploads_included(tmp_path):
     (tmp_path / "hash").mkdir()
     (tmp_path / "hash" / "photo.jpg").touch()
     (tmp_path / "tmp8fk2_upload").touch()
-    app.sweep(tmp_path, keep_s=600, now=time.time() + 590)
+    sweep(tmp_path, keep_s=600, now=time.time() + 590)
     assert len(list(tmp_path.rglob("*"))) == 3
-    app.sweep(tmp_path, keep_s=600, now=time.time() + 610)
+    sweep(tmp_path, keep_s=600, now=time.time() + 610)
     assert not list(tmp_path.iterdir())
 
 

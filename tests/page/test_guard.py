@@ -16,8 +16,10 @@ import httpx
 import pytest
 
 from hdrgan import PhotoError
-from hdrgan.page import guard
-from hdrgan.page.guard import BUSY, Guard, Workbench, claim, has_room, remove_orphans, sweep
+from hdrgan.page import housekeeping
+from hdrgan.page.guard import BUSY, HEALTH, NO_ADDRESSES, NO_ROOM, Guard
+from hdrgan.page.housekeeping import claim, has_room, remove_orphans, sweep
+from hdrgan.page.jobs import Workbench
 
 CALL = "/gradio_api/call/generate"
 UPLOAD = "/gradio_api/upload"
@@ -101,13 +103,13 @@ def test_uploads_wait_until_there_is_room(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"x" * 1000)
     assert request(guarded(Echo(), tmp_path, disk_bytes=1001), "POST", UPLOAD, content=b"x").status_code == 200
     refused = request(guarded(Echo(), tmp_path, disk_bytes=1000), "POST", UPLOAD, content=b"x")
-    assert (refused.status_code, refused.json()["detail"]) == (507, guard.NO_ROOM)
+    assert (refused.status_code, refused.json()["detail"]) == (507, NO_ROOM)
 
 
 def test_a_full_disk_counts_as_no_room(tmp_path, monkeypatch):
     assert has_room(tmp_path, 1)
-    usage = type("Usage", (), {"free": guard.SPARE_DISK})()
-    monkeypatch.setattr(guard.shutil, "disk_usage", lambda _: usage)
+    usage = type("Usage", (), {"free": housekeeping.SPARE_DISK})()
+    monkeypatch.setattr(housekeeping.shutil, "disk_usage", lambda _: usage)
     assert not has_room(tmp_path, 1)
 
 
@@ -180,7 +182,7 @@ def test_a_file_named_by_an_address_is_refused(tmp_path, address):
     echo = Echo()
     for body in ({"data": [{"path": address}]}, {"photo": address}, [{"data": [[{"deep": [address]}]]}]):
         answer = request(guarded(echo, tmp_path), "POST", CALL, json=body)
-        assert (answer.status_code, answer.json()["detail"]) == (400, guard.NO_ADDRESSES)
+        assert (answer.status_code, answer.json()["detail"]) == (400, NO_ADDRESSES)
     assert not echo.bodies
 
 
@@ -401,7 +403,7 @@ def test_only_folders_of_servers_that_ended_are_orphans(tmp_path):
     kept[-1].symlink_to(tmp_path / "elsewhere")
     for folder in kept[2:4]:
         folder.mkdir()
-    code = "import sys, os, signal; from hdrgan.page.guard import claim; from pathlib import Path\n"
+    code = "import sys, os, signal; from hdrgan.page.housekeeping import claim; from pathlib import Path\n"
     code += "claim(Path(sys.argv[1])); (Path(sys.argv[1]) / 'half.png').touch(); os.kill(os.getpid(), signal.SIGKILL)"
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "hdrgan-4")], check=False)
     assert killed.returncode == -9
@@ -420,7 +422,7 @@ def test_only_folders_of_servers_that_ended_are_orphans(tmp_path):
 CROWD = """
 import sys, threading
 import numpy as np
-from hdrgan.page.guard import settle_memory, trim_memory
+from hdrgan.page.housekeeping import settle_memory, trim_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
@@ -463,4 +465,4 @@ def test_the_image_has_what_the_page_needs_and_runs_without_rights(root):
     words = [step[0] for step in steps]
     assert words.index("USER") < words.index("CMD")
     assert steps[words.index("USER")][1] != "root"
-    assert any(f"7860{guard.HEALTH}'" in word for word in steps[words.index("HEALTHCHECK")])
+    assert any(f"7860{HEALTH}'" in word for word in steps[words.index("HEALTHCHECK")])

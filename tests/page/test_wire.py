@@ -21,8 +21,11 @@ from fake_pipeline import FakePipeline
 from gradio_client import Client, handle_file
 from PIL import Image
 
-import app
 from hdrgan.page import guard
+from hdrgan.page.handlers import Desk
+from hdrgan.page.housekeeping import sweep
+from hdrgan.page.main import build_demo, launch_options
+from hdrgan.page.settings import Settings
 
 QUEUE = 2
 HOSTILE_NAMES = [
@@ -80,9 +83,9 @@ class Page:
     def __init__(self, temporary: Path) -> None:
         self.temporary = temporary
         self.slow = GatedPipeline()
-        self.settings = app.Settings(max_megabytes=1, max_json_kilobytes=64, queue=QUEUE)
-        self.demo = app.build_demo({"fake": FakePipeline(), "slow": self.slow}, self.settings)
-        options = app.launch_options(self.settings)
+        self.settings = Settings(max_megabytes=1, max_json_kilobytes=64, queue=QUEUE)
+        self.demo = build_demo({"fake": FakePipeline(), "slow": self.slow}, self.settings)
+        options = launch_options(self.settings)
         _, self.url, _ = self.demo.launch(**options, prevent_thread_lock=True, server_port=free_port())
         self.http = httpx.Client(base_url=self.url, timeout=30)
 
@@ -132,7 +135,7 @@ def page(tmp_path_factory) -> Iterator[Page]:
     with pytest.MonkeyPatch.context() as patch:
         temporary = tmp_path_factory.mktemp("served")
         patch.setenv("GRADIO_TEMP_DIR", str(temporary))
-        patch.setattr(guard, "PULSE_S", 0.05)
+        patch.setattr("hdrgan.page.jobs.PULSE_S", 0.05)
         page = Page(temporary)
         yield page
         page.slow.gate.set()
@@ -430,7 +433,7 @@ def test_an_upload_that_breaks_off_is_swept_and_all_else_with_it(page):
 
     seen_soon(lambda: broken_off() == 3)
     page.works()
-    app.sweep(page.temporary, keep_s=600, now=time.time() + 610)
+    sweep(page.temporary, keep_s=600, now=time.time() + 610)
     assert not list(page.temporary.iterdir())
 
 
@@ -440,11 +443,11 @@ def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path,
 
     photo = tmp_path / "beach.png"
     photo.write_bytes(picture())
-    full = app.Desk({"fake": FakePipeline()}, app.Settings(disk_megabytes=1), tmp_path / "full")
+    full = Desk({"fake": FakePipeline()}, Settings(disk_megabytes=1), tmp_path / "full")
     (tmp_path / "full" / "other.jpg").write_bytes(bytes(2**20))
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
         list(full.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
-    filling = app.Desk({"fake": FakePipeline()}, app.Settings(), tmp_path / "filling")
+    filling = Desk({"fake": FakePipeline()}, Settings(), tmp_path / "filling")
     monkeypatch.setattr("hdrgan.files.write.write_atomic", disk_is_full)
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
         list(filling.generate(str(photo), "fake", 2, "auto", lambda *_, **__: None))
@@ -458,8 +461,8 @@ def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path,
 def test_the_readme_lists_every_limit_with_its_default(root):
     readme = (root / "README.md").read_text()
     rows = dict(line.strip("| ").split(" | ")[:2] for line in readme.splitlines() if line.startswith("| `HDRGAN_"))
-    fields = {f"`HDRGAN_{field.name.upper()}`": field.default for field in dataclasses.fields(app.Settings)}
+    fields = {f"`HDRGAN_{field.name.upper()}`": field.default for field in dataclasses.fields(Settings)}
     assert set(rows) == set(fields)
     numbers = {name: str(int(default)) for name, default in fields.items() if not isinstance(default, str)}
     assert {name: rows[name] for name in numbers} == numbers
-    assert app.Settings.from_env({name.strip("`"): default for name, default in numbers.items()}) == app.Settings()
+    assert Settings.from_env({name.strip("`"): default for name, default in numbers.items()}) == Settings()

@@ -1,0 +1,98 @@
+"""Start the page: which networks it offers, how it is served, and what is tidied up behind it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from hdrgan.page.environment import TEMPORARY  # before whatever else reads the environment while it is imported
+
+# isort: split
+from starlette.middleware import Middleware
+
+from hdrgan.models.pretrained import bundled_names
+from hdrgan.page.guard import Guard
+from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_memory
+from hdrgan.page.layout import MODELS, SWEEP_S, build_demo
+from hdrgan.page.look import CSS, theme
+from hdrgan.page.settings import Settings
+from hdrgan.pipeline import Pipeline
+
+__all__ = ["build_demo", "launch_options", "main", "offered_models"]
+
+log = logging.getLogger(__name__)
+
+
+def offered_models(settings: Settings) -> list[str]:
+    """Names of the networks that the page offers: those of the settings, or all that are in the box."""
+    asked = [name.strip() for name in settings.models.split(",") if name.strip()]
+    return asked or [name for name in MODELS if name in bundled_names()]
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """What `gr.Blocks.launch` is given, by `main` and by the tests alike."""
+    return {
+        "theme": theme(),
+        "css": CSS,
+        "max_file_size": settings.max_megabytes * 2**20,
+        "max_threads": settings.threads,
+        "state_session_capacity": settings.sessions,
+        "mcp_server": settings.mcp,
+        "show_error": False,
+        "strict_cors": True,
+        "share": False,
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": ["api", "settings"],
+        "quiet": True,
+        "app_kwargs": {
+            "middleware": [
+                Middleware(
+                    Guard,
+                    folder=Path(os.environ["GRADIO_TEMP_DIR"]),
+                    upload_bytes=settings.max_megabytes << 20,
+                    json_bytes=settings.max_json_kilobytes << 10,
+                    body_seconds=settings.upload_seconds,
+                    connections=settings.connections,
+                    disk_bytes=settings.disk_megabytes << 20,
+                )
+            ]
+        },
+    }
+
+
+def keep_swept(folder: Path, settings: Settings, stop: threading.Event) -> None:
+    """Sweep the server's temporary folder every minute until told to stop, and hand unused memory back."""
+    while not stop.wait(SWEEP_S):
+        sweep(folder, settings.keep_minutes * 60 + SWEEP_S)  # what was answered, Gradio deletes by itself
+        trim_memory()
+
+
+def main() -> None:
+    """Serve the page until interrupted, on the first free port from GRADIO_SERVER_PORT, or 7860 if that is not set."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("hdrgan").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server cleans up behind itself
+    settings = Settings.from_env()
+    log.info("%s", settings)
+    settle_memory()
+    for orphan in remove_orphans(TEMPORARY.parent, r"hdrgan-[0-9a-f]{16}"):
+        log.info("deleted %s, left behind by a server that was killed", orphan)
+    device = settings.device or None
+    pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
+    demo = build_demo(pipelines, settings)
+    stop = threading.Event()
+    threading.Thread(target=keep_swept, args=(TEMPORARY, settings, stop), daemon=True).start()
+    try:
+        _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
+        log.info("The page is at %s", url)
+        demo.block_thread()
+    finally:
+        stop.set()
+        shutil.rmtree(TEMPORARY, ignore_errors=True)

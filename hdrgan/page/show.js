@@ -1,0 +1,4 @@
+(file) => {
+    window.hdrganLight = file && file.url;
+    window.dispatchEvent(new Event("hdrgan-light"));
+}

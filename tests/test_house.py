@@ -12,7 +12,7 @@ ORDER += ["__init__", "__main__"]
 ROW = {part: row for row, parts in enumerate(ORDER) for part in parts.split()}
 ONLY_IN = {
     "gradio": ("hdrgan/page/",),
-    "typer": ("hdrgan/cli.py",),
+    "typer": ("hdrgan/cli/",),
     "accelerate": ("train_accelerate.py",),
 }
 

@@ -1,0 +1,21 @@
+"""The command line: ``hdrgan generate photo.jpg -o out`` and its siblings, a module for each group of commands.
+
+Only typer is imported at the top, so that ``--help`` answers at once; torch is loaded when there is work for it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hdrgan.cli import generate, data, networks  # isort: skip  # in the order in which --help lists their commands
+from hdrgan.cli.root import app
+
+__all__ = ["app", "data", "generate", "main", "networks"]
+
+
+def main() -> None:
+    """Entry point of ``hdrgan`` and ``python -m hdrgan``."""
+    # Threads that wait by spinning take the processor from those that work, wherever the machine has other things to
+    # do as well: up to four times slower, for nothing measurable in return. It is read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app()

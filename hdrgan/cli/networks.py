@@ -1,0 +1,99 @@
+"""``hdrgan convert``, ``export`` and ``push``: what is done with a network rather than with a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hdrgan.cli.root import app, plain_errors
+
+
+class Kind(StrEnum):
+    """A published network."""
+
+    bracket = "bracket"
+    discriminator = "discriminator"
+    ein = "ein"
+
+
+@app.command(no_args_is_help=True)
+def convert(
+    kind: Annotated[Kind, typer.Argument(help="Which published network the checkpoint is of.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The published .pth state dict.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for model.safetensors and config.json.")],
+) -> None:
+    """Convert a published checkpoint to a model folder; nothing inside it is ever executed.
+
+    Example: hdrgan convert ein ein.pth models/ein && hdrgan generate photo.jpg --model models/ein
+    """
+    from hdrgan.models.convert import convert_checkpoint
+
+    with plain_errors():
+        convert_checkpoint(kind.value, checkpoint, folder)
+    typer.echo(folder)
+
+
+exporting = typer.Typer(help="Write a network for programs without torch.", no_args_is_help=True)
+app.add_typer(exporting, name="export")
+
+
+@exporting.callback()
+def export() -> None:
+    """Write a network for programs without torch."""
+
+
+@exporting.command(no_args_is_help=True)
+def onnx(
+    model: Annotated[str, typer.Argument(help="Bundled name, model folder, or user/repo on the Hub.")],
+    file: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+) -> None:
+    """Write the network alone as ONNX, and check with onnxruntime that it computes the same.
+
+    Example: hdrgan export onnx radiance radiance.onnx
+    """
+    with plain_errors():
+        from hdrgan.models.export import export_onnx
+        from hdrgan.pipeline import Pipeline
+
+        difference = export_onnx(Pipeline.from_pretrained(model, device="cpu").model, file)
+    typer.echo(f"{file}: differs from torch by {difference:.0e} of its range at most")
+
+
+@app.command(no_args_is_help=True)
+def push(
+    model: Annotated[str, typer.Argument(help="Bundled name or model folder, such as a run's generator.")],
+    repo: Annotated[str, typer.Argument(help="Where to: user/name.")],
+    private: Annotated[bool, typer.Option("--private", help="Nobody else can see it.")] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="Publish the page as a Space of the same name as well.")
+    ] = False,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Report of `hdrgan evaluate`; its figures go onto the card.")
+    ] = None,
+    sample: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture for the card; may be given several times. Left out: sheets of the example photos."),
+    ] = None,
+) -> None:
+    """Publish a model on the Hugging Face Hub: weights, configuration, card and pictures in one commit.
+
+    Example: hdrgan push runs/radiance/generator me/my-radiance --evaluation report.json
+    """
+    import tempfile
+
+    from hdrgan.hub import card, publish
+    from hdrgan.pipeline import Pipeline
+
+    with plain_errors(), tempfile.TemporaryDirectory() as folder:
+        samples: Sequence[Path | tuple[Path, str]] = sample or ()
+        if not samples and publish.makes_pictures(model):  # a discriminator has nothing to show
+            sheets = card.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
+            samples = [*card.results_figure(model), *sheets]
+        done = publish.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
+    typer.echo(done.model_url)
+    if done.space_url:
+        typer.echo(done.space_url)

@@ -1,0 +1,55 @@
+"""Options that several commands share, and what stands in them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class ResponseChoice(StrEnum):
+    """What is assumed of the camera's curve."""
+
+    auto = "auto"
+    srgb = "srgb"
+
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="Bundled name (radiance, bracket, ein), a folder, or user/repo on the Hub.")
+]
+Evs = Annotated[str, typer.Option("--evs", help="Exposures in stops relative to the photo, separated by commas.")]
+Hdr = Annotated[str, typer.Option("--hdr", help="HDR files to write: any of exr, hdr, ultrahdr, separated by commas.")]
+Response = Annotated[
+    ResponseChoice,
+    typer.Option(help="auto estimates the camera's curve; srgb takes the photo for plain sRGB, as renders are."),
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]
+
+
+def stops_of(evs: str) -> list[float]:
+    """``"-2, 0, 2"`` to numbers; ValueError says which option is wrong."""
+    try:
+        return [float(ev) for ev in evs.split(",")]
+    except ValueError:
+        raise ValueError(f"--evs must be numbers separated by commas, such as -2,0,2, got {evs!r}") from None
+
+
+def split(names: str) -> list[str]:
+    """``"exr, hdr"`` to its parts."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[..., None]]:
+    """A bar on the terminal and the callback (done, total, …) that moves it; silent where output goes to a file."""
+    with typer.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int, *_: object) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        yield show

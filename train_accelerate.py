@@ -58,9 +58,10 @@ from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
 from hdrgan.evaluation.report import IDENTITY_NAME, write_report
 from hdrgan.evaluation.scores import identity, sample_sheet, score, summarise, table
+from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.card import EVALUATION_NAME, render_card
 from hdrgan.hub.datasets import fetch_dataset
-from hdrgan.hub.publish import HubError, check_push, push
+from hdrgan.hub.publish import push
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
 from hdrgan.training.arguments import dated_folder, parse_args
@@ -728,7 +729,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train; returns the exit code: 0, 1 for a run that failed, 2 for one that could not begin, 128 + N after signal N."""
+    """Train; returns the exit code: 0, 1 for a failed run, 2 for one that could not begin, 128 + N after signal N."""
     args = parse_args(str(__doc__), argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     handled = (signal.SIGTERM, signal.SIGINT)

@@ -15,10 +15,11 @@ from typing import Any
 
 from httpx2 import HTTPError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceCard
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from hdrgan.hub.access import HubError, hub_api, reason
 from hdrgan.hub.card import BENCHMARK, EVALUATION_NAME, as_folder, card_of, find_report, load_network, slug
 from hdrgan.models.pretrained import (
     CARD_NAME,
@@ -32,17 +33,12 @@ from hdrgan.models.pretrained import (
     read_config,
     sha256_of,
 )
-from hdrgan.version import __version__
 
 SAMPLES_FOLDER = "samples"
 
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
 _SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", "model_card.md", BENCHMARK)
 _LARGEST_SAMPLE = 1 << 20  # bytes
-
-
-class HubError(OSError):
-    """Something could not be published; the message is one sentence that says why and what is there now."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ def push(
         if space:
             space_files = _space_files(network, folder, repo_id)
             parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables=_space_variables(network)))
-        api = HfApi(token=token, library_name="hdrgan", library_version=__version__)
+        api = hub_api(token)
         return _publish(api, repo_id, parts, private, message or f"Publish {type(network).__name__}")
 
 
@@ -231,7 +227,7 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], private: bool, me
         raise
     except (OSError, ValueError, RuntimeError, HTTPError) as error:  # uploads fail with a RuntimeError
         left = _take_back(api, repo_id, parts)
-        raise HubError(f"The {what} was not published: {_reason(error)}{left}.") from error
+        raise HubError(f"The {what} was not published: {reason(error)}{left}.") from error
     base = api.endpoint
     return Published(
         model_url=f"{base}/{repo_id}",
@@ -271,24 +267,3 @@ def _take_back(api: HfApi, repo_id: str, parts: Sequence[_Part]) -> str:
             except (OSError, HTTPError):
                 left.append(f"an unfinished {part.kind} of that name is left")
     return "".join(f"; {what}" for what in left)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, RuntimeError) and error.__cause__ is not None:
-        return _reason(error.__cause__)
-    if isinstance(error, LocalTokenNotFoundError):
-        return "you are not logged in ('hf auth login')"
-    if isinstance(error, HFValidationError):
-        return "its name must be written user/name"
-    if isinstance(error, HfHubHTTPError):
-        code = error.response.status_code
-        meaning = {
-            401: "you are not logged in, or the token is wrong ('hf auth login')",
-            403: "the token may not write there",
-            404: "it is not there",
-            412: "somebody else changed it at the same time",
-        }
-        return meaning.get(code, f"the Hub answered {code}")
-    if isinstance(error, HTTPError | ConnectionError | TimeoutError):
-        return "the Hub cannot be reached"
-    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__

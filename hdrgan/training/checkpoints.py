@@ -137,12 +137,13 @@ def read_progress(folder: Path) -> dict[str, Any]:
     try:
         progress: dict[str, Any] = json.loads((folder / STEP_FILE).read_text(encoding="utf-8"))
         files = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in progress["files"].items()}
-        numbers = [progress["step"], progress["samples"], progress.get("skipped", 0), progress.get("seconds", 0.0)]
-        settings = progress.get("settings", {})
+        counts = [progress["step"], progress["samples"], progress.get("skipped", 0)]
+        seconds, settings = progress.get("seconds", 0.0), progress.get("settings", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{folder} is not a complete checkpoint: {STEP_FILE}: {error!r}") from error
-    whole = [number for number in numbers[:3] if type(number) is not int or number < 0]
-    if whole or not isinstance(numbers[3], int | float) or not math.isfinite(numbers[3]) or not isinstance(settings, dict):
+    counted = all(type(count) is int and count >= 0 for count in counts)
+    timed = isinstance(seconds, int | float) and math.isfinite(seconds)
+    if not (counted and timed and isinstance(settings, dict)):
         raise CheckpointError(f"{folder} is not a complete checkpoint: {STEP_FILE} does not say where the run stood")
     for name, (size, digest) in files.items():
         file = folder / name

@@ -10,6 +10,7 @@ from setuptools.command.build_py import build_py
 
 PROJECT_FILES = (
     "app.py",
+    "train_accelerate.py",
     "model_card.md",
     "README.md",
     "LICENSE",
@@ -18,6 +19,8 @@ PROJECT_FILES = (
     "setup.py",
     "benchmarks/yardstick.json",
     "docs/results.jpg",
+    "docs/training.md",
+    "launch/*",
     "examples/*",
 )
 

@@ -6,11 +6,26 @@ Only typer is imported at the top, so that ``--help`` answers at once; torch is 
 from __future__ import annotations
 
 import os
+import sys
 
-from hdrgan.cli import generate, data, networks  # isort: skip  # in the order in which --help lists their commands
+from hdrgan.cli import generate, data, networks, programs  # isort: skip  # in the order in which --help lists their commands
 from hdrgan.cli.root import app
 
-__all__ = ["app", "data", "generate", "main", "networks"]
+__all__ = ["app", "data", "generate", "main", "networks", "programs"]
+
+EXTRAS = {
+    "accelerate": "train",
+    "gradio": "app",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "psutil": "train",
+    "python_calamine": "train",
+    "starlette": "app",
+    "torchmetrics": "eval",
+    "tqdm": "train",
+    "xlwt": "train",
+}
+"""Packages that not everyone has, and the extra of hdrgan that brings them."""
 
 
 def main() -> None:
@@ -18,4 +33,11 @@ def main() -> None:
     # Threads that wait by spinning take the processor from those that work, wherever the machine has other things to
     # do as well: up to four times slower, for nothing measurable in return. It is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(str(error.name).partition(".")[0])
+        if extra is None:
+            raise
+        print(f"hdrgan: this needs {error.name}: python -m pip install 'hdrgan[{extra}]'", file=sys.stderr)  # noqa: T201
+        sys.exit(2)

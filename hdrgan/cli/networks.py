@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hdrgan.cli.options import Evs, stops_of
 from hdrgan.cli.root import app, plain_errors
 
 
@@ -25,6 +26,7 @@ def convert(
     kind: Annotated[Kind, typer.Argument(help="Which published network the checkpoint is of.")],
     checkpoint: Annotated[Path, typer.Argument(help="The published .pth state dict.")],
     folder: Annotated[Path, typer.Argument(help="Folder for model.safetensors and config.json.")],
+    evs: Evs = "-4,-2,0,2,4",
 ) -> None:
     """Convert a published checkpoint to a model folder; nothing inside it is ever executed.
 
@@ -33,7 +35,7 @@ def convert(
     from hdrgan.models.convert import convert_checkpoint
 
     with plain_errors():
-        convert_checkpoint(kind.value, checkpoint, folder)
+        convert_checkpoint(kind.value, checkpoint, folder, evs=stops_of(evs))
     typer.echo(folder)
 
 

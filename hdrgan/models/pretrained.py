@@ -13,7 +13,6 @@ import json
 import math
 import os
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -32,11 +31,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from packaging.version import InvalidVersion, Version
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from hdrgan.files.atomic import write_atomic
 from hdrgan.version import __version__
 
 CONFIG_NAME = "config.json"
@@ -45,12 +45,17 @@ CHECKSUMS_NAME = "SHA256SUMS"
 CARD_NAME = "README.md"
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_LARGEST_CONFIG = 1 << 20  # bytes; ours have a few hundred
-_LARGEST_HEADER = 16 << 20  # bytes; room for some hundred thousand tensors
+_LARGEST_CONFIG = 1 << 16  # bytes; ours have a few hundred
+_LARGEST_HEADER = 1 << 20  # bytes; room for ten thousand tensors
+_LARGEST_NUMBER = 4096  # of an argument: widths, counts, stops and shares all stay below it
+_LONGEST_LIST = 64  # of an argument's numbers
 _PICKLE_SUFFIXES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FLOAT_TYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 _OTHER_TYPES = {"F64": torch.float64, "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool}
+
+Header = Mapping[str, tuple[tuple[int, ...], str]]
+"""Shape and type, as safetensors calls it, of each tensor of a file."""
 
 
 class PretrainedError(OSError):
@@ -87,6 +92,7 @@ def locate(
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
     force_download: bool = False,
+    subfolder: str = "",
 ) -> Path:
     """Find a model, downloading it from the Hub where it is neither bundled nor a folder.
 
@@ -97,6 +103,7 @@ def locate(
         cache_dir: where downloads are kept; None is the Hub's usual cache (``HF_HOME``).
         local_files_only: use the cache alone, ask no server.
         force_download: download again what is cached already.
+        subfolder: folder within the repository, or within the folder.
 
     Returns:
         A folder that has `CONFIG_NAME` and `WEIGHTS_NAME`, both of one commit.
@@ -110,6 +117,10 @@ def locate(
             raise PretrainedError(f"{name!r} is bundled with hdrgan {__version__} and has no revision {revision!r}.")
         return bundled
     folder = Path(text).expanduser()
+    if folder.is_dir() and subfolder:
+        folder, text = folder / subfolder, f"{text}/{subfolder}"
+        if not folder.is_dir():
+            raise PretrainedError(f"There is no folder {text}.")
     if folder.is_dir():
         for filename in (CONFIG_NAME, WEIGHTS_NAME):
             if not (folder / filename).is_file():
@@ -133,10 +144,12 @@ def locate(
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
         "force_download": force_download,
+        "subfolder": subfolder or None,
     }
     config = _download(name, CONFIG_NAME, revision, options)
     # The folder of a cached file is named by its commit: asking for that commit keeps the two files together.
-    weights = _download(name, WEIGHTS_NAME, config.parent.name, options)
+    commit = config.parents[len(Path(subfolder).parts)].name
+    weights = _download(name, WEIGHTS_NAME, commit, options)
     return weights.parent
 
 
@@ -159,10 +172,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         if path.stat().st_size > _LARGEST_CONFIG:
             raise ValueError(f"it has {path.stat().st_size} bytes")
         config = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PretrainedError(f"{path} cannot be read as a configuration: {_first_line(error)}.") from error
     if not isinstance(config, dict):
         raise PretrainedError(f"{path} holds a JSON {type(config).__name__}, not an object of arguments.")
+    if not isinstance(config.get("_class_name", ""), str):
+        raise PretrainedError(f"{path} names no class: _class_name must be a word.")
     _check_version(path, config.get("_hdrgan_version"))
     return config
 
@@ -173,14 +188,12 @@ def read_metadata(folder: Path) -> dict[str, str]:
     Raises:
         PretrainedError: the file is damaged.
     """
-    metadata = _read_header(folder / WEIGHTS_NAME).get("__metadata__", {})
-    return {str(key): str(value) for key, value in metadata.items()}
+    return _read_header(folder / WEIGHTS_NAME)[1]
 
 
 def count_parameters(folder: Path) -> int:
     """Number of values in the weights file of a model folder, read from its header alone."""
-    header = _read_header(folder / WEIGHTS_NAME)
-    return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+    return sum(math.prod(shape) for shape, _ in _read_header(folder / WEIGHTS_NAME)[0].values())
 
 
 def sha256_of(path: Path) -> str:
@@ -192,7 +205,7 @@ def sha256_of(path: Path) -> str:
 def write_checksums(folder: Path) -> None:
     """Publish the SHA-256 of a model folder's configuration and weights, as ``sha256sum -c`` reads them."""
     lines = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in (CONFIG_NAME, WEIGHTS_NAME))
-    _write_atomically(folder / CHECKSUMS_NAME, lines.encode())
+    _write(folder / CHECKSUMS_NAME, lines.encode())
 
 
 class PretrainedModel(PyTorchModelHubMixin):
@@ -267,13 +280,12 @@ class PretrainedModel(PyTorchModelHubMixin):
         arguments = cls._arguments_of(folder, pretrained_model_name_or_path)
         weights_path = folder / WEIGHTS_NAME
         _verify_checksum(weights_path)
-        header = _read_header(weights_path)
-        metadata = header.pop("__metadata__", {})
+        header, metadata = _read_header(weights_path)
         _check_class(pretrained_model_name_or_path, metadata.get("class_name"), cls.__name__)
         try:
             with torch.device("meta"):
                 blueprint = cast(nn.Module, cls(**arguments))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
             raise PretrainedError(
                 f"{folder / CONFIG_NAME} does not fit a {cls.__name__}: {_first_line(error)}."
             ) from error
@@ -296,6 +308,9 @@ class PretrainedModel(PyTorchModelHubMixin):
             raise PretrainedError(f"{folder / CONFIG_NAME} has {_listed(unknown)}, which {cls.__name__} does not know.")
         if missing := sorted(expected - arguments.keys()):
             raise PretrainedError(f"{folder / CONFIG_NAME} lacks {_listed(missing)}, which {cls.__name__} needs.")
+        for key, value in arguments.items():
+            if fault := _fault_of(value, cls._hub_mixin_init_parameters[key].default):
+                raise PretrainedError(f"{folder / CONFIG_NAME}: {key} of {_a(cls.__name__)} must be {fault}.")
         return arguments
 
     def _arguments(self) -> dict[str, Any]:
@@ -320,7 +335,7 @@ class PretrainedModel(PyTorchModelHubMixin):
     ) -> str | None:
         """Write ``config.json``, ``model.safetensors``, ``SHA256SUMS`` and, where there is none, a card.
 
-        Each file is replaced as a whole: a full disk or a crash never leaves half a file.
+        Each file is replaced as a whole: a full disk or a killed process never leaves half a file.
 
         Args:
             save_directory: folder, made where needed.
@@ -352,7 +367,7 @@ class PretrainedModel(PyTorchModelHubMixin):
         self._save_pretrained(directory, dtype=dtype)
         if not (directory / CARD_NAME).exists():
             card = self.generate_model_card(**(model_card_kwargs or {}))
-            _write_atomically(directory / CARD_NAME, str(card).encode())
+            _write(directory / CARD_NAME, str(card).encode())
         if push_to_hub:
             return self.push_to_hub(
                 repo_id or directory.name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs
@@ -373,8 +388,8 @@ class PretrainedModel(PyTorchModelHubMixin):
         }
         weights = _in_order(serialise(_stored_tensors(cast(nn.Module, self), dtype), metadata=metadata))
         text = json.dumps(config, sort_keys=True, indent=2, allow_nan=False)
-        _write_atomically(save_directory / WEIGHTS_NAME, weights)
-        _write_atomically(save_directory / CONFIG_NAME, f"{text}\n".encode())
+        _write(save_directory / WEIGHTS_NAME, weights)
+        _write(save_directory / CONFIG_NAME, f"{text}\n".encode())
         write_checksums(save_directory)
 
     def generate_model_card(self, **facts: Any) -> ModelCard:
@@ -413,17 +428,37 @@ def _in_order(weights: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + memoryview(weights)[start:]
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def _write(path: Path, content: bytes) -> None:
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomic(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise PretrainedError(f"{path} cannot be written: {error.strerror or _first_line(error)}.") from error
+
+
+def _fault_of(value: object, default: object) -> str | None:
+    """What a configuration's value should have been, judged by the argument's default; None where it is fine.
+
+    Sizes are bounded before anything is built with them, so that no file makes us build a million layers.
+    """
+    if isinstance(default, str):
+        return None if isinstance(value, str) and len(value) <= 100 else "a word"
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        whole = isinstance(default, int)
+        if _is_number(value, whole=whole):
+            return None
+        return f"a {'whole' if whole else 'finite'} number of at most {_LARGEST_NUMBER}"
+    if isinstance(default, list | tuple):
+        if isinstance(value, list) and len(value) <= _LONGEST_LIST and all(_is_number(part) for part in value):
+            return None
+        return f"a list of at most {_LONGEST_LIST} finite numbers"
+    return None
+
+
+def _is_number(value: object, *, whole: bool = False) -> bool:
+    kinds = int if whole else int | float
+    return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
 
 
 def _download(repo_id: str, filename: str, revision: str | None, options: dict[str, Any]) -> Path:
@@ -500,30 +535,18 @@ def _verify_checksum(path: Path) -> None:
             )
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file; duplicate names, which the library lets pass, are refused."""
+def _read_header(path: Path) -> tuple[Header, dict[str, str]]:
+    """Shape and type of each tensor of a safetensors file, and the file's metadata; no tensor is read."""
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _LARGEST_HEADER):
+            if int.from_bytes(file.read(8), "little") > _LARGEST_HEADER:
                 raise ValueError("it is cut short or is not a safetensors file")
-            header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
-        if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
-            raise ValueError("its header is not an object")
-        end = 0
-        for key, entry in header.items():
-            if key == "__metadata__":
-                continue
-            shape_ok = all(isinstance(n, int) and n >= 0 for n in entry["shape"])
-            if not (isinstance(entry["dtype"], str) and shape_ok):
-                raise ValueError(f"its header describes {key} wrongly")
-            end = max(end, int(entry["data_offsets"][1]))
-        if size != 8 + length + end:
-            raise ValueError(f"it has {size} bytes where its header promises {8 + length + end}")
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        with safe_open(path, framework="pt") as opened:
+            slices = {key: opened.get_slice(key) for key in opened.keys()}  # it is no mapping
+            tensors = {key: (tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
+            return tensors, dict(opened.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
         raise PretrainedError(f"{path} is damaged: {_first_line(error)}.") from error
-    return header
 
 
 def _check_class(name: str | Path, recorded: object, wanted: str) -> None:
@@ -549,13 +572,15 @@ def _check_version(path: Path, recorded: object) -> None:
         raise PretrainedError(f"{path} was written by hdrgan {theirs}, and this is {ours}: upgrade hdrgan to load it.")
 
 
-def _check_tensors(path: Path, header: dict[str, Any], expected: Mapping[str, Tensor]) -> None:
+def _check_tensors(
+    path: Path, header: Mapping[str, tuple[tuple[int, ...], str]], expected: Mapping[str, Tensor]
+) -> None:
     if missing := sorted(expected.keys() - header.keys()):
         raise PretrainedError(f"{path} lacks {_listed(missing)}.")
     if extra := sorted(header.keys() - expected.keys()):
         raise PretrainedError(f"{path} has {_listed(extra)}, which the network does not know.")
     for key, wanted in expected.items():
-        shape, stored = tuple(header[key]["shape"]), header[key]["dtype"]
+        shape, stored = header[key]
         if shape != tuple(wanted.shape):
             raise PretrainedError(f"{path} has {key} of shape {shape}, and the network needs {tuple(wanted.shape)}.")
         floating = wanted.is_floating_point()
@@ -578,7 +603,7 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 def _training_of(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         summary = json.loads(metadata.get("training", "{}"))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise PretrainedError(f"{path} has a training summary that is not JSON.") from error
     return summary if isinstance(summary, dict) else {}
 

@@ -80,6 +80,11 @@ def push(
         list[Path] | None,
         typer.Option(help="Picture for the card; may be given several times. Left out: sheets of the example photos."),
     ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Publish the network as onnx/model.onnx as well.")] = False,
+    branch: Annotated[str | None, typer.Option(help="Branch to commit to; made if it is not there.")] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Name of the commit, such as v1.")] = None,
+    message: Annotated[str | None, typer.Option("--commit-message", help="Message of the commit.")] = None,
 ) -> None:
     """Publish a model on the Hugging Face Hub: weights, configuration, card and pictures in one commit.
 
@@ -95,7 +100,25 @@ def push(
         if not samples and publish.makes_pictures(model):  # a discriminator has nothing to show
             sheets = card.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
             samples = [*card.results_figure(model), *sheets]
-        done = publish.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
-    typer.echo(done.model_url)
+        graph = None
+        if onnx:
+            from hdrgan.models.export import export_onnx
+
+            graph = Path(folder) / "model.onnx"
+            export_onnx(Pipeline.from_pretrained(model, device="cpu").model, graph)
+        done = publish.push(
+            model,
+            repo,
+            private=private,
+            space=space,
+            evaluation=evaluation,
+            samples=samples,
+            onnx=graph,
+            message=message,
+            branch=branch,
+            create_pr=create_pr,
+            tag=tag,
+        )
+    typer.echo(done.pr_url or done.model_url)
     if done.space_url:
         typer.echo(done.space_url)

@@ -8,6 +8,7 @@ model, by its path, or by its id on the Hugging Face Hub.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 import json
 import math
@@ -369,9 +370,7 @@ class PretrainedModel(PyTorchModelHubMixin):
             card = self.generate_model_card(**(model_card_kwargs or {}))
             _write(directory / CARD_NAME, str(card).encode())
         if push_to_hub:
-            return self.push_to_hub(
-                repo_id or directory.name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs
-            )
+            return self.push_to_hub(repo_id or directory.name, **push_to_hub_kwargs)
         return None
 
     def _save_pretrained(self, save_directory: Path, *, dtype: torch.dtype | None = None) -> None:
@@ -391,6 +390,46 @@ class PretrainedModel(PyTorchModelHubMixin):
         _write(save_directory / WEIGHTS_NAME, weights)
         _write(save_directory / CONFIG_NAME, f"{text}\n".encode())
         write_checksums(save_directory)
+
+    def push_to_hub(  # type: ignore[override]  # the mixin's arguments that choose single files make no sense here
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        private: bool = False,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool = False,
+        model_card_kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> str:
+        """Publish the network as `hdrgan push` does, with the same files and the same card.
+
+        Args:
+            repo_id: ``user/name``.
+            commit_message: of the commit.
+            private, token, branch, create_pr: as for `hdrgan.hub.publish.push`.
+            model_card_kwargs: None; the card says what the weights and the evaluation say.
+            options: further ones of `push`, such as ``evaluation``, ``samples``, ``space`` and ``tag``.
+
+        Returns:
+            The address of the pull request where one was made, else of the commit.
+        """
+        if model_card_kwargs:
+            raise ValueError("the card is made of the weights and the evaluation alone: leave out model_card_kwargs")
+        # The Hub's folder stands above the networks, which work without it: it is asked for by name, when needed.
+        publish = importlib.import_module("hdrgan.hub.publish")
+        done = publish.push(
+            self,
+            repo_id,
+            private=private,
+            token=token,
+            message=commit_message,
+            branch=branch,
+            create_pr=create_pr,
+            **options,
+        )
+        return str(done.pr_url or done.commit_url)
 
     def generate_model_card(self, **facts: Any) -> ModelCard:
         """The network's card, rendered from the project's template; ``facts`` are further template variables."""

@@ -67,7 +67,9 @@ def onnx(
 
 @app.command(no_args_is_help=True)
 def push(
-    model: Annotated[str, typer.Argument(help="Bundled name or model folder, such as a run's generator.")],
+    model: Annotated[
+        str, typer.Argument(help="Bundled name or model folder, such as a run's generator; a data set with --dataset.")
+    ],
     repo: Annotated[str, typer.Argument(help="Where to: user/name.")],
     private: Annotated[bool, typer.Option("--private", help="Nobody else can see it.")] = False,
     space: Annotated[
@@ -80,6 +82,9 @@ def push(
         list[Path] | None,
         typer.Option(help="Picture for the card; may be given several times. Left out: sheets of the example photos."),
     ] = None,
+    dataset: Annotated[
+        bool, typer.Option("--dataset", help="Publish a folder of `hdrgan prepare` as a data set.")
+    ] = False,
     onnx: Annotated[bool, typer.Option("--onnx", help="Publish the network as onnx/model.onnx as well.")] = False,
     branch: Annotated[str | None, typer.Option(help="Branch to commit to; made if it is not there.")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")] = False,
@@ -91,6 +96,15 @@ def push(
     Example: hdrgan push runs/radiance/generator me/my-radiance --evaluation report.json
     """
     import tempfile
+
+    if dataset:
+        from hdrgan.hub.datasets import push_dataset
+
+        with plain_errors():
+            if space or evaluation or sample or onnx or branch or create_pr or tag:
+                raise ValueError("--dataset goes with --private and --commit-message alone")
+            typer.echo(push_dataset(Path(model), repo, private=private, message=message))
+        return
 
     from hdrgan.hub import card, publish
     from hdrgan.pipeline import Pipeline

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 from hdrgan.cli import generate, data, networks, programs  # isort: skip  # in the order in which --help lists their commands
 from hdrgan.cli.root import app
@@ -28,13 +29,31 @@ EXTRAS = {
 """Packages that not everyone has, and the extra of hdrgan that brings them."""
 
 
+def understood(words: Sequence[str]) -> list[str]:
+    """The command line as its commands know it.
+
+    Flags may be written with underscores, and the published program's ``--image FILE`` names a photo, as FILE alone
+    does. What stands behind ``--`` is left alone.
+    """
+    known: list[str] = []
+    for k, word in enumerate(words):
+        if word == "--":
+            return [*known, *words[k:]]
+        flag, equals, value = word.partition("=")
+        if flag == "--image":
+            known += [value] if equals else []
+        else:
+            known.append((flag.replace("_", "-") if flag.startswith("--") else flag) + equals + value)
+    return known
+
+
 def main() -> None:
     """Entry point of ``hdrgan`` and ``python -m hdrgan``."""
     # Threads that wait by spinning take the processor from those that work, wherever the machine has other things to
     # do as well: up to four times slower, for nothing measurable in return. It is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        app(args=understood(sys.argv[1:]))
     except ModuleNotFoundError as error:
         extra = EXTRAS.get(str(error.name).partition(".")[0])
         if extra is None:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hdrgan import Pipeline
+from hdrgan.pipeline import Pipeline
 
 
 class EndpointHandler:

@@ -66,12 +66,12 @@ def load_checkpoint(pth: str | PathLike[str]) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path.name} holds no state dict: {name!r} is no name with a tensor.")
         if not value.is_floating_point() or value.layout is not torch.strided:
-            raise CheckpointError(f"{path.name}: {name} must hold floating-point numbers, and does not.")
+            raise CheckpointError(f"{path.name}: {name} must hold finite floating-point numbers, and does not.")
         # Strides can make a few bytes look like terabytes: nothing is computed with a tensor that is larger than it is.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise CheckpointError(f"{path.name}: {name} claims to be larger than what the file holds of it.")
         if not value.isfinite().all():
-            raise CheckpointError(f"{path.name}: {name} has values that are not finite.")
+            raise CheckpointError(f"{path.name}: {name} must hold finite floating-point numbers, and does not.")
     state = {name: value.float() for name, value in loaded.items()}
     # Only a prefix that every name has is a wrapper's; anything else called "module" is a layer's own name.
     while all(name.startswith("module.") for name in state):

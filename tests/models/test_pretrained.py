@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hdrgan import BracketGenerator, PatchDiscriminator, __version__
-from hdrgan.models import pretrained
+from hdrgan.models import finding, pretrained
 from hdrgan.models.pretrained import PretrainedError, PretrainedModel
 
 
@@ -264,7 +264,7 @@ def test_a_pickle_is_refused_and_does_nothing(folder, tmp_path, name):
 
 def test_bundled_names_have_no_revision(monkeypatch, tmp_path):
     TinyNet().save_pretrained(tmp_path / "weights" / "tiny")
-    monkeypatch.setattr(pretrained, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(finding, "_PACKAGE", tmp_path)
     assert pretrained.bundled_names() == ("tiny",)
     assert pretrained.bundled_folder("tiny") == tmp_path / "weights" / "tiny"
     assert pretrained.bundled_folder("../weights/tiny") is None

@@ -20,7 +20,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "psutil": "train",
-    "python_calamine": "train",
+    "python_calamine": "eval",
     "starlette": "app",
     "torchmetrics": "eval",
     "tqdm": "train",

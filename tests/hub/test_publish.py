@@ -207,10 +207,9 @@ AGAIN_ELSEWHERE = """
 from hdrgan import BracketGenerator
 from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.publish import push
-network = BracketGenerator(width=8)
-first = network.push_to_hub("tester/again", commit_message="First", tag="v1")
-pull = network.push_to_hub("tester/again", create_pr=True)
-branch = network.push_to_hub("tester/again", branch="try")
+first = BracketGenerator(width=8).push_to_hub("tester/again", commit_message="First", tag="v1")
+pull = BracketGenerator(width=8).push_to_hub("tester/again", create_pr=True)
+branch = BracketGenerator(width=8).push_to_hub("tester/again", branch="try")
 def refusal(repo, **options):
     try:
         check_push(repo, **options)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from PIL import Image
 from hdrgan import EIN, BracketGenerator, PatchDiscriminator
 from hdrgan.cli import EXTRAS, understood
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def hdrgan(*words, **options):
     line = [sys.executable, "-m", "hdrgan", *map(str, words)]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
     return subprocess.run(line, capture_output=True, text=True, env=env, check=False, **options)
 
 
@@ -74,7 +77,7 @@ def test_a_report_that_could_not_be_written_is_said_before_the_work(tmp_path):
 
 def test_the_page_and_the_trainer_are_commands(tmp_path):
     command = [sys.executable, "-m", "hdrgan", "serve", "--models", "bracket"]
-    home = {"HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": os.getcwd()}
+    home = {"HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT)}
     with page(command, tmp_path, clean_environment() | home) as address:
         assert "gradio" in fetch(address).lower()
     done = hdrgan("train", "--help")

@@ -55,8 +55,9 @@ def main() -> None:
     try:
         app(args=understood(sys.argv[1:]))
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(str(error.name).partition(".")[0])
+        package = str(error.name).partition(".")[0]
+        extra = EXTRAS.get(package)
         if extra is None:
             raise
-        print(f"hdrgan: this needs {error.name}: python -m pip install 'hdrgan[{extra}]'", file=sys.stderr)  # noqa: T201
+        print(f"hdrgan: this needs {package}: python -m pip install 'hdrgan[{extra}]'", file=sys.stderr)  # noqa: T201
         sys.exit(2)

@@ -185,9 +185,10 @@ def keep_own_words(card: str, old: str) -> str:
         The card to publish. An old one that has no mark is nobody's but the owner's, and stands below it as a whole.
     """
     theirs, ours = ModelCard(old, ignore_metadata_errors=True), ModelCard(card)
-    for key, value in theirs.data.to_dict().items():
-        if key not in ours.data.to_dict() and key not in _MANAGED_KEYS:
-            ours.data[key] = value
+    known = vars(ours.data)
+    for key, value in vars(theirs.data).items():
+        if known.get(key) is None and key not in _MANAGED_KEYS and value is not None:
+            setattr(ours.data, key, value)
     _, mark, words = old.partition(OWN_WORDS)
     words = words if mark else theirs.text
     return f"{ours}".rstrip() + (f"\n\n{words.strip()}\n" if words.strip() else "\n")
@@ -216,7 +217,7 @@ def _evaluation_view(report: Mapping[str, Any], digest: str) -> dict[str, Any]:
 
 
 OWN_WORDS = "<!-- What stands below this line is yours: `hdrgan push` keeps it. -->"
-_MANAGED_KEYS = {"base_model", "datasets", "metrics", "model-index", "tags"}
+_MANAGED_KEYS = {"base_model", "datasets", "eval_results", "metrics", "model_name", "tags"}
 
 _METRICS = {
     "pu21": ("pu21_psnr", "PU21-PSNR (dB)"),

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hdrgan.pipeline import Pipeline
+from hdrgan.pipeline import DEFAULT_EVS, Pipeline
 
 
 class EndpointHandler:
@@ -25,7 +25,8 @@ class EndpointHandler:
         photo, wanted = data["inputs"], data.get("parameters") or {}
         if isinstance(photo, str):
             photo = base64.b64decode(photo, validate=True)
-        result = self.pipeline(photo, **({"evs": tuple(wanted["evs"])} if wanted.get("evs") else {}))
+        evs = wanted.get("evs") or DEFAULT_EVS
+        result = self.pipeline(photo, tuple(evs))
         kind = wanted.get("hdr")
         with tempfile.TemporaryDirectory() as folder:
             files = result.save(folder, hdr=[kind] if kind else [])

@@ -265,12 +265,13 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], how: _Push) -> Pu
         operations: list[list[CommitOperationAdd | CommitOperationDelete]] = []
         for part in parts:
             what = f"{part.kind} {repo_id}"
-            there = {} if part.made else {"repo_type": part.kind, "revision": how.branch}
-            present = set() if part.made else set(api.list_repo_files(repo_id, **there))
+            present = set[str]()
+            if not part.made:
+                present |= set(api.list_repo_files(repo_id, repo_type=part.kind, revision=how.branch))
             files = dict(part.files)
             if part.kind == "model" and CARD_NAME in present:
-                old = Path(api.hf_hub_download(repo_id, CARD_NAME, **there)).read_text(encoding="utf-8")
-                files[CARD_NAME] = keep_own_words(_text(files[CARD_NAME]), old).encode()
+                old = Path(api.hf_hub_download(repo_id, CARD_NAME, revision=how.branch))
+                files[CARD_NAME] = keep_own_words(_text(files[CARD_NAME]), old.read_text(encoding="utf-8")).encode()
             additions = [CommitOperationAdd(name, _content(source)) for name, source in files.items()]
             stale = sorted(name for name in present if name.startswith(part.tidied) and name not in part.files)
             api.preupload_lfs_files(

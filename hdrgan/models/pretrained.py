@@ -37,6 +37,7 @@ from hdrgan.models.weights_file import (
     check_tensors,
     listed,
     load_tensors,
+    no_more_tensors_than,
     read_header,
     serialised,
     sha256_of,
@@ -187,7 +188,7 @@ class PretrainedModel(PyTorchModelHubMixin):
         header, metadata = read_header(weights_path)
         _check_class(pretrained_model_name_or_path, metadata.get("class_name"), cls.__name__)
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), no_more_tensors_than(header):
                 blueprint = cast(nn.Module, cls(**arguments))
         except (TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
             raise PretrainedError(

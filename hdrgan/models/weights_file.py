@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from hdrgan.files.atomic import write_atomic
 from hdrgan.models.finding import CHECKSUMS_NAME, CONFIG_NAME, WEIGHTS_NAME, PretrainedError, first_line
@@ -80,6 +83,28 @@ def read_header(path: Path) -> tuple[Header, dict[str, str]]:
             return tensors, dict(opened.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise PretrainedError(f"{path} is damaged: {first_line(error)}.") from error
+
+
+@contextmanager
+def no_more_tensors_than(header: Header) -> Iterator[None]:
+    """While a blueprint is built: stop as soon as it has far more tensors than a file, whatever its arguments ask for.
+
+    Raises:
+        ValueError: by the constructor that goes too far.
+    """
+    most, own, count = 2 * len(header) + 16, threading.get_ident(), 0  # some layers register a tensor twice
+
+    def one_more(_module: nn.Module, _name: str, parameter: object) -> None:
+        nonlocal count
+        count += parameter is not None and threading.get_ident() == own
+        if count > most:
+            raise ValueError(f"it asks for far more tensors than the {len(header)} of {WEIGHTS_NAME}")
+
+    hook = register_module_parameter_registration_hook(one_more)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def check_tensors(

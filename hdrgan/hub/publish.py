@@ -119,7 +119,7 @@ def push(
         files |= _deployment(network, repo_id, api.endpoint)
         if onnx is not None:
             files["onnx/model.onnx"] = onnx
-        parts = [_Part("model", files, (f"{SAMPLES_FOLDER}/",))]
+        parts = [_Part("model", files, (f"{SAMPLES_FOLDER}/", "hdrgan-"))]  # wheels of other versions
         if space:
             space_files = _space_files(network, folder, repo_id)
             parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables=_space_variables(network)))

@@ -376,6 +376,11 @@ class LocalHub:
             repo = self._readable(request, TYPES[types], f"{user}/{name}")
             return self._describe(repo, repo.head)
 
+        @app.get("/api/{types}/{user}/{name}/auth-check")
+        async def auth_check(request: Request, types: str, user: str, name: str):
+            self._readable(request, TYPES[types], f"{user}/{name}")
+            return {}
+
         @app.get("/api/{types}/{user}/{name}/revision/{revision}")
         async def revision_info(request: Request, types: str, user: str, name: str, revision: str):
             repo = self._readable(request, TYPES[types], f"{user}/{name}")

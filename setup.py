@@ -3,27 +3,18 @@
 In a checkout, and where it is installed editable, they are read where they are; see `hdrgan.models.pretrained`.
 """
 
+import tomllib
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-PROJECT_FILES = (
-    "app.py",
-    "model_card.md",
-    "README.md",
-    "LICENSE",
-    "pyproject.toml",
-    "requirements.txt",
-    "setup.py",
-    "benchmarks/yardstick.json",
-    "docs/results.jpg",
-    "examples/*",
-)
+with open("pyproject.toml", "rb") as project:
+    PROJECT_FILES = tomllib.load(project)["tool"]["hdrgan"]["project-files"]
 
 
 class BuildWithProjectFiles(build_py):
-    """Build the package, and copy `PROJECT_FILES` beside its modules."""
+    """Build the package, and copy what pyproject.toml lists beside its modules."""
 
     def run(self):
         super().run()

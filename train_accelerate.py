@@ -1,5 +1,7 @@
 """Train a network of hdrgan on your own pictures.
 
+The shortest line, with the network of HDR-GAN and a new folder below runs/:
+    python train_accelerate.py --dataset dataset
 One process, CPU or GPU:
     accelerate launch train_accelerate.py --model bracket --dataset dataset --output runs/bracket
     accelerate launch train_accelerate.py --model radiance --dataset hdr_scenes --output runs/radiance
@@ -27,8 +29,10 @@ import importlib.util
 import json
 import logging
 import math
+import re
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -54,13 +58,14 @@ from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
 from hdrgan.evaluation.report import IDENTITY_NAME, write_report
 from hdrgan.evaluation.scores import identity, sample_sheet, score, summarise, table
+from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.card import EVALUATION_NAME, render_card
-from hdrgan.hub.publish import HubError, push
+from hdrgan.hub.datasets import fetch_dataset
+from hdrgan.hub.publish import push
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
-from hdrgan.training.arguments import parse_args
+from hdrgan.training.arguments import dated_folder, parse_args
 from hdrgan.training.checkpoints import (
-    KEPT,
     CheckpointError,
     checkpoint_folder,
     commit_folder,
@@ -74,10 +79,26 @@ from hdrgan.training.checkpoints import (
     writing,
 )
 from hdrgan.training.losses import discriminator_loss, generator_adversarial_loss
-from hdrgan.training.networks import build_generator, check_crop, freeze, rate_groups
+from hdrgan.training.networks import (
+    build_generator,
+    check_networks,
+    checkpoint_activations,
+    freeze,
+    lineage,
+    rate_groups,
+)
 from hdrgan.training.objectives import make_objective, predict, trained_l1
 from hdrgan.training.photos import spread, whole_photo
-from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
+from hdrgan.training.preflight import (
+    MARK,
+    UsageError,
+    check_output,
+    check_responses,
+    check_space,
+    find_checkpoint,
+    leave_mark,
+    sees_mark,
+)
 from hdrgan.training.recipes import RECIPES, learning_rate_factor
 from hdrgan.training.records import (
     Progress,
@@ -96,6 +117,25 @@ SHEET_PHOTOS = 4
 
 class DivergedError(RuntimeError):
     """The loss was not a number for too many steps in a row."""
+
+
+class Stopped(BaseException):
+    """A signal came before step 1, where there is nothing to keep yet."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def stop_at_once(number: int, _frame: Any) -> None:
+    """Handle a signal before training has begun."""
+    raise Stopped(number)
+
+
+def leave_signals_to_the_run(_worker: int) -> None:
+    """In a process that reads data: a signal to the whole group must not take the batch away that a step waits for."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -118,6 +158,53 @@ def from_main(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
     return result
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Look at everything that can be judged before the data are read.
+
+    Raises:
+        UsageError: something must be changed.
+    """
+    check_networks(args.model, width=args.width, init=args.init, crop_size=args.crop_size, frozen=args.freeze)
+    if args.responses is not None:
+        check_responses(args.responses)
+    if args.push_to_hub is not None:
+        try:
+            check_push(args.push_to_hub)
+        except HubError as error:
+            raise UsageError(f"--push-to-hub: {error}") from error
+
+
+def check_shared(args: argparse.Namespace, accelerator: Accelerator) -> None:
+    """Make sure that every process sees the same output folder, or checkpoints would lack what the others write.
+
+    Raises:
+        UsageError: one does not.
+    """
+    if accelerator.num_processes == 1:
+        return
+    content = from_main(accelerator, lambda: leave_mark(args.output))
+    blind = gather_object([] if sees_mark(args.output, content) else [socket.gethostname()])
+    if accelerator.is_main_process:
+        (args.output / MARK).unlink(missing_ok=True)
+    if blind:
+        raise UsageError(
+            f"--output {args.output} is another folder on {', '.join(sorted(set(blind)))}: all machines of a run must "
+            "share it, because each writes its part of a checkpoint there"
+        )
+
+
+def find_data(args: argparse.Namespace, accelerator: Accelerator) -> tuple[Path, str | None]:
+    """The folder of the data set, and its id where it is one of the Hub; every machine fetches its own copy."""
+    folder = Path(args.dataset).expanduser()
+    if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", args.dataset) or args.dataset.startswith("."):
+        return folder, None
+    with accelerator.local_main_process_first():
+        try:
+            return fetch_dataset(args.dataset), args.dataset
+        except HubError as error:
+            raise UsageError(f"--dataset: {error}") from error
+
+
 def check_data(args: argparse.Namespace, settings: ReadSettings) -> Survey:
     """Read the whole data set once; see `hdrgan.data.survey.survey`."""
     room = shutil.disk_usage(args.output).free - 2 * 10**9
@@ -128,7 +215,7 @@ def check_data(args: argparse.Namespace, settings: ReadSettings) -> Survey:
             bar.total = total
             bar.update(done - bar.n)
 
-        return survey(args.dataset, settings, cache, layout=args.layout, skip_bad=args.skip_bad, progress=progress)
+        return survey(args.data_folder, settings, cache, layout=args.layout, skip_bad=args.skip_bad, progress=progress)
 
 
 def cache_folder(args: argparse.Namespace) -> Path | None:
@@ -153,10 +240,12 @@ class Run:
         self.stopping = False  # agreed upon by all processes
         self.asked_to_stop = False  # this one alone
         self.signal = signal.SIGTERM
+        self.total_steps = self.total_samples = self.bad_in_a_row = 0
+        self.figures_step = -1  # when they were measured
 
         # Models
         generator = build_generator(args.model, found.evs, width=args.width, init=args.init)
-        check_crop(args.model, generator, args.crop_size)
+        self.base = None if args.init is None else lineage(args.init, generator.training_summary)
         self.multiple = generator.size_multiple
         if args.freeze is not None:
             freeze(generator, args.freeze)
@@ -165,8 +254,8 @@ class Run:
         self.trained = [network.to(memory_format=torch.channels_last) for network in self.trained]
         parameters = sum(p.numel() for network in self.trained for p in network.parameters())
         averaged = sum(p.numel() for p in generator.parameters())
-        # Weights, two moments and the average, in float32; kept ones, the next one, and the final folders.
-        self.bytes_needed = 4 * (3 * parameters + averaged) * (KEPT + 1) + 4 * parameters + 64 * 2**20
+        # Weights, two moments and the average, in float32; kept ones, the next one, and the networks twice.
+        self.bytes_needed = 4 * (3 * parameters + averaged) * (args.keep + 1) + 8 * parameters + 64 * 2**20
         self.ema = None
 
         # Data
@@ -177,6 +266,9 @@ class Run:
 
         if args.ema:
             self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
+
+        if args.gradient_checkpointing:
+            checkpoint_activations(generator)
 
         # Optimisers. The rate is set before each step from the samples seen, so there is no scheduler to restore.
         adam = torch.optim.AdamW if self.recipe.weight_decay else torch.optim.Adam
@@ -189,7 +281,8 @@ class Run:
         )
         prepared = accelerator.prepare(*self.trained, *self.optimizers)
         self.trained, self.optimizers = list(prepared[: len(self.trained)]), list(prepared[len(self.trained) :])
-        self.generator, self.discriminator = self.trained[0], (self.trained[1] if discriminator else None)
+        # A compiled module has a length where the bare one has none: ask for None, never for truth.
+        self.generator, self.discriminator = self.trained[0], (None if discriminator is None else self.trained[1])
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
@@ -211,7 +304,9 @@ class Run:
                 terms["adversarial"] = self.args.adversarial_weight * adversarial
             g_loss = torch.stack(list(terms.values())).sum()
             accelerator.backward(g_loss)
-            figures.add({"loss": g_loss, **terms, **({"discriminator": d_loss} if self.discriminator else {})})
+            if self.discriminator is not None:
+                terms["discriminator"] = d_loss
+            figures.add({"loss": g_loss, **terms})
             self.update(0, figures)
             if self.discriminator is not None:
                 critic.requires_grad_(True)
@@ -311,6 +406,7 @@ class Run:
             num_workers=args.workers,
             prefetch_factor=4 if args.workers else None,
             pin_memory=accelerator.device.type == "cuda",
+            worker_init_fn=leave_signals_to_the_run,
             # A generator of its own: starting workers must not draw from the one that a resumed run restores.
             generator=torch.Generator().manual_seed(args.seed),
         )
@@ -324,7 +420,6 @@ class Run:
             left = math.ceil(args.epochs * len(self.training)) - self.progress.samples
             self.total_steps = self.progress.step + math.ceil(max(0, left) / self.global_batch)
         self.total_samples = self.progress.samples + (self.total_steps - self.progress.step) * self.global_batch
-        self.bad_in_a_row = 0
         for caught in (signal.SIGTERM, signal.SIGINT):
             signal.signal(caught, self.stop)
         self.generator.train()
@@ -338,7 +433,7 @@ class Run:
             disable=not accelerator.is_main_process,
             mininterval=0.5 if sys.stderr.isatty() else 15,
         )
-        saved = self.progress.step
+        saved = began = self.progress.step
         with bar:
             while self.progress.step < self.total_steps and not self.stopping:
                 figures = self.step(batches)
@@ -351,14 +446,18 @@ class Run:
                         f"the loss was not a finite number {MOST_BAD_STEPS} steps in a row, up to step {step}: lower "
                         f"--learning-rate; the last checkpoint is {newest_checkpoint(self.states) or 'none'}"
                     )
-                if step % args.validate_every == 0 or step == self.total_steps:
+                if (step % args.validate_every == 0 or step == self.total_steps) and not self.stopping:
                     self.validate()
                 if step % args.checkpoint_every == 0 or step == self.total_steps or self.stopping:
                     if self.save():
                         saved = step
+                        self.keep_networks()
         if self.stopping and self.progress.step < self.total_steps:
-            accelerator.print(f"stopped at step {self.progress.step}; --resume latest goes on from step {saved}")
+            where = f"--resume latest goes on from step {saved}" if saved else "nothing was learned yet"
+            accelerator.print(f"stopped at step {self.progress.step}; {where}")
             return
+        if saved == began:  # nothing was left to do, or nothing finite came of it
+            self.keep_networks()
         self.finish()
 
     def stop(self, number: int, _frame: Any) -> None:
@@ -396,6 +495,8 @@ class Run:
         chosen = spread(len(self.validation), args.validation_photos)
         rows = []
         for index in chosen[accelerator.process_index :: accelerator.num_processes]:
+            if self.asked_to_stop:
+                break
             batch = self.photo(self.validation, index)
             nothing = identity(batch)
             systems = {
@@ -404,8 +505,14 @@ class Run:
             }
             rows.append({system: score(made, batch) | {"l1": l1} for system, (made, l1) in systems.items()})
         rows = gather_object(rows)
+        self.stopping = any(gather_object([self.asked_to_stop]))
+        if self.stopping:  # some photos were left out: these are no figures
+            if self.ema is None:
+                self.generator.train()
+            return
         if rows:
             self.figures = {system: summarise([row[system] for row in rows]) for system in (IDENTITY_NAME, args.model)}
+            self.figures_step = step
         if accelerator.is_main_process:
             if rows:
                 line = {"step": step, "l1": self.figures[args.model]["l1"], **self.figures}
@@ -416,7 +523,11 @@ class Run:
             photos = [self.photo(shown, index) for index in spread(len(shown), SHEET_PHOTOS)]
             titles = [shown.title(index) for index in spread(len(shown), SHEET_PHOTOS)]
             made = [predict(args.model, network, photo)[0] for photo in photos]
-            save_sheet(args.output, step, sample_sheet(list(zip(titles, photos, made, strict=True))))
+            sheet = sample_sheet(list(zip(titles, photos, made, strict=True)))
+            save_sheet(args.output, step, sheet)
+            for tracker in accelerator.trackers:
+                if hasattr(tracker, "log_images"):
+                    tracker.log_images({"samples": np.asarray(sheet)[None]}, step=step)
         if self.ema is None:
             self.generator.train()
         accelerator.wait_for_everyone()
@@ -445,7 +556,7 @@ class Run:
         if accelerator.is_main_process:
             seal(temporary, {**asdict(progress), "settings": self.settings()})
             commit_folder(folder)
-            remove_older(self.states, progress.step)
+            remove_older(self.states, progress.step, self.args.keep)
         accelerator.wait_for_everyone()
         return True
 
@@ -480,29 +591,40 @@ class Run:
                 average = folder / "ema.safetensors"
                 source = average if average.exists() else folder / "model.safetensors"
                 load_model(self.ema, str(source))
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
-            raise CheckpointError(f"{folder} does not fit these networks: {error}") from error
+        except Exception as error:  # what was forged with the right hash ends in whatever its reader trips over
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"{folder} does not fit these networks: {why}") from error
         self.progress = Progress(**{name: progress[name] for name in asdict(Progress())})
         if self.accelerator.is_main_process:
             for name in ("metrics.jsonl", "validation.jsonl"):
                 last = cut_after(self.args.output / name, self.progress.step)
             if last.get("step") == self.progress.step:  # of validation.jsonl: a finished run is published as measured
                 self.figures = {system: last[system] for system in (IDENTITY_NAME, self.args.model)}
+                self.figures_step = self.progress.step
         self.accelerator.print(f"resumed from {folder} at step {self.progress.step}")
 
-    def finish(self) -> None:
-        """Save the networks for people to use, with a card, and publish them if that was asked for."""
+    def keep_networks(self) -> None:
+        """Save the networks for people to use, each with a card, in the place of those of the last checkpoint."""
         accelerator, args = self.accelerator, self.args
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            folder = args.output / ("ein" if args.model == "ein" else "generator")
-            self.keep(folder, self.network())
+            self.keep(self.home(), self.network())
             if self.discriminator is not None:
                 critic = accelerator.unwrap_model(self.discriminator, keep_torch_compile=False)
                 self.keep(args.output / "discriminator", critic)
-            if args.push_to_hub is not None:
-                published = push(folder, args.push_to_hub, samples=sheet_for_card(args.output, self.progress.step))
-                accelerator.print(f"published as {published.model_url}")
+        accelerator.wait_for_everyone()
+
+    def home(self) -> Path:
+        """Where the generator is kept for people to use."""
+        return self.args.output / ("ein" if self.args.model == "ein" else "generator")
+
+    def finish(self) -> None:
+        """Publish the network if that was asked for, and say what the run took."""
+        accelerator, args = self.accelerator, self.args
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process and args.push_to_hub is not None:
+            published = push(self.home(), args.push_to_hub, samples=sheet_for_card(args.output, self.progress.step))
+            accelerator.print(f"published as {published.model_url}")
         accelerator.wait_for_everyone()
         progress = self.progress
         accelerator.print(
@@ -515,7 +637,7 @@ class Run:
         temporary = start_folder(folder)
         with writing(folder):
             network.save_pretrained(temporary, training=self.summary())
-            if self.figures and network is self.network():
+            if self.figures_step == self.progress.step and network is self.network():
                 write_report(self.report(sha256_of(temporary / WEIGHTS_NAME), network), temporary / EVALUATION_NAME)
         commit_folder(folder)
         # The card is called after its folder, so it is written when the folder has its name.
@@ -532,18 +654,31 @@ class Run:
             **{name: getattr(args, name) for name in settings},
             "seconds": round(self.progress.seconds, 1),
             "hardware": f"{self.accelerator.num_processes} x {self.accelerator.device.type}",
-            "data": [{"name": args.dataset.resolve().name, "count": len(self.training), "licence": "not stated"}],
+            "data": [{**self.data_name(), "count": len(self.training), "licence": "not stated"}],
+            **({} if self.base is None else {"base": self.base}),
         }
+
+    def data_name(self) -> dict[str, str]:
+        """What the card calls the data: what they are on the Hub, or nothing more than what they are made of."""
+        if self.args.data_id is not None:
+            return {"name": self.args.data_id, "hub_id": self.args.data_id}
+        kind = {"bracket": "exposure brackets", "pairs": "photos with HDR images", "hdr": "HDR scenes"}
+        return {"name": f"{kind[self.found.layout]} that are not published"}
 
     def report(self, sha256: str, network: nn.Module) -> dict[str, Any]:
         """The last validation as an evaluation of these very weights."""
-        data = {"name": self.args.dataset.resolve().name, "kind": self.found.layout, "split": "validation"}
+        data = {**self.data_name(), "kind": self.found.layout, "split": "validation"}
         return validation_report(self.figures, self.args.model, network, sha256, data=data, evs=self.found.evs)
 
 
 def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
     """Check everything, then train; returns the exit code, 128 + N after signal N."""
+    args.output = from_main(accelerator, lambda: args.output or dated_folder(args.model))  # of one clock
+    accelerator.project_configuration.set_directories(str(args.output))
     from_main(accelerator, lambda: check_output(args.output, args.resume))
+    check_shared(args, accelerator)
+    from_main(accelerator, lambda: check_arguments(args))
+    args.data_folder, args.data_id = find_data(args, accelerator)
     set_seed(args.seed)
     settings = ReadSettings(
         crop_size=args.crop_size,
@@ -584,36 +719,42 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
         accelerator.init_trackers("hdrgan", config={name: str(value) for name, value in vars(args).items()})
     run.train()
     if run.progress.step < run.total_steps:
-        return 128 + run.signal
+        return int(128 + run.signal)
     if accelerator.is_main_process and args.cache is None:
         shutil.rmtree(args.output / ".cache", ignore_errors=True)
     return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train; returns the exit code: 0, 1 for a run that failed, 2 for a run that could not begin."""
-    args = parse_args(__doc__, argv)
+    """Train; returns the exit code: 0, 1 for a failed run, 2 for one that could not begin, 128 + N after signal N."""
+    args = parse_args(str(__doc__), argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, stop_at_once) for number in handled]
+    try:
+        return run(args)
+    except Stopped as stopped:
+        print(f"stopped by {signal.Signals(stopped.number).name} before step 1", file=sys.stderr)  # noqa: T201
+        return 128 + stopped.number
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as the arguments say, and put every expected failure into one sentence; returns the exit code."""
     accelerator = Accelerator(
         cpu=args.cpu,
         mixed_precision=args.mixed_precision,
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         log_with=args.log_with,
-        project_dir=str(args.output),
+        project_dir=str(args.output or "runs"),
         dynamo_backend="inductor" if args.compile else None,
         # The main process may check a large data set for longer than the usual ten minutes.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=3))],
     )
     try:
-        if accelerator.device.type == "cpu" and accelerator.mixed_precision == "fp16":
-            raise UsageError("--mixed-precision fp16 needs a GPU; bf16 works on a CPU as well")
-        if accelerator.distributed_type.value in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-            raise UsageError(
-                f"{accelerator.distributed_type.value} shards weights, and these networks have too few to gain by it "
-                "(EIN at width 32 with gradients and optimiser: 0.2 GB): use launch/gpus.yaml"
-            )
-        if args.log_with is not None and importlib.util.find_spec(args.log_with) is None:
-            raise UsageError(f"--log-with {args.log_with} needs its package: python -m pip install {args.log_with}")
+        check_machine(args, accelerator)
         code = train(args, accelerator)
     except (UsageError, DatasetError) as error:
         accelerator.print(f"error: {error}", file=sys.stderr)
@@ -626,6 +767,23 @@ def main(argv: list[str] | None = None) -> int:
     accelerator.free_memory()
     accelerator.end_training()
     return code
+
+
+def check_machine(args: argparse.Namespace, accelerator: Accelerator) -> None:
+    """Make sure that this machine, and what accelerate is configured for, can do what was asked.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if accelerator.device.type == "cpu" and accelerator.mixed_precision == "fp16":
+        raise UsageError("--mixed-precision fp16 needs a GPU; bf16 works on a CPU as well")
+    if accelerator.distributed_type.value in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise UsageError(
+            f"{accelerator.distributed_type.value} shards weights, and these networks have too few to gain by it "
+            "(EIN at width 32 with gradients and optimiser: 0.2 GB): use launch/gpus.yaml"
+        )
+    if args.log_with is not None and importlib.util.find_spec(args.log_with) is None:
+        raise UsageError(f"--log-with {args.log_with} needs its package: python -m pip install {args.log_with}")
 
 
 if __name__ == "__main__":

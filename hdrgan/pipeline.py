@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
@@ -24,10 +26,14 @@ from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, st
 from hdrgan.light.response import mean_camera
 from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
+from hdrgan.models.convert import PICKLE_SUFFIXES, CheckpointError, published_network
 from hdrgan.models.ein import EIN
+from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import PretrainedError, locate, read_config
 from hdrgan.models.radiance_generator import CLIPPED, RadianceGenerator, clip_mask
 from hdrgan.result import Result, one_of
+
+log = logging.getLogger(__name__)
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _AROUND = 8 / 3  # working size of a panorama, which shows six times the angle, relative to a photo's
@@ -87,21 +93,44 @@ class Pipeline:
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        subfolder: str = "",
+        dtype: torch.dtype | None = None,
         compile: bool | str = False,
     ) -> Self:
-        """Load a bundled model ("radiance", "bracket", "ein"), a folder, or a repository of the Hub.
+        """Load a bundled model ("radiance", "bracket", "ein"), a folder, a repository of the Hub, or a published .pth.
+
+        Args:
+            name: which; a .pth is read as data only, see `hdrgan.models.convert`.
+            device: see `Pipeline`.
+            revision, token, cache_dir, local_files_only, force_download, subfolder: of the Hub, see
+                `hdrgan.models.pretrained.locate`.
+            dtype: floating type of the network; None is float32. Light is float32 always.
+            compile: see `Pipeline`.
 
         Raises:
             PretrainedError: the model is not there, is damaged, or is none of ours.
         """
-        folder = locate(name, revision=revision, token=token, cache_dir=cache_dir)
+        if Path(name).suffix.lower() in PICKLE_SUFFIXES and Path(name).is_file():
+            return cls(_published(name, dtype), device=device, name=Path(name).stem, compile=compile)
+        folder = locate(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            subfolder=subfolder,
+        )
         kind = read_config(folder).get("_class_name")
         if kind not in _NETWORKS:
             raise PretrainedError(
                 f"{name} holds {'a ' + str(kind) if kind else 'a network of unknown class'}; "
                 f"a pipeline runs {', '.join(_NETWORKS)}."
             )
-        return cls(_NETWORKS[kind].from_pretrained(folder), device=device, name=str(name), compile=compile)
+        network = _NETWORKS[kind].from_pretrained(folder, dtype=dtype)
+        return cls(network, device=device, name=str(name), compile=compile)
 
     def __call__(
         self,
@@ -270,6 +299,21 @@ def _curve_of(photo: Photo, response: str) -> np.ndarray:
     if photo.response is not None:
         return photo.response
     return srgb_curve().numpy() if response == "srgb" else np.asarray(mean_camera(), np.float32)
+
+
+def _published(pth: str | os.PathLike[str], dtype: torch.dtype | None) -> Network:
+    """The network of a published checkpoint; PretrainedError where it is none that draws pictures."""
+    try:
+        network = published_network(pth)
+    except CheckpointError as error:
+        raise PretrainedError(str(error)) from error
+    if isinstance(network, PatchDiscriminator):
+        raise PretrainedError(f"{pth} holds a PatchDiscriminator; a pipeline runs {', '.join(_NETWORKS)}.")
+    log.warning(
+        "%s is a published checkpoint of %s, read as data only; 'hdrgan convert' keeps it as a folder.",
+        *(pth, type(network).__name__),
+    )
+    return network.to(dtype or torch.float32)
 
 
 def check_evs(evs: Sequence[float]) -> tuple[float, ...]:

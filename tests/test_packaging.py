@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -14,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
+from packaging.requirements import Requirement
 from page_server import clean_environment, fetch, page
 from PIL import Image
 
 from hdrgan import __version__
+from hdrgan.hub.distribution import WHEEL_NAME, build_wheel
 from hdrgan.models import pretrained
 
 # Python runs this before anything else: a connection to any other machine ends the program that tries.
@@ -88,7 +91,8 @@ def test_both_distributions_hold_what_is_needed_and_no_more(built, root):
     }
     project = {"app.py", "model_card.md", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "setup.py"}
     project |= {f"examples/{path.name}" for path in (root / "examples").iterdir()}
-    project |= {"benchmarks/yardstick.json", "docs/results.jpg"}
+    project |= {"benchmarks/yardstick.json", "docs/results.jpg", "docs/training.md", "train_accelerate.py"}
+    project |= {f"launch/{path.name}" for path in (root / "launch").iterdir()}
     modules = {path.relative_to(root).as_posix() for path in (root / "hdrgan").rglob("*.py")}
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout
     assert {"hdrgan/py.typed"} | weights | {f"hdrgan/project/{name}" for name in project} <= names
@@ -99,8 +103,34 @@ def test_both_distributions_hold_what_is_needed_and_no_more(built, root):
     (source,) = built.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
-    assert weights | project | {"train_accelerate.py"} <= inside
+    assert weights | project <= inside
     assert not [name for name in inside if name.startswith(("tests/", "."))]
+
+
+def test_the_wheel_that_travels_with_a_model_is_the_one_that_is_built(built):
+    (theirs,) = built.glob("*.whl")
+    with zipfile.ZipFile(theirs) as built_wheel, zipfile.ZipFile(io.BytesIO(build_wheel())) as ours:
+        about = f"hdrgan-{__version__}.dist-info"
+        assert theirs.name == WHEEL_NAME
+        assert set(built_wheel.namelist()) - set(ours.namelist()) == {f"{about}/top_level.txt"}
+        assert not set(ours.namelist()) - set(built_wheel.namelist())
+        for name in built_wheel.namelist():
+            if not name.startswith(about):
+                assert ours.read(name) == built_wheel.read(name), name
+        said, wanted = (
+            {line for line in archive.read(f"{about}/METADATA").decode().split("\n\n")[0].splitlines()}
+            for archive in (ours, built_wheel)
+        )
+        kinds = ("Requires-Dist", "Provides-Extra", "Requires-Python", "Name", "Version", "License-Expression")
+        for kind in kinds:
+            assert requirements_of(said, kind) == requirements_of(wanted, kind), kind
+        assert ours.read(f"{about}/entry_points.txt").split() == built_wheel.read(f"{about}/entry_points.txt").split()
+
+
+def requirements_of(lines, kind):
+    """The values of one kind of line, however they are spaced and ordered."""
+    values = [line.partition(": ")[2] for line in lines if line.startswith(f"{kind}:")]
+    return {str(Requirement(value)) for value in values} if kind == "Requires-Dist" else set(values)
 
 
 def test_the_wheel_alone_makes_exposures_offline(installed, tmp_path):

@@ -80,6 +80,8 @@ def evaluate(
     from hdrgan.pipeline import Pipeline
 
     with plain_errors(), progress_bar("Inputs") as progress:
+        if output is not None and not output.absolute().parent.is_dir():  # said before the work, not after it
+            raise ValueError(f"--output {output}: there is no folder {output.parent}")
         systems = []
         for name in model:
             pipe = Pipeline.from_pretrained(name, device=device)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hdrgan.cli.options import Evs, stops_of
 from hdrgan.cli.root import app, plain_errors
 
 
@@ -25,6 +26,7 @@ def convert(
     kind: Annotated[Kind, typer.Argument(help="Which published network the checkpoint is of.")],
     checkpoint: Annotated[Path, typer.Argument(help="The published .pth state dict.")],
     folder: Annotated[Path, typer.Argument(help="Folder for model.safetensors and config.json.")],
+    evs: Evs = "-4,-2,0,2,4",
 ) -> None:
     """Convert a published checkpoint to a model folder; nothing inside it is ever executed.
 
@@ -33,7 +35,7 @@ def convert(
     from hdrgan.models.convert import convert_checkpoint
 
     with plain_errors():
-        convert_checkpoint(kind.value, checkpoint, folder)
+        convert_checkpoint(kind.value, checkpoint, folder, evs=stops_of(evs))
     typer.echo(folder)
 
 
@@ -65,7 +67,9 @@ def onnx(
 
 @app.command(no_args_is_help=True)
 def push(
-    model: Annotated[str, typer.Argument(help="Bundled name or model folder, such as a run's generator.")],
+    model: Annotated[
+        str, typer.Argument(help="Bundled name or model folder, such as a run's generator; a data set with --dataset.")
+    ],
     repo: Annotated[str, typer.Argument(help="Where to: user/name.")],
     private: Annotated[bool, typer.Option("--private", help="Nobody else can see it.")] = False,
     space: Annotated[
@@ -78,12 +82,29 @@ def push(
         list[Path] | None,
         typer.Option(help="Picture for the card; may be given several times. Left out: sheets of the example photos."),
     ] = None,
+    dataset: Annotated[
+        bool, typer.Option("--dataset", help="Publish a folder of `hdrgan prepare` as a data set.")
+    ] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Publish the network as onnx/model.onnx as well.")] = False,
+    branch: Annotated[str | None, typer.Option(help="Branch to commit to; made if it is not there.")] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Name of the commit, such as v1.")] = None,
+    message: Annotated[str | None, typer.Option("--commit-message", help="Message of the commit.")] = None,
 ) -> None:
     """Publish a model on the Hugging Face Hub: weights, configuration, card and pictures in one commit.
 
     Example: hdrgan push runs/radiance/generator me/my-radiance --evaluation report.json
     """
     import tempfile
+
+    if dataset:
+        from hdrgan.hub.datasets import push_dataset
+
+        with plain_errors():
+            if space or evaluation or sample or onnx or branch or create_pr or tag:
+                raise ValueError("--dataset goes with --private and --commit-message alone")
+            typer.echo(push_dataset(Path(model), repo, private=private, message=message))
+        return
 
     from hdrgan.hub import card, publish
     from hdrgan.pipeline import Pipeline
@@ -93,7 +114,25 @@ def push(
         if not samples and publish.makes_pictures(model):  # a discriminator has nothing to show
             sheets = card.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
             samples = [*card.results_figure(model), *sheets]
-        done = publish.push(model, repo, private=private, space=space, evaluation=evaluation, samples=samples)
-    typer.echo(done.model_url)
+        graph = None
+        if onnx:
+            from hdrgan.models.export import export_onnx
+
+            graph = Path(folder) / "model.onnx"
+            export_onnx(Pipeline.from_pretrained(model, device="cpu").model, graph)
+        done = publish.push(
+            model,
+            repo,
+            private=private,
+            space=space,
+            evaluation=evaluation,
+            samples=samples,
+            onnx=graph,
+            message=message,
+            branch=branch,
+            create_pr=create_pr,
+            tag=tag,
+        )
+    typer.echo(done.pr_url or done.model_url)
     if done.space_url:
         typer.echo(done.space_url)

@@ -15,6 +15,7 @@ import xlwt
 
 from hdrgan.data.bracket_folder import EVS
 from hdrgan.data.camera import Shot, VirtualCamera
+from hdrgan.data.describe import Origin, bracket_row, describe, licences_of
 from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
 from hdrgan.data.layout import DatasetError, Fault, reason
 from hdrgan.data.pair_folder import COLUMNS, SPLITS
@@ -79,7 +80,7 @@ def prepare(
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
-    """Photograph HDR scenes with the virtual camera and write the photos and their truth to disk.
+    """Photograph HDR scenes with the virtual camera and write the photos and their truth to disk, with a card.
 
     Args:
         hdr_folder: .hdr and .exr files, panoramas or pictures; see `hdrgan.data.hdr_folder`.
@@ -130,6 +131,7 @@ def prepare(
 
     held_out = held_out_sites(good, validation_share)
     rows: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
+    table: list[dict[str, str | int]] = []
     written, taken = 0, set()
     for done, scene in enumerate(good, start=1):
         name = "_".join(Path(scene.name).with_suffix("").parts)
@@ -141,6 +143,7 @@ def prepare(
         for number, shot in enumerate(_photograph(load_radiance(scene.path), views, size, camera, rng, clean)):
             if layout == "bracket":
                 _write_bracket(target / name / "images", number, shot, EVS)
+                table.append(bracket_row(name, number, EVS))
             else:
                 files = {column: target / f"{split}_{column}" / f"{name}_{number}" for column in COLUMNS}
                 for file in files.values():
@@ -158,4 +161,5 @@ def prepare(
             for column in COLUMNS:
                 (target / f"{split}_{column}").mkdir(exist_ok=True)
             _write_table(target / f"{split}.xls", rows[split])
+    describe(target, Origin(layout, written, size, seed, EVS), licences_of(good, source), table)
     return Prepared(len(good), written, tuple(faults))

@@ -72,11 +72,14 @@ class Survey:
 def _examine_all(
     entries: list[Any], examine: Callable[[Any], list[Fault]], progress: Callable[[int, int], None] | None
 ) -> Iterator[tuple[Any, list[Fault]]]:
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
         for done, (entry, faults) in enumerate(zip(entries, pool.map(examine, entries), strict=True), start=1):
             if progress is not None:
                 progress(done, len(entries))
             yield entry, faults
+    finally:
+        pool.shutdown(cancel_futures=True)  # who is interrupted waits for what has begun, not for all the rest
 
 
 def survey(

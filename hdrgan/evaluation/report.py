@@ -109,7 +109,7 @@ def read_report(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read as an evaluation: {error}") from error
     needed = {"format", "hdrgan", "date", "data", "evs", "conditions", "systems"}
     if not isinstance(report, dict) or needed - report.keys() or report["format"] != FORMAT:
-        raise ValueError(f"{path} is not an evaluation in format {FORMAT}: run 'hdrgan evaluate --json' again")
+        raise ValueError(f"{path} is not an evaluation in format {FORMAT}: run 'hdrgan evaluate -o report.json' again")
     return report
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from huggingface_hub import EvalResult
+from huggingface_hub import EvalResult, ModelCard
 from PIL import Image, ImageDraw, ImageFont
 
 from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, ev_key, read_report, rows
+from hdrgan.hub.distribution import WHEEL_NAME
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
@@ -145,14 +146,17 @@ def card_of(
     training = network.training_summary
     data = copy.deepcopy(type(network)._hub_mixin_info.model_card_data)
     data.model_name = (repo_id or folder.resolve().name).split("/")[-1]
-    # What a source is called stands before the comma; behind it is which part of it was used.
-    data.datasets = [slug(re.split(r"[,:;(]", str(source["name"]))[0]) for source in training.get("data", ())] or None
+    base = training.get("base") or {}
+    # Both keys link to what is on the Hub; a name that is none would claim somebody else's data or model.
+    data.base_model = base.get("hub_id")
+    sources = [*training.get("data", ()), *base.get("training", {}).get("data", ())]
+    data.datasets = list(dict.fromkeys(source["hub_id"] for source in sources if "hub_id" in source)) or None
     if report is not None:
         own = next((system for system in report["systems"] if system["sha256"] == digest), None)
         if own is None:
             raise ValueError(
                 f"the evaluation of {report['date'][:10]} is not of these weights: "
-                "run 'hdrgan evaluate --json' with the model that is to be published"
+                "run 'hdrgan evaluate -o report.json' with the model that is to be published"
             )
         data.eval_results = _eval_results(report, own)
         data.metrics = sorted({result.metric_type for result in data.eval_results})
@@ -164,8 +168,30 @@ def card_of(
         license=data.license,
         samples=[{"path": path, "caption": caption} for path, caption in samples],
         evaluation=_evaluation_view(report, digest) if report is not None else None,
+        wheel=WHEEL_NAME if repo_id is not None else None,
+        own_words=OWN_WORDS,
     )
     return str(card)
+
+
+def keep_own_words(card: str, old: str) -> str:
+    """Carry over what the owner wrote into the card on the Hub: below the mark, and keys of their own at its head.
+
+    Args:
+        card: as rendered.
+        old: the README.md that is there.
+
+    Returns:
+        The card to publish. An old one that has no mark is nobody's but the owner's, and stands below it as a whole.
+    """
+    theirs, ours = ModelCard(old, ignore_metadata_errors=True), ModelCard(card)
+    known = vars(ours.data)
+    for key, value in vars(theirs.data).items():
+        if known.get(key) is None and key not in _MANAGED_KEYS and value is not None:
+            setattr(ours.data, key, value)
+    _, mark, words = old.partition(OWN_WORDS)
+    words = words if mark else theirs.text
+    return f"{ours}".rstrip() + (f"\n\n{words.strip()}\n" if words.strip() else "\n")
 
 
 def _evaluation_view(report: Mapping[str, Any], digest: str) -> dict[str, Any]:
@@ -190,12 +216,23 @@ def _evaluation_view(report: Mapping[str, Any], digest: str) -> dict[str, Any]:
     }
 
 
+OWN_WORDS = "<!-- What stands below this line is yours: `hdrgan push` keeps it. -->"
+_MANAGED_KEYS = {"base_model", "datasets", "eval_results", "metrics", "model_name", "tags"}
+
 _METRICS = {
     "pu21": ("pu21_psnr", "PU21-PSNR (dB)"),
     "pu21_hi": ("pu21_psnr", "PU21-PSNR, highlights only (dB)"),
     "mu": ("mu_psnr", "mu-law PSNR (dB)"),
     "hi_stops": ("rmse", "RMSE of log2 luminance, highlights (stops)"),
     "keep_stops": ("rmse", "RMSE of log2 luminance, well exposed (stops)"),
+}
+_DATA_KINDS = {
+    "yardstick": "hdrgan yardstick, rendered from HDR scenes",
+    "scenes": "HDR scenes photographed by a virtual camera",
+    "brackets": "exposure brackets",
+    "bracket": "exposure brackets",
+    "pairs": "photos with HDR images",
+    "hdr": "HDR scenes photographed by a virtual camera",
 }
 _EV_METRICS = {"bracket_psnr": ("psnr", "PSNR EV {} (dB)"), "bracket_ssim": ("ssim", "SSIM EV {}")}
 
@@ -210,8 +247,8 @@ def _eval_results(report: Mapping[str, Any], own: Mapping[str, Any]) -> list[Eva
     return [
         EvalResult(
             task_type=_TASK,
-            dataset_type=slug(data["name"]),
-            dataset_name=data["name"],
+            dataset_type=data.get("hub_id") or f"hdrgan-{slug(data['kind'])}",
+            dataset_name=_DATA_KINDS.get(data["kind"], data["kind"]),
             dataset_config=condition,
             dataset_split=data.get("split"),
             metric_type=kind,

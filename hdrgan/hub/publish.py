@@ -15,11 +15,22 @@ from typing import Any
 
 from httpx2 import HTTPError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceCard
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from hdrgan.hub.card import BENCHMARK, EVALUATION_NAME, as_folder, card_of, find_report, load_network, slug
+from hdrgan.hub.access import HubError, hub_api, reason
+from hdrgan.hub.card import (
+    BENCHMARK,
+    EVALUATION_NAME,
+    as_folder,
+    card_of,
+    find_report,
+    keep_own_words,
+    load_network,
+    slug,
+)
+from hdrgan.hub.distribution import WHEEL_NAME, build_wheel, package_files
 from hdrgan.models.pretrained import (
     CARD_NAME,
     CHECKSUMS_NAME,
@@ -32,7 +43,6 @@ from hdrgan.models.pretrained import (
     read_config,
     sha256_of,
 )
-from hdrgan.version import __version__
 
 SAMPLES_FOLDER = "samples"
 
@@ -41,17 +51,15 @@ _SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LIC
 _LARGEST_SAMPLE = 1 << 20  # bytes
 
 
-class HubError(OSError):
-    """Something could not be published; the message is one sentence that says why and what is there now."""
-
-
 @dataclass(frozen=True)
 class Published:
-    """Where a push went: addresses of the model and, where asked for, the Space; the model's commit."""
+    """Where a push went: addresses of the model, its commit or pull request and, where asked for, the Space."""
 
     model_url: str
     commit: str
     space_url: str | None = None
+    commit_url: str = ""
+    pr_url: str | None = None
 
 
 def push(
@@ -63,9 +71,16 @@ def push(
     token: str | bool | None = None,
     evaluation: Path | Mapping[str, Any] | None = None,
     samples: Sequence[Path | tuple[Path, str]] = (),
+    onnx: Path | None = None,
     message: str | None = None,
+    branch: str | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
 ) -> Published:
     """Publish a model: weights, configuration, checksums, card, evaluation and pictures as one commit.
+
+    A wheel of the library, ``handler.py`` and ``requirements.txt`` go with it, so that the model can be installed and
+    deployed from its own address. What its owner wrote into the card on the Hub is kept.
 
     Args:
         model: a network, a model folder or a bundled name.
@@ -75,13 +90,20 @@ def push(
         token: access token of the Hub; None uses the stored login.
         evaluation: as for `render_card`.
         samples: pictures, JPEG or PNG up to 1 MB each, with or without captions.
+        onnx: the network as a file of `hdrgan.models.export`, published as ``onnx/model.onnx``.
         message: of the commit.
+        branch: where the commit goes; made if it is not there. None is the main one.
+        create_pr: open a pull request instead of committing; the repository must be there.
+        tag: name of the commit, such as ``v1``.
 
     Raises:
         HubError: the Hub refused or was out of reach; repositories made by this call are gone again, others as before.
         PretrainedError: the model cannot be loaded.
         ValueError: the evaluation, a picture or the page's front matter is wrong.
     """
+    if space and (create_pr or branch is not None):
+        raise ValueError("a Space is published from its main branch: leave out branch and create_pr, or the Space")
+    api = hub_api(token)
     with as_folder(model) as folder:
         network = load_network(folder)
         report = find_report(folder, evaluation)
@@ -94,12 +116,15 @@ def push(
         if report is not None:
             files[EVALUATION_NAME] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
         files |= {path: content for path, _, content in pictures}
-        parts = [_Part("model", files, (f"{SAMPLES_FOLDER}/",))]
+        files |= _deployment(network, repo_id, api.endpoint)
+        if onnx is not None:
+            files["onnx/model.onnx"] = onnx
+        parts = [_Part("model", files, (f"{SAMPLES_FOLDER}/", "hdrgan-"))]  # wheels of other versions
         if space:
             space_files = _space_files(network, folder, repo_id)
             parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables=_space_variables(network)))
-        api = HfApi(token=token, library_name="hdrgan", library_version=__version__)
-        return _publish(api, repo_id, parts, private, message or f"Publish {type(network).__name__}")
+        push = _Push(message or f"Publish {type(network).__name__}", private, branch, create_pr, tag)
+        return _publish(api, repo_id, parts, push)
 
 
 def makes_pictures(model: str | Path) -> bool:
@@ -169,11 +194,8 @@ def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[s
     files |= {name: project_file(name) for name in _SPACE_FILES}
     examples = project_file("examples")
     files |= {f"examples/{path.name}": path for path in sorted(examples.iterdir()) if path.is_file()}
-    package = Path(__file__).resolve().parent.parent
-    for path in sorted(package.rglob("*")):
-        inside = path.relative_to(package)
-        if path.is_file() and inside.parts[0] != "project" and "__pycache__" not in inside.parts:
-            files[f"hdrgan/{inside.as_posix()}"] = path
+    files |= package_files()
+    files["requirements.txt"] = _cpu_requirements()
     home = f"hdrgan/weights/{kind}"
     files = {name: source for name, source in files.items() if not name.startswith(f"{home}/")}
     files |= {f"{home}/{name}": folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
@@ -181,10 +203,30 @@ def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[s
     return files
 
 
+def _cpu_requirements() -> bytes:
+    """What the Space installs: on the processors that it suggests, PyTorch's usual builds would bring 4 GB too much."""
+    note = "# For a Space with a graphics card take the next line out.\n"
+    index = "--extra-index-url https://download.pytorch.org/whl/cpu\n"
+    return (note + index + project_file("requirements.txt").read_text(encoding="utf-8")).encode()
+
+
+def _deployment(network: PretrainedModel, repo_id: str, endpoint: str) -> dict[str, Path | bytes]:
+    """What installs the library from the model's own address, and what Inference Endpoints run."""
+    files: dict[str, Path | bytes] = {WHEEL_NAME: build_wheel()}
+    if type(network).__name__ in _BUNDLED_AS:
+        files["handler.py"] = Path(__file__).with_name("handler.py")
+        files["requirements.txt"] = f"hdrgan @ {endpoint}/{repo_id}/resolve/main/{WHEEL_NAME}\n".encode()
+    return files
+
+
 def _space_variables(network: PretrainedModel) -> dict[str, str]:
     """Settings of the page: the network that is published comes first, and so is the one preselected."""
     own = _BUNDLED_AS[type(network).__name__]
-    return {"HDRGAN_MODELS": ",".join([own, *(name for name in bundled_names() if name != own)])}
+    return {
+        "HDRGAN_MODELS": ",".join(
+            [own, *(name for name in _BUNDLED_AS.values() if name in bundled_names() and name != own)]
+        )
+    }
 
 
 @dataclass
@@ -203,62 +245,103 @@ class _Part:
     committed: bool = False
 
 
-def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], private: bool, message: str) -> Published:
+@dataclass(frozen=True)
+class _Push:
+    """How a push is to be made: see `push`."""
+
+    message: str
+    private: bool
+    branch: str | None
+    create_pr: bool
+    tag: str | None
+
+
+def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], how: _Push) -> Published:
     what = repo_id
     try:
         for part in parts:
             what = f"{part.kind} {repo_id}"
-            _open_repository(api, repo_id, part, private)
+            _open_repository(api, repo_id, part, how)
         operations: list[list[CommitOperationAdd | CommitOperationDelete]] = []
         for part in parts:
             what = f"{part.kind} {repo_id}"
-            additions = [CommitOperationAdd(name, _content(source)) for name, source in part.files.items()]
-            present = set() if part.made else set(api.list_repo_files(repo_id, repo_type=part.kind))
+            present = set[str]()
+            if not part.made:
+                present |= set(api.list_repo_files(repo_id, repo_type=part.kind, revision=how.branch))
+            files = dict(part.files)
+            if part.kind == "model" and CARD_NAME in present:
+                old = Path(api.hf_hub_download(repo_id, CARD_NAME, revision=how.branch))
+                files[CARD_NAME] = keep_own_words(_text(files[CARD_NAME]), old.read_text(encoding="utf-8")).encode()
+            additions = [CommitOperationAdd(name, _content(source)) for name, source in files.items()]
             stale = sorted(name for name in present if name.startswith(part.tidied) and name not in part.files)
-            api.preupload_lfs_files(repo_id, additions, repo_type=part.kind, free_memory=False)
+            api.preupload_lfs_files(
+                repo_id,
+                additions,
+                repo_type=part.kind,
+                revision=how.branch,
+                create_pr=how.create_pr,
+                free_memory=False,
+            )
             operations.append([*additions, *(CommitOperationDelete(name, is_folder=False) for name in stale)])
         commits = []
         for part, changes in zip(parts, operations, strict=True):
             what = f"{part.kind} {repo_id}"
-            commits.append(
-                api.create_commit(
-                    repo_id, changes, commit_message=message, repo_type=part.kind, parent_commit=part.head
-                )
+            made = api.create_commit(
+                repo_id,
+                changes,
+                commit_message=how.message,
+                repo_type=part.kind,
+                revision=how.branch,
+                create_pr=how.create_pr,
+                parent_commit=part.head,
             )
+            commits.append(made)
             part.committed = True
+        if how.tag is not None:
+            what = f"tag {how.tag} of {repo_id}"
+            api.create_tag(repo_id, tag=how.tag, revision=commits[0].oid)
     except KeyboardInterrupt:
         _take_back(api, repo_id, parts)
         raise
     except (OSError, ValueError, RuntimeError, HTTPError) as error:  # uploads fail with a RuntimeError
         left = _take_back(api, repo_id, parts)
-        raise HubError(f"The {what} was not published: {_reason(error)}{left}.") from error
+        raise HubError(f"The {what} was not published: {reason(error)}{left}.") from error
     base = api.endpoint
     return Published(
         model_url=f"{base}/{repo_id}",
         commit=commits[0].oid,
         space_url=f"{base}/spaces/{repo_id}" if len(parts) > 1 else None,
+        commit_url=commits[0].commit_url,
+        pr_url=commits[0].pr_url,
     )
+
+
+def _text(source: Path | bytes) -> str:
+    return (source if isinstance(source, bytes) else source.read_bytes()).decode()
 
 
 def _content(source: Path | bytes) -> bytes | str:
     return source if isinstance(source, bytes) else str(source)
 
 
-def _open_repository(api: HfApi, repo_id: str, part: _Part, private: bool) -> None:
+def _open_repository(api: HfApi, repo_id: str, part: _Part, how: _Push) -> None:
     options: dict[str, Any] = {}
     if part.kind == "space":
         options["space_sdk"] = "gradio"
         options["space_variables"] = [{"key": key, "value": value} for key, value in part.variables.items()]
     try:
-        api.create_repo(repo_id, repo_type=part.kind, private=private, **options)
-        part.made = True
+        if not how.create_pr:  # that of somebody else cannot be made, and need not be
+            api.create_repo(repo_id, repo_type=part.kind, private=how.private, **options)
+            part.made = True
     except HfHubHTTPError as error:
         if error.response.status_code != 409:
             raise
-        info = api.repo_info(repo_id, repo_type=part.kind)
-        if private and not info.private:
+        if how.private and not api.repo_info(repo_id, repo_type=part.kind).private:
             raise ValueError("it is there already, and public") from error
-        part.head = info.sha
+    if how.branch is not None:
+        api.create_branch(repo_id, branch=how.branch, repo_type=part.kind, exist_ok=True)
+    if not part.made:
+        part.head = api.repo_info(repo_id, repo_type=part.kind, revision=how.branch).sha
 
 
 def _take_back(api: HfApi, repo_id: str, parts: Sequence[_Part]) -> str:
@@ -271,24 +354,3 @@ def _take_back(api: HfApi, repo_id: str, parts: Sequence[_Part]) -> str:
             except (OSError, HTTPError):
                 left.append(f"an unfinished {part.kind} of that name is left")
     return "".join(f"; {what}" for what in left)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, RuntimeError) and error.__cause__ is not None:
-        return _reason(error.__cause__)
-    if isinstance(error, LocalTokenNotFoundError):
-        return "you are not logged in ('hf auth login')"
-    if isinstance(error, HFValidationError):
-        return "its name must be written user/name"
-    if isinstance(error, HfHubHTTPError):
-        code = error.response.status_code
-        meaning = {
-            401: "you are not logged in, or the token is wrong ('hf auth login')",
-            403: "the token may not write there",
-            404: "it is not there",
-            412: "somebody else changed it at the same time",
-        }
-        return meaning.get(code, f"the Hub answered {code}")
-    if isinstance(error, HTTPError | ConnectionError | TimeoutError):
-        return "the Hub cannot be reached"
-    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__

@@ -19,7 +19,7 @@ class BracketGenerator(
     library_name="hdrgan",
     license="mit",
     pipeline_tag="image-to-image",
-    tags=["hdr", "exposure-bracket", "gan", "image-to-image"],
+    tags=["hdr", "exposure-bracket", "gan"],
 ):
     """The generator of HDR-GAN, layer for layer: 280,847 parameters at the defaults.
 

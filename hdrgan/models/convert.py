@@ -1,4 +1,4 @@
-"""Published ``.pth`` checkpoints of HDR-GAN and EIN become folders that ``from_pretrained`` loads.
+"""Published ``.pth`` checkpoints of HDR-GAN and EIN become networks, and folders that ``from_pretrained`` loads.
 
 A checkpoint is read as data only: a pickle that would run code is refused before it runs. Every tensor must be one
 that the network has, with its shape; nothing is guessed and nothing is left random.
@@ -20,6 +20,10 @@ from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 
 KINDS = ("bracket", "ein", "discriminator")
+PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth")
+
+_LANDMARKS = {"decoder.2.weight": "bracket", "dconv_down1_w.1.weight": "ein", "model.0.weight": "discriminator"}
+Published = BracketGenerator | EIN | PatchDiscriminator
 
 
 class CheckpointError(ValueError):
@@ -61,7 +65,12 @@ def load_checkpoint(pth: str | PathLike[str]) -> dict[str, Tensor]:
     for name, value in loaded.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path.name} holds no state dict: {name!r} is no name with a tensor.")
-        if not value.is_floating_point() or value.layout is not torch.strided or not value.isfinite().all():
+        if not value.is_floating_point() or value.layout is not torch.strided:
+            raise CheckpointError(f"{path.name}: {name} must hold finite floating-point numbers, and does not.")
+        # Strides can make a few bytes look like terabytes: nothing is computed with a tensor that is larger than it is.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f"{path.name}: {name} claims to be larger than what the file holds of it.")
+        if not value.isfinite().all():
             raise CheckpointError(f"{path.name}: {name} must hold finite floating-point numbers, and does not.")
     state = {name: value.float() for name, value in loaded.items()}
     # Only a prefix that every name has is a wrapper's; anything else called "module" is a layer's own name.
@@ -76,15 +85,15 @@ def _channels(state: Mapping[str, Tensor], name: str, dim: int, file: str, kind:
     return state[name].shape[dim]
 
 
-def _network(
-    kind: str, state: Mapping[str, Tensor], evs: Sequence[float], file: str
-) -> BracketGenerator | EIN | PatchDiscriminator:
+def _network(kind: str, state: Mapping[str, Tensor], evs: Sequence[float], file: str) -> Published:
     if kind == "ein":
         return EIN(width=_channels(state, "dconv_down1_w.1.weight", 0, file, kind))
     if kind == "bracket":
         exposures = _channels(state, "decoder.2.weight", 1, file, kind) // 3
         if exposures != len(evs):
-            raise CheckpointError(f"{file} draws {exposures} exposures, but {len(evs)} evs were given: {tuple(evs)}.")
+            raise CheckpointError(
+                f"{file} draws {exposures} exposures, but {len(evs)} evs were given: say which with --evs."
+            )
         width = _channels(state, "encoder.0.weight", 0, file, kind)
         return BracketGenerator(evs=tuple(evs), width=width, output="tanh")
     return PatchDiscriminator(
@@ -93,38 +102,45 @@ def _network(
     )
 
 
-def convert_checkpoint(
-    kind: str,
-    pth: str | PathLike[str],
-    folder: str | PathLike[str],
-    *,
-    evs: Sequence[float] = (-4, -2, 0, 2, 4),
-) -> BracketGenerator | EIN | PatchDiscriminator:
-    """Convert a published checkpoint to a folder with ``model.safetensors`` and ``config.json``.
+def published_network(
+    pth: str | PathLike[str], kind: str | None = None, *, evs: Sequence[float] = (-4, -2, 0, 2, 4)
+) -> Published:
+    """Load a published checkpoint.
 
     Args:
-        kind: "bracket", "ein" or "discriminator"; the width is read from the tensors.
         pth: the checkpoint, see `load_checkpoint`.
-        folder: where the network goes; made if need be, and only after the checkpoint was found to be sound.
+        kind: "bracket", "ein" or "discriminator"; None tells it by the names of the tensors. The width is read from
+            their shapes.
         evs: stops of the exposures of a bracket, dark to bright: the published network does not know its own.
 
     Returns:
         The network, in eval mode. A bracket network keeps the activation it was trained with (``output="tanh"``).
 
     Raises:
-        CheckpointError: the file is no sound checkpoint of this network, or the folder cannot be written.
+        CheckpointError: the file is no sound checkpoint of such a network.
         ValueError: ``kind`` is none of the above.
     """
-    if kind not in KINDS:
+    if kind is not None and kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     state, file = load_checkpoint(pth), Path(pth).name
+    kind = kind or next((known for name, known in _LANDMARKS.items() if name in state), None)
+    if kind is None:
+        raise CheckpointError(f"{file} is a checkpoint of none of the published networks: {', '.join(KINDS)}.")
     try:
+        with torch.device("meta"):  # the shapes alone: what does not fit must not cost its memory first
+            blueprint = _network(kind, state, evs, file)
+        _compare(blueprint, state, file, kind)
         network = _network(kind, state, evs, file)
     except CheckpointError:
         raise
-    except ValueError as error:
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         raise CheckpointError(f"{file} does not fit the published {kind} network: {error}.") from error
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    network.load_state_dict(state, strict=True)
+    return network.eval()
+
+
+def _compare(blueprint: Published, state: Mapping[str, Tensor], file: str, kind: str) -> None:
+    expected = {name: tuple(value.shape) for name, value in blueprint.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
     for problem, names in (
         ("lacks", expected.keys() - found.keys()),
@@ -134,8 +150,29 @@ def convert_checkpoint(
         if names:
             shown = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise CheckpointError(f"{file} {problem} {shown}; it is no checkpoint of the published {kind} network.")
-    network.load_state_dict(state, strict=True)
-    network.eval()
+
+
+def convert_checkpoint(
+    kind: str,
+    pth: str | PathLike[str],
+    folder: str | PathLike[str],
+    *,
+    evs: Sequence[float] = (-4, -2, 0, 2, 4),
+) -> Published:
+    """Convert a published checkpoint to a folder with ``model.safetensors`` and ``config.json``.
+
+    Args:
+        kind, pth, evs: as for `published_network`.
+        folder: where the network goes; made if need be, and only after the checkpoint was found to be sound.
+
+    Returns:
+        The network, as from `published_network`.
+
+    Raises:
+        CheckpointError: the file is no sound checkpoint of this network, or the folder cannot be written.
+        ValueError: ``kind`` is none that is published.
+    """
+    network = published_network(pth, kind, evs=evs)
     try:
         network.save_pretrained(Path(folder))
     except OSError as error:

@@ -225,7 +225,7 @@ class EIN(
     license="mit",
     pipeline_tag="image-to-image",
     paper_url="https://doi.org/10.1145/3763240",
-    tags=["hdr", "inverse-tone-mapping", "hdr-reconstruction", "image-to-image"],
+    tags=["hdr", "inverse-tone-mapping", "hdr-reconstruction"],
 ):
     """The exposure-induced network of Liu et al. 2025: 13,272,822 parameters at width 32, 835,086 at 8.
 

@@ -15,7 +15,6 @@ class PatchDiscriminator(
     PretrainedModel,
     library_name="hdrgan",
     license="mit",
-    pipeline_tag="image-to-image",
     tags=["hdr", "exposure-bracket", "gan", "discriminator"],
 ):
     """The discriminator of HDR-GAN, layer for layer: 151,745 parameters at the defaults; one logit sees 22 x 22 pixels.

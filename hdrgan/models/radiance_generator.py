@@ -130,7 +130,7 @@ class RadianceGenerator(
     nn.Module,
     PretrainedModel,
     library_name="hdrgan",
-    tags=["hdr", "inverse-tone-mapping", "exposure-bracket", "single-image-hdr", "image-to-image"],
+    tags=["hdr", "inverse-tone-mapping", "exposure-bracket", "single-image-hdr"],
     license="mit",
     pipeline_tag="image-to-image",
 ):

@@ -6,8 +6,10 @@ A run that is killed, or a disk that fills up, leaves a hidden temporary folder 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -20,10 +22,10 @@ from safetensors import SafetensorError
 logger = logging.getLogger(__name__)
 
 STEP_FILE = "trainer.json"
-"""Written last: where the run stood, and the size of every other file of the checkpoint."""
+"""Written last: where the run stood, and size and SHA-256 of every other file of the checkpoint."""
 
 KEPT = 2
-"""Complete checkpoints that are kept: the newest, and one more in case a disk loses it."""
+"""Complete checkpoints that are kept unless told otherwise: the newest, and one more in case a disk loses it."""
 
 _STEP = re.compile(r"step_(\d+)$")
 
@@ -33,7 +35,12 @@ class CheckpointError(RuntimeError):
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Force a file, or the names in a folder, to disk, as far as the system can."""
+    folder = path.is_dir()
+    if folder and not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folders, and its file system keeps a journal of names
+    # Windows flushes only what may be written.
+    descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -107,29 +114,43 @@ def checkpoint_folder(states: Path, step: int) -> Path:
 
 def seal(folder: Path, progress: dict[str, Any]) -> None:
     """Write `STEP_FILE` into a temporary folder that has everything else."""
-    sizes = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     with writing(folder):
-        (folder / STEP_FILE).write_text(json.dumps({**progress, "files": sizes}, indent=2), encoding="utf-8")
+        files = {
+            path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _sha256(path)}
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        (folder / STEP_FILE).write_text(json.dumps({**progress, "files": files}, indent=2), encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
-    """What `seal` wrote, after a look at the other files.
+    """What `seal` wrote, after every other file was compared with its size and SHA-256.
 
     Raises:
-        CheckpointError: the folder is no checkpoint, or not a complete one.
+        CheckpointError: the folder is no checkpoint, not a complete one, or one of its files was changed.
     """
     try:
         progress: dict[str, Any] = json.loads((folder / STEP_FILE).read_text(encoding="utf-8"))
-        sizes = progress["files"]
-        step, samples = progress["step"], progress["samples"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in progress["files"].items()}
+        counts = [progress["step"], progress["samples"], progress.get("skipped", 0)]
+        seconds, settings = progress.get("seconds", 0.0), progress.get("settings", {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{folder} is not a complete checkpoint: {STEP_FILE}: {error!r}") from error
-    if not isinstance(step, int) or not isinstance(samples, int) or not isinstance(sizes, dict):
+    counted = all(type(count) is int and count >= 0 for count in counts)
+    timed = isinstance(seconds, int | float) and math.isfinite(seconds)
+    if not (counted and timed and isinstance(settings, dict)):
         raise CheckpointError(f"{folder} is not a complete checkpoint: {STEP_FILE} does not say where the run stood")
-    for name, size in sizes.items():
+    for name, (size, digest) in files.items():
         file = folder / name
         if not file.is_file() or file.stat().st_size != size:
             raise CheckpointError(f"{folder} is not a complete checkpoint: {name} is missing or cut off")
+        if _sha256(file) != digest:
+            raise CheckpointError(f"{folder} is damaged: {name} is not what was written, its SHA-256 differs")
     return progress
 
 
@@ -142,7 +163,7 @@ def list_checkpoints(states: Path) -> list[tuple[int, Path]]:
 
 
 def newest_checkpoint(states: Path) -> Path | None:
-    """The newest complete checkpoint; incomplete ones are passed over with a warning."""
+    """The newest sound checkpoint; incomplete and damaged ones are passed over with a warning."""
     for _, folder in reversed(list_checkpoints(states)):
         try:
             read_progress(folder)
@@ -153,10 +174,10 @@ def newest_checkpoint(states: Path) -> Path | None:
     return None
 
 
-def remove_older(states: Path, step: int) -> None:
-    """Delete what `KEPT` newer checkpoints up to ``step`` make superfluous, and any from an abandoned future."""
+def remove_older(states: Path, step: int, kept: int = KEPT) -> None:
+    """Delete what ``kept`` newer checkpoints up to ``step`` make superfluous, and any from an abandoned future."""
     steps = [number for number, _ in list_checkpoints(states) if number <= step]
-    keep = set(steps[-KEPT:])
+    keep = set(steps[-kept:])
     for number, folder in list_checkpoints(states):
         if number not in keep:
             # Under a name that nobody loads, so that a kill in mid-deletion leaves no broken checkpoint.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
+import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
+from hdrgan.models.pretrained import WEIGHTS_NAME, PretrainedError, bundled_folder, locate, sha256_of
 from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.training.preflight import UsageError
 
@@ -19,34 +25,84 @@ Generator = BracketGenerator | RadianceGenerator | EIN
 
 
 def build_generator(
-    model: str, evs: Sequence[float], *, width: int | None = None, init: str | None = None
+    model: str, evs: Sequence[float] | None, *, width: int | None = None, init: str | None = None
 ) -> Generator:
     """The network to train: new, or with the weights of ``--init``.
 
     Args:
         model: which of the three.
-        evs: stops of the brackets of the data set, ascending; ein has no use for them.
+        evs: stops of the brackets of the data set, ascending; ein has no use for them. None: any will do.
         width: channels of the first level; None is the usual number.
         init: folder with weights, or a name on the Hub.
 
     Raises:
-        UsageError: the weights are of a network for other stops.
+        UsageError: the weights cannot be loaded or are of a network for other stops, or no network has this width.
     """
     networks: dict[str, type[Generator]] = {"bracket": BracketGenerator, "radiance": RadianceGenerator, "ein": EIN}
     if init is not None:
-        generator = networks[model].from_pretrained(init).train()
-        generator.training_summary = {}  # is that of another training
-        if not isinstance(generator, EIN) and tuple(generator.evs) != tuple(evs):
+        try:
+            generator = networks[model].from_pretrained(init).train()
+        except PretrainedError as error:
+            raise UsageError(f"--init {init}: {error}") from error
+        if evs is not None and not isinstance(generator, EIN) and tuple(generator.evs) != tuple(evs):
             raise UsageError(f"--init holds a network for EVs {list(generator.evs)}, the data set has {list(evs)}")
         return generator
-    if model == "bracket":
-        return BracketGenerator(evs=evs, width=width) if width else BracketGenerator(evs=evs)
-    if model == "ein":
-        return EIN(width=width) if width else EIN()
-    if width:
-        usual = RadianceGenerator().widths
-        return RadianceGenerator(evs=evs, widths=[max(1, round(w * width / usual[0])) for w in usual])
-    return RadianceGenerator(evs=evs)
+    stops: dict[str, Any] = {} if evs is None else {"evs": evs}
+    try:
+        if model == "bracket":
+            return BracketGenerator(**stops, width=width) if width else BracketGenerator(**stops)
+        if model == "ein":
+            return EIN(width=width) if width else EIN()
+        if width:
+            usual = RadianceGenerator().widths
+            return RadianceGenerator(**stops, widths=[max(1, round(w * width / usual[0])) for w in usual])
+        return RadianceGenerator(**stops)
+    except ValueError as error:
+        raise UsageError(f"--width {width}: {error}") from error
+
+
+def check_networks(model: str, *, width: int | None, init: str | None, crop_size: int, frozen: str | None) -> None:
+    """Make sure, before any data are read, that the network can be built and trained as asked.
+
+    Args:
+        model: which of the three.
+        width: of ``--width``.
+        init: of ``--init``.
+        crop_size: side of the training crops in pixels.
+        frozen: of ``--freeze``.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    with torch.device("meta") if init is None else contextlib.nullcontext():  # the shapes alone
+        generator = build_generator(model, None, width=width, init=init)
+    check_crop(model, generator, crop_size)
+    if frozen is not None:
+        freeze(generator, frozen)
+
+
+def lineage(init: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What a fine-tuned network says of the weights that it began with.
+
+    Args:
+        init: of ``--init``; of a local folder only the weights' hash is told, its name is nobody's business.
+        summary: how those weights were trained, as their file says.
+    """
+    told: dict[str, Any] = {"sha256": sha256_of(locate(init) / WEIGHTS_NAME), "training": dict(summary)}
+    if bundled_folder(init) is not None:
+        told["bundled"] = init
+    elif not Path(init).expanduser().is_dir():
+        told["hub_id"] = init
+    return told
+
+
+def checkpoint_activations(network: EIN) -> None:
+    """Let the blocks of EIN compute their activations again for the gradients instead of keeping them."""
+    for name, block in network.named_children():
+        parts = block if name == "resblock" else [block]
+        if name.startswith(("dconv", "resblock", "featurefusion")):
+            for part in cast(nn.ModuleList, parts):
+                part.forward = partial(checkpoint, part.forward, use_reentrant=False)
 
 
 def check_crop(model: str, generator: Generator, crop_size: int) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
+import time
 from pathlib import Path
 
+from hdrgan.data.camera import VirtualCamera
 from hdrgan.training.checkpoints import CheckpointError, newest_checkpoint, read_progress
 
 
@@ -63,3 +67,51 @@ def find_checkpoint(output: Path, resume: str | None) -> Path | None:
     except CheckpointError as error:
         raise UsageError(f"--resume: {error}") from error
     return folder
+
+
+def check_responses(file: Path | None) -> None:
+    """Make sure that the virtual camera can read its response curves.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        VirtualCamera(file)
+    except FileNotFoundError as error:
+        raise UsageError(f"--responses {file}: there is no such file") from error
+    except Exception as error:  # a damaged archive ends in whatever its reader trips over
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"--responses {file} cannot be read: {why}") from error
+
+
+MARK = ".shared.tmp"
+
+
+def leave_mark(output: Path) -> str:
+    """Put a file with random content into the output folder, and return the content; see `sees_mark`."""
+    content = secrets.token_hex(16)
+    with (output / MARK).open("w", encoding="ascii") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return content
+
+
+def sees_mark(output: Path, content: str, patience: float = 20.0) -> bool:
+    """Whether this process sees what the main one left in the output folder: a network disk may take a while.
+
+    Args:
+        output: as this process knows it.
+        content: what the main process wrote.
+        patience: seconds to wait for it.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if (output / MARK).read_text(encoding="ascii") == content:
+                return True
+        except (OSError, ValueError):
+            pass
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)

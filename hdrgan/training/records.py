@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,11 @@ def validation_report(
 
 def peak_memory_mb() -> float:
     """Most memory that this process held at once."""
-    import resource  # Unix has it; the rest works without
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -29,7 +29,8 @@ from fastapi.responses import JSONResponse, Response
 GITATTRIBUTES = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 LFS_SUFFIXES = (".safetensors", ".bin", ".png", ".jpg", ".jpeg", ".exr")
 LARGEST_REGULAR = 10 << 20
-TYPES = {"models": "model", "spaces": "space"}
+TYPES = {"models": "model", "spaces": "space", "datasets": "dataset"}
+PREFIXES = {"model": "", "space": "spaces/", "dataset": "datasets/"}
 SPACE_COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 
 
@@ -254,7 +255,7 @@ class LocalHub:
                 raise RefusalError(403, "You don't have the rights to create a repository there")
             name = f"{user}/{body['name']}"
             self._fail_if_asked("create", kind, name)
-            prefix = "spaces/" if kind == "space" else ""
+            prefix = PREFIXES[kind]
             url = {"url": f"{self.url}/{prefix}{name}", "name": name}
             if (kind, name) in self.repos:
                 return JSONResponse(url | {"error": "You already created this repo"}, 409)
@@ -294,8 +295,8 @@ class LocalHub:
 
         @app.post("/{path:path}.git/info/lfs/objects/batch")
         async def batch(request: Request, path: str):
-            kind = "space" if path.startswith("spaces/") else "model"
-            repo = self._writable(request, kind, path.removeprefix("spaces/"))
+            kind, name = kind_and_name(path)
+            repo = self._writable(request, kind, name)
             answers = []
             for wanted in (await request.json())["objects"]:
                 oid, size = wanted["oid"], wanted["size"]
@@ -331,6 +332,9 @@ class LocalHub:
             header = next(line["value"] for line in lines if line["key"] == "header")
             branch = unquote(revision)
             parent = self._at(repo, branch)
+            asked_for_review = request.query_params.get("create_pr") == "1"
+            if asked_for_review:
+                branch = "refs/pr/1"
             if header.get("parentCommit") not in (None, parent.oid):
                 raise RefusalError(412, "A commit has happened since. Please refresh and try again.")
             files = dict(parent.files)
@@ -348,8 +352,18 @@ class LocalHub:
                 elif line["key"] == "deletedFolder":
                     files = {p: b for p, b in files.items() if not p.startswith(value["path"].rstrip("/") + "/")}
             made = repo.commit(header["summary"], files, branch)
-            url = f"{self.url}/{'spaces/' if types == 'spaces' else ''}{repo.name}/commit/{made.oid}"
-            return {"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""}
+            base = f"{self.url}/{PREFIXES[repo.kind]}{repo.name}"
+            answer = {"success": True, "commitOid": made.oid, "commitUrl": f"{base}/commit/{made.oid}"}
+            pull = {"pullRequestUrl": f"{base}/discussions/1"} if asked_for_review else {}
+            return {**answer, **pull, "hookOutput": ""}
+
+        @app.post("/api/{types}/{user}/{name}/branch/{branch:path}")
+        async def branch(request: Request, types: str, user: str, name: str, branch: str):
+            repo = self._writable(request, TYPES[types], f"{user}/{name}")
+            if repo.find(branch) is not None:
+                raise RefusalError(409, "Reference already exists")
+            repo.refs[branch] = repo.head.oid
+            return {}
 
         @app.post("/api/{types}/{user}/{name}/tag/{revision}")
         async def tag(request: Request, types: str, user: str, name: str, revision: str):
@@ -361,6 +375,11 @@ class LocalHub:
         async def info(request: Request, types: str, user: str, name: str):
             repo = self._readable(request, TYPES[types], f"{user}/{name}")
             return self._describe(repo, repo.head)
+
+        @app.get("/api/{types}/{user}/{name}/auth-check")
+        async def auth_check(request: Request, types: str, user: str, name: str):
+            self._readable(request, TYPES[types], f"{user}/{name}")
+            return {}
 
         @app.get("/api/{types}/{user}/{name}/revision/{revision}")
         async def revision_info(request: Request, types: str, user: str, name: str, revision: str):
@@ -380,8 +399,8 @@ class LocalHub:
 
         @app.api_route("/{path:path}/resolve/{revision}/{file:path}", methods=["HEAD", "GET"])
         async def resolve(request: Request, path: str, revision: str, file: str):
-            kind = "space" if path.startswith("spaces/") else "model"
-            repo = self._readable(request, kind, path.removeprefix("spaces/"))
+            kind, name = kind_and_name(path)
+            repo = self._readable(request, kind, name)
             commit = self._at(repo, revision)
             blob = commit.files.get(unquote(file))
             if blob is None:
@@ -399,6 +418,12 @@ class LocalHub:
             return Response(content, headers=headers, media_type="application/octet-stream")
 
         return app
+
+
+def kind_and_name(path: str) -> tuple[str, str]:
+    """Kind and ``user/name`` of a repository from its path."""
+    kind = next((kind for kind, prefix in PREFIXES.items() if prefix and path.startswith(prefix)), "model")
+    return kind, path.removeprefix(PREFIXES[kind])
 
 
 def front_matter(text: str) -> dict | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import importlib.util
+import io
 import json
 import os
 import pickle
@@ -21,8 +24,9 @@ from safetensors.torch import load_file
 
 from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
 from hdrgan.evaluation import report
-from hdrgan.hub import publish
-from hdrgan.hub.card import render_card, sample_sheet, sample_sheets
+from hdrgan.hub import distribution, publish
+from hdrgan.hub.card import OWN_WORDS, keep_own_words, render_card, sample_sheet, sample_sheets
+from hdrgan.hub.distribution import WHEEL_NAME, package_files
 from hdrgan.models import pretrained
 from hdrgan.models.pretrained import PretrainedError
 
@@ -103,7 +107,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 PUSH = """
-from hdrgan.hub import publish
+from hdrgan.hub import distribution, publish
 folders, sample = Path(sys.argv[1]), Path(sys.argv[2])
 done = {}
 for name in ("radiance", "bracket", "ein"):
@@ -141,16 +145,26 @@ def test_a_push_is_one_commit_with_everything(published, folders):
         "SHA256SUMS",
         "config.json",
         "evaluation.json",
+        "handler.py",
+        WHEEL_NAME,
         "model.safetensors",
+        "requirements.txt",
         "samples/five-exposures.jpg",
     }
+    (line,) = repo.head.files["requirements.txt"].content.decode().splitlines()
+    assert line == f"hdrgan @ {local.url}/tester/radiance/resolve/main/{WHEEL_NAME}"
     for name in ("config.json", "model.safetensors", "evaluation.json"):
         assert repo.head.files[name].content == (folders["radiance"] / name).read_bytes()
     assert repo.head.files["model.safetensors"].lfs
     assert not repo.private
     by_method = local.repos["model", "tester/critic"].head.files
     assert {"README.md", "SHA256SUMS", "config.json", "model.safetensors"} < by_method.keys()
-    assert b"it makes no pictures" in by_method["README.md"].content
+    card = by_method["README.md"].content.decode()
+    assert "it makes no pictures" in card
+    assert 'from_pretrained("tester/critic")' in card
+    assert f"SHA-256 `{by_method['model.safetensors'].sha256}`" in card
+    assert "image-to-image" not in card
+    assert "handler.py" not in by_method
     assert local.repos["model", "tester/ein"].private
 
 
@@ -174,7 +188,10 @@ def test_the_pushed_card_tells_what_was_measured(published, folders):
     assert data["library_name"] == "hdrgan"
     assert data["license"] == "mit"
     assert data["pipeline_tag"] == "image-to-image"
-    assert data["datasets"] == ["poly-haven"]
+    assert "datasets" not in data, "a source that is no data set of the Hub is told in words alone"
+    assert {result.dataset_name for result in card.data.eval_results} == {"hdrgan yardstick, rendered from HDR scenes"}
+    assert "recipes/scenes.tsv" in text
+    assert "Kwong, Sam" in text
     assert "| identity | 30.00 | 22.50 |" in text
     assert "| **ours** | 31.23 | 22.50 |" in text
     assert 'Pipeline.from_pretrained("tester/radiance")' in text
@@ -184,6 +201,109 @@ def test_the_pushed_card_tells_what_was_measured(published, folders):
     assert "10.1145/3763240" in text
     assert "not been evaluated" not in text
     assert "not been evaluated" in local.repos["model", "tester/bracket"].head.files["README.md"].content.decode()
+
+
+AGAIN_ELSEWHERE = """
+from hdrgan import BracketGenerator
+from hdrgan.hub.access import HubError, check_push
+from hdrgan.hub.publish import push
+first = BracketGenerator(width=8).push_to_hub("tester/again", commit_message="First", tag="v1")
+pull = BracketGenerator(width=8).push_to_hub("tester/again", create_pr=True)
+branch = BracketGenerator(width=8).push_to_hub("tester/again", branch="try")
+def refusal(repo, **options):
+    try:
+        check_push(repo, **options)
+    except HubError as error:
+        return str(error)
+    return "may"
+answers = [refusal(repo) for repo in ("tester/again", "tester/new", "somebody/x", "nobody")]
+answers.append(refusal("tester/new", token="hf_wrong"))
+print(json.dumps({"first": first, "pull": pull, "branch": branch, "answers": answers}))
+"""
+
+
+def test_a_push_goes_where_it_is_told_and_keeps_what_the_owner_wrote(root, tmp_path):
+    with LocalHub() as local:
+        mine = b"---\nlicense: apache-2.0\nthumbnail: https://me/x.png\n---\n\nWritten by hand.\n"
+        repo = local.add("tester/again", {"README.md": mine})
+        done = client(AGAIN_ELSEWHERE, local, tmp_path / "home", root, token=True)
+        assert [commit.title for commit in repo.commits.values()][1] == "First"
+        card = repo.head.files["README.md"].content.decode()
+        assert repo.refs["v1"] == repo.head.oid
+        assert done["first"] == f"{local.url}/tester/again/commit/{repo.head.oid}"
+        assert done["pull"] == f"{local.url}/tester/again/discussions/1"
+        assert set(repo.refs) == {"main", "v1", "refs/pr/1", "try"}
+        assert repo.find("try").parent == repo.head.oid
+        for where in ("refs/pr/1", "try"):
+            again = repo.find(where).files["README.md"].content.decode()
+            assert again.count("Written by hand.") == 1, "kept, and not once more at each push"
+    assert card.index(OWN_WORDS) < card.index("Written by hand.")
+    assert ModelCard(card).data.thumbnail == "https://me/x.png"
+    assert ModelCard(card).data.license == "mit", "of the weights"
+    assert done["answers"] == [
+        "may",
+        "may",
+        "Logged in as tester, who may not publish somebody/x.",
+        "'nobody' is not a name on the Hub, which is written user/name.",
+        "tester/new cannot be published: you are not logged in, or the token is wrong ('hf auth login').",
+    ]
+
+
+def test_what_stands_above_the_mark_is_rendered_anew():
+    card = f"---\nlicense: mit\n---\n\nNew figures.\n\n{OWN_WORDS}\n"
+    old = f"---\nlicense: mit\ndatasets:\n- me/old\n---\n\nOld figures.\n\n{OWN_WORDS}\n\nMine.\n"
+    assert keep_own_words(card, old) == card.rstrip() + "\n\nMine.\n"
+
+
+def test_a_fine_tune_names_its_base_and_what_that_had_learned_from():
+    network = BracketGenerator(width=8)
+    network.training_summary = {
+        "steps": 3,
+        "data": [{"name": "me/brackets", "hub_id": "me/brackets", "count": 4, "licence": "not stated"}],
+        "base": {
+            "sha256": "ab" * 32,
+            "hub_id": "me/base",
+            "training": {"steps": 900, "data": [{"name": "Poly Haven", "count": 75, "licence": "CC0-1.0"}]},
+        },
+    }
+    text = render_card(network, repo_id="me/fine-tune")
+    data = ModelCard(text).data
+    assert (data.base_model, data.datasets) == ("me/base", ["me/brackets"])
+    assert "began with the weights of [me/base](https://huggingface.co/me/base)" in text
+    assert "trained for 900 steps" in text
+    assert "| Poly Haven | 75 | CC0-1.0 |" in text
+
+
+def test_only_files_of_the_package_are_published(root, tmp_path, monkeypatch):
+    package = tmp_path / "hdrgan"
+    for name in (".env", "weights/mine/model.safetensors", "light/.merge.py.swp", "notes.txt", "page/look.css.bak"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("private")
+    for name in ("light/merge.py", "py.typed", "page/page.css", "weights/ein/config.json"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("public")
+    monkeypatch.setattr(distribution, "_PACKAGE", package)
+    assert {path.read_text() for path in package_files().values()} == {"public"}
+    assert len(package_files()) == 4
+
+
+def test_the_handler_of_an_endpoint_answers_with_exposures(published, folders, tmp_path):
+    local, _ = published
+    (tmp_path / "handler.py").write_bytes(local.repos["model", "tester/radiance"].head.files["handler.py"].content)
+    spec = importlib.util.spec_from_file_location("handler", tmp_path / "handler.py")
+    handler = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(handler)
+    endpoint = handler.EndpointHandler(str(folders["radiance"]))
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    picture.save(buffer, "PNG")
+    for photo in (picture, buffer.getvalue(), base64.b64encode(buffer.getvalue()).decode()):
+        answer = json.loads(json.dumps(endpoint({"inputs": photo, "parameters": {"evs": [-2, 0], "hdr": "hdr"}})))
+        assert answer["evs"] == [-2, 0]
+        frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one)))) for one in answer["exposures"]]
+        assert np.array_equal(frames[1], np.asarray(picture))
+        assert base64.b64decode(answer["hdr"]).startswith(b"#?RADIANCE")
+    assert len(endpoint({"inputs": picture})["exposures"]) == 5
 
 
 LOAD = """
@@ -315,7 +435,10 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     assert matter["models"] == ["tester/bracket"]
     assert Version(matter["sdk_version"]) == publish.gradio_pin()
     assert (matter["sdk"], matter["app_file"]) == ("gradio", "app.py")
-    for name in ("app.py", "requirements.txt", "hdrgan/pipeline.py", "hdrgan/data/camera.py", "hdrgan/py.typed"):
+    requirements = files["requirements.txt"].splitlines()
+    assert requirements[1] == b"--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert requirements[2:] == (root / "requirements.txt").read_bytes().splitlines()
+    for name in ("app.py", "hdrgan/pipeline.py", "hdrgan/data/camera.py", "hdrgan/py.typed"):
         assert files[name] == (root / name).read_bytes()
     for name in ("config.json", "model.safetensors", "SHA256SUMS"):
         assert files[f"hdrgan/weights/bracket/{name}"] == (folders["bracket"] / name).read_bytes()
@@ -382,7 +505,7 @@ def test_a_space_of_another_gradio_is_refused(tmp_path, monkeypatch):
 
 
 FAIL = """
-from hdrgan.hub import publish
+from hdrgan.hub import distribution, publish
 folders, url = Path(sys.argv[1]), sys.argv[2]
 def attempt(*arguments, **options):
     try:
@@ -473,6 +596,7 @@ def test_a_card_calls_a_validation_a_validation(folders):
     evaluation = evaluation_of(folders["radiance"])
     text = render_card(folders["radiance"], evaluation)
     assert "Measured with `hdrgan evaluate`" in text
+    assert "Test views" not in text
     assert "A **validation, not a test**" not in text
     text = render_card(folders["radiance"], evaluation | {"measured_by": "train_accelerate.py"})
     assert "A **validation, not a test**: measured by `train_accelerate.py`" in text

@@ -1,6 +1,7 @@
 """What the trainer is made of: checkpoints that are whole or absent, the schedule, the checks before step 1."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import pytest
 import torch
 from small_sets import make_brackets, make_pairs, make_scenes
 
+from hdrgan.models.ein import EIN
 from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.training import checkpoints
+from hdrgan.training.arguments import TRACKERS, parse_args
 from hdrgan.training.checkpoints import CheckpointError
-from hdrgan.training.networks import freeze, rate_groups
+from hdrgan.training.networks import checkpoint_activations, freeze, rate_groups
 from hdrgan.training.photos import spread
 from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
 from hdrgan.training.recipes import RECIPES, learning_rate_factor
@@ -148,6 +151,8 @@ def test_an_output_that_cannot_be_written_ends_the_run_before_the_data_are_read(
         ("--model ein --adversarial-weight 1", "discriminator"),
         ("--model nothing", "--model"),
         ("--freeze response", "--init"),
+        ("--keep 0", "--keep"),
+        ("--gradient-checkpointing", "for ein"),
     ],
 )
 def test_arguments_that_make_no_sense_end_with_code_2(flags, word, capsys):
@@ -177,6 +182,111 @@ def test_a_crop_that_the_network_cannot_take_is_refused(tmp_path, capsys):
     arguments = ["--model", "bracket", "--dataset", str(data), "--output", str(tmp_path / "run"), "--crop-size", "30"]
     assert main([*arguments, "--cpu"]) == 2
     assert "--crop-size must be a multiple of 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ("--init nobody", "--init nobody: There is no folder nobody"),
+        ("--init /nonexist", "--init /nonexist: There is no folder /nonexist"),
+        ("--init ein", "--init ein: ein holds an EIN, not a BracketGenerator"),
+        ("--init STATE", "has no config.json"),
+        ("--model ein --width 4", "--width 4: width must be a positive multiple of 8"),
+        ("--model ein --width 8 --crop-size 64", "--crop-size must be a multiple of 8 and at least 72"),
+        ("--crop-size 30", "--crop-size must be a multiple of 4"),
+        ("--responses /nonexist.npz", "--responses /nonexist.npz: there is no such file"),
+        ("--responses DAMAGED", "cannot be read"),
+        ("--init bracket --freeze nothing", "has no part 'nothing'"),
+        ("--push-to-hub nobody", "'nobody' is not a name on the Hub"),
+        ("--log-with wandb", "pip install wandb"),
+    ],
+)
+def test_what_the_user_must_change_is_said_in_a_sentence_before_the_data_are_read(tmp_path, capsys, flags, word):
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(b"PK nothing")
+    state = make_checkpoint(tmp_path, 4)
+    flags = flags.replace("DAMAGED", str(damaged)).replace("STATE", str(state))
+    arguments = ["--dataset", str(tmp_path / "nowhere"), "--output", str(tmp_path / "run"), "--cpu", *flags.split()]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert word in said
+    assert said.count("\n") == 1
+    assert "nowhere" not in said
+
+
+def test_flags_of_the_published_trainers_are_understood(tmp_path):
+    line = "--model ein --root_path ./data --max_epoch 3 --batch_size=4 --lr 1e-4 --push_to_hub some_body/some_name"
+    args = parse_args("trains\n\nexamples", line.split())
+    assert (args.dataset, args.epochs, args.batch_size, args.learning_rate) == ("./data", 3, 4, 1e-4)
+    assert args.push_to_hub == "some_body/some_name", "values stay as they are"
+    assert parse_args("trains\n\nexamples", ["--dataset", "x"]).model == "bracket"
+
+
+def test_every_tracker_of_accelerate_is_offered():
+    from accelerate.utils import LoggerType
+
+    assert set(TRACKERS) == {str(tracker) for tracker in LoggerType} - {"all"}
+
+
+class NoFolders:
+    """An `os` that behaves as that of Windows: folders cannot be opened, and only what may be written is flushed."""
+
+    def __init__(self):
+        self.modes = {}
+
+    def open(self, path, flags, *rest, **options):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied", path)
+        self.modes[handle := os.open(path, flags, *rest, **options)] = flags
+        return handle
+
+    def fsync(self, handle):
+        if handle in self.modes and not self.modes[handle] & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(9, "Bad file descriptor")
+
+    def __getattr__(self, name):
+        if name == "O_DIRECTORY":
+            raise AttributeError(name)
+        return getattr(os, name)
+
+
+def test_checkpoints_can_be_written_where_folders_cannot_be_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "os", NoFolders())
+    assert checkpoints.read_progress(make_checkpoint(tmp_path, 5))["step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"step": -3}, "where the run stood"),
+        ({"samples": True}, "where the run stood"),
+        ({"seconds": float("nan")}, "where the run stood"),
+        ({"settings": [1]}, "where the run stood"),
+        ({"files": {"model.safetensors": 35}}, "trainer.json"),
+        ({"files": {"other.bin": {"size": 3, "sha256": "0"}}}, "missing or cut off"),
+    ],
+)
+def test_a_checkpoint_that_says_nonsense_is_refused_by_name(tmp_path, change, word):
+    folder = make_checkpoint(tmp_path, 5)
+    progress = json.loads((folder / "trainer.json").read_text())
+    (folder / "trainer.json").write_text(json.dumps(progress | change))
+    with pytest.raises(UsageError, match=word):
+        find_checkpoint(tmp_path, str(folder))
+
+
+def test_recomputed_activations_give_the_same_gradients(one_seeded_thread):
+    plain, spared = EIN(width=8), EIN(width=8)
+    spared.load_state_dict(plain.state_dict())
+    checkpoint_activations(spared)
+    srgb, held = torch.rand(1, 3, 72, 72), []
+    for network in (plain, spared):
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, kept=kept: kept.append(x.numel()) or x, lambda x: x):
+            loss = network(srgb).square().mean()
+        held.append(sum(kept))
+        loss.backward()
+    assert held[1] < held[0] / 3
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(plain.parameters(), spared.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name", ["latest", "state/step_000009"])
@@ -212,10 +322,11 @@ def spoil_scenes(root):
     [(make_pairs, spoil_pairs, "ein"), (make_pairs, spoil_table, "ein"), (make_scenes, spoil_scenes, "radiance")],
 )
 def test_faults_of_the_other_layouts_end_with_code_2(tmp_path, capsys, make, spoil, model):
-    data = make(tmp_path / "data")
+    side = 80 if model == "ein" else 64
+    data = make(tmp_path / "data", side=side)
     lines = spoil(data)
     arguments = ["--model", model, "--dataset", str(data), "--output", str(tmp_path / "run"), "--cpu"]
-    flags = ["--crop-size", "32", "--views", "2"]
+    flags = ["--crop-size", "72" if model == "ein" else "32", "--views", "2"]
     assert main([*arguments, *flags]) == 2
     said = capsys.readouterr().err.splitlines()
     for line in lines:

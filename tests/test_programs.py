@@ -1,0 +1,141 @@
+"""The published programs' own command lines, the page and the trainer as commands, and what extras bring."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from packaging.requirements import Requirement
+from page_server import clean_environment, fetch, page
+from PIL import Image
+
+from hdrgan import EIN, BracketGenerator, PatchDiscriminator
+from hdrgan.cli import EXTRAS, understood
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def hdrgan(*words, **options):
+    line = [sys.executable, "-m", "hdrgan", *map(str, words)]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(line, capture_output=True, text=True, env=env, check=False, **options)
+
+
+def test_flags_are_understood_as_the_published_programs_write_them():
+    assert understood(["generate", "--image", "a_b.jpg", "--keep_gps"]) == ["generate", "a_b.jpg", "--keep-gps"]
+    assert understood(["generate", "--image=a_b.jpg", "--evs=-1,0"]) == ["generate", "a_b.jpg", "--evs=-1,0"]
+    assert understood(["generate", "-o", "my_out", "--", "--odd_name.jpg"]) == [
+        *("generate", "-o", "my_out", "--", "--odd_name.jpg")
+    ]
+
+
+@pytest.mark.parametrize("network", [BracketGenerator(width=8, output="tanh"), EIN(width=8)])
+def test_a_published_checkpoint_is_used_as_it_is(network, tmp_path):
+    torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "generator.pth")
+    pixels = np.random.default_rng(1).integers(0, 256, (72, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "input.jpg")
+    done = hdrgan("generate", "--image", "input.jpg", "--model", "generator.pth", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"generator.pth is a published checkpoint of {type(network).__name__}, read as data only" in line
+    assert len(list((tmp_path / "out").glob("input_ev*.png"))) == 5
+
+    kind = "ein" if isinstance(network, EIN) else "bracket"
+    assert hdrgan("convert", kind, "generator.pth", "folder", cwd=tmp_path).returncode == 0
+    assert hdrgan("generate", "input.jpg", "-m", "folder", "-o", "again", cwd=tmp_path).returncode == 0
+    for one in (tmp_path / "out").iterdir():
+        assert np.array_equal(Image.open(one), Image.open(tmp_path / "again" / one.name))
+
+
+def test_a_checkpoint_that_draws_no_pictures_is_refused_in_a_sentence(tmp_path):
+    torch.save(PatchDiscriminator(width=8).state_dict(), tmp_path / "critic.pth")
+    torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
+    (tmp_path / "x.jpg").write_bytes(b"")
+    done = hdrgan("generate", "x.jpg", "-m", "critic.pth", cwd=tmp_path)
+    assert (done.returncode, "holds a PatchDiscriminator" in done.stderr) == (2, True)
+    done = hdrgan("generate", "x.jpg", "-m", "other.pth", cwd=tmp_path)
+    assert (done.returncode, "is a checkpoint of none of the published networks" in done.stderr) == (2, True)
+
+
+def test_a_bracket_of_other_stops_can_be_converted(tmp_path):
+    torch.save(BracketGenerator(evs=(-2, 0, 2), width=8).state_dict(), tmp_path / "three.pth")
+    done = hdrgan("convert", "bracket", "three.pth", "folder", cwd=tmp_path)
+    assert (done.returncode, "draws 3 exposures, but 5 evs were given" in done.stderr) == (2, True)
+    assert hdrgan("convert", "bracket", "three.pth", "folder", "--evs=-2,0,2", cwd=tmp_path).returncode == 0
+    assert BracketGenerator.from_pretrained(tmp_path / "folder").evs == (-2, 0, 2)
+
+
+def test_a_report_that_could_not_be_written_is_said_before_the_work(tmp_path):
+    done = hdrgan("evaluate", tmp_path, "-o", tmp_path / "missing" / "report.json")
+    assert done.returncode == 2
+    assert "there is no folder" in done.stderr
+
+
+def test_the_page_and_the_trainer_are_commands(tmp_path):
+    command = [sys.executable, "-m", "hdrgan", "serve", "--models", "bracket"]
+    home = {"HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT)}
+    with page(command, tmp_path, clean_environment() | home) as address:
+        assert "gradio" in fetch(address).lower()
+    done = hdrgan("train", "--help")
+    assert done.returncode == 0
+    assert "--gradient-checkpointing" in done.stdout
+    done = hdrgan("train", "--dataset", tmp_path, "--width", "0", cwd=tmp_path)
+    assert (done.returncode, "--width must be a positive number" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "extra"),
+    [
+        ("gradio", ["serve"], "app"),
+        ("accelerate", ["train", "--dataset", "x"], "train"),
+        ("torchmetrics", ["evaluate", "."], "eval"),
+        ("xlwt", ["prepare", ".", "x", "--layout", "pairs"], "train"),
+    ],
+)
+def test_a_missing_extra_is_named_with_the_line_that_installs_it(missing, words, extra):
+    code = f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = {words!r}\nfrom hdrgan.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == f"hdrgan: this needs {missing}: python -m pip install 'hdrgan[{extra}]'\n"
+
+
+def requirements(texts):
+    return {one.name: one for one in map(Requirement, texts)}
+
+
+def test_what_the_page_is_run_with_is_what_the_library_asks_for(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = requirements([*project["dependencies"], *extras["app"], *extras["train"], *extras["eval"]])
+    lines = [line.partition("#")[0].strip() for line in (root / "requirements.txt").read_text().splitlines()]
+    locked = requirements(filter(None, lines))
+    assert locked.keys() == asked.keys()
+    for name, lock in locked.items():
+        versions = [specifier.version for specifier in lock.specifier if specifier.operator in ("==", ">=")]
+        assert versions, name
+        assert lock.extras == asked[name].extras
+        assert asked[name].specifier.contains(max(versions)), f"the library takes no such {name}"
+    assert set(EXTRAS.values()) <= extras.keys()
+
+
+def test_every_package_that_is_imported_is_declared(root):
+    import ast
+    from importlib.metadata import packages_distributions
+
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    declared = {name.lower().replace("_", "-") for name in requirements(texts)}
+    known = packages_distributions()
+    undeclared = {}
+    for path in [*(root / "hdrgan").rglob("*.py"), root / "train_accelerate.py", root / "app.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for top in {str(name).partition(".")[0] for name in names} - sys.stdlib_module_names - {"hdrgan"}:
+                if not {one.lower().replace("_", "-") for one in known.get(top, [top])} & declared:
+                    undeclared[top] = str(path.relative_to(root))
+    assert not undeclared

@@ -34,7 +34,7 @@ def tables(root: Path) -> str:
 
 
 def markdown(report: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """One table a condition that has a title, in the order of the titles: systems down, figures across, identity first, the best in bold."""
+    """A table for each title whose condition was measured, in their order: a row a system, the best figures in bold."""
     evs = [ev for ev in report["evs"] if ev != 0]
     blocks = []
     for condition in (name for name in titles if name in report["conditions"]):

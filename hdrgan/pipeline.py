@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hdrgan.files.photo import Photo, load_photo, to_tensor
 from hdrgan.light.merge import merge
-from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import DEFAULT_EVS, luminance, srgb_curve, srgb_to_linear, well_exposed
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
@@ -24,7 +24,6 @@ from hdrgan.models.pretrained import PretrainedError, locate, read_config
 from hdrgan.models.radiance_generator import LightFields, RadianceGenerator, clip_mask
 from hdrgan.result import Result, one_of
 
-DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
 _READ_WHOLE = 384**2  # pixels up to which the response is estimated from all of a photo
 _PIECES, _PIECE = 64, 32  # of a larger one, and their side: many small ones see more of the scene than few large ones
@@ -294,7 +293,7 @@ def _anchor(photo: Photo, relative: Tensor) -> Tensor:
     ratios = []
     for rows in strips(photo.height, photo.width):
         srgb = _part_of(photo, rows)
-        trusted = (srgb.amax(1) < 0.90) & (srgb.amin(1) > 0.05)
+        trusted = well_exposed(srgb)[:, 0]
         predicted = luminance(relative[rows].permute(2, 0, 1))
         measured = luminance(srgb_to_linear(srgb)[0])
         trusted = trusted & (predicted > 1e-6) & (measured > 1e-6)

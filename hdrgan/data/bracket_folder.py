@@ -23,8 +23,8 @@ from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.layout import Fault, visible
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.photo import PhotoError, load_photo
+from hdrgan.light.radiometry import DEFAULT_EVS
 
-EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif"})
 _FRAME = re.compile(r"(?P<name>.+)_(?P<position>[0-4])$")
 _BRIGHTNESS_TOLERANCE = 0.5  # of 255: two frames that are all white, or all black, do not contradict their order
@@ -53,7 +53,7 @@ def read_pixels(path: Path) -> np.ndarray:
 def _read_evs(folders: Sequence[Path]) -> tuple[float, ...]:
     file = next((folder / "evs.json" for folder in folders if (folder / "evs.json").is_file()), None)
     if file is None:
-        return EVS
+        return DEFAULT_EVS
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

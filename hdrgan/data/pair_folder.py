@@ -24,7 +24,7 @@ from hdrgan.data.layout import Fault, find_table, reason
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.photo import PhotoError
 from hdrgan.files.radiance import RadianceFileError, load_radiance
-from hdrgan.light.radiometry import match_exposure, srgb_to_linear
+from hdrgan.light.radiometry import match_exposure, srgb_to_linear, well_exposed
 
 COLUMNS = ("HDR", "SDR")
 SPLITS = ("train", "valid")
@@ -115,8 +115,7 @@ def anchor(radiance: np.ndarray, srgb: np.ndarray) -> np.ndarray:
     """Bring radiance (H, W, 3) of any scale onto its photo: 1.0 = the photo's white; half precision."""
     light = torch.from_numpy(radiance).permute(2, 0, 1)[None]
     photo = torch.from_numpy(srgb).permute(2, 0, 1)[None].float() / 255
-    trusted = (photo.amax(1, keepdim=True) < 0.90) & (photo.amin(1, keepdim=True) > 0.05)
-    scale = float(match_exposure(light, srgb_to_linear(photo), trusted))
+    scale = float(match_exposure(light, srgb_to_linear(photo), well_exposed(photo)))
     return np.minimum(radiance * scale, _BRIGHTEST).astype(np.float16)
 
 

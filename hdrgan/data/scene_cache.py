@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _RESERVING = threading.Lock()  # of the module: a cache is sent to other processes, which a lock cannot be
 
@@ -67,7 +67,7 @@ class SceneCache:
                 np.save(file, array)
             partial.replace(self.folder / f"{key}.npy")
         except OSError as error:
-            logger.warning("decoded scenes are not kept any more: %s", error)
+            log.warning("decoded scenes are not kept any more: %s", error)
             self.left = 0
             partial.unlink(missing_ok=True)
 
@@ -82,4 +82,4 @@ class SceneCache:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / f"{key}.ok").touch()
             except OSError as error:
-                logger.warning("the check of the data set will be repeated by the next start: %s", error)
+                log.warning("the check of the data set will be repeated by the next start: %s", error)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from hdrgan.light.srgb import linear_to_srgb
+
 KNEE = 0.5
 """Linear level up to which the tone curve is the identity."""
 
@@ -74,6 +76,5 @@ def tone_map(radiance: np.ndarray, exposure: float = 0.0, white: float | None = 
         light *= level / np.maximum(brightest, 1e-8)
         paling = 1 - 1 / (1 + PALING * np.maximum(brightest - level, 0))
         light += paling * (level - light)
-        encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
-        shown[top : top + 256] = np.round(np.clip(encoded, 0, 1) * 255)
+        shown[top : top + 256] = np.round(np.clip(linear_to_srgb(light), 0, 1) * 255)
     return shown

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hdrgan.evaluation.report import IDENTITY_NAME, new_report
+from hdrgan.files.atomic import atomic_path
 from hdrgan.training.checkpoints import write_text, writing
 
 
@@ -77,9 +78,8 @@ def save_sheet(output: Path, step: int, sheet: Image.Image) -> None:
     path = _sheet_file(output, step)
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        sheet.save(temporary, "PNG")
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            sheet.save(temporary, "PNG")
 
 
 def sheet_for_card(output: Path, step: int) -> list[tuple[Path, str]]:

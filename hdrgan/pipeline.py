@@ -88,7 +88,7 @@ class Pipeline:
         """Load a bundled model ("radiance", "bracket", "ein"), a folder, or a repository of the Hub.
 
         Raises:
-            PretrainedError: the model is not there, is damaged, or is none of ours.
+            PretrainedError: the model is missing, damaged, or of an unknown class.
         """
         folder = locate(name, revision=revision, token=token, cache_dir=cache_dir)
         kind = read_config(folder).get("_class_name")

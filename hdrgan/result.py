@@ -119,7 +119,7 @@ class Result:
                 into its "jpg" without being compressed again.
             hdr: any of "exr", "hdr" and "ultrahdr".
             zip: put the exposures into one ``<stem>_bracket.zip`` instead of single files.
-            keep_gps: let the files say where the photo was taken, where it says so itself.
+            keep_gps: copy the photo's GPS coordinates into the files.
 
         Returns:
             The files written: ``<stem>_ev-4.png`` … ``<stem>_ev+4.png`` dark to bright, then ``<stem>.exr`` and so on.

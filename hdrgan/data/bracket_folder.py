@@ -115,7 +115,7 @@ def examine(bracket: Bracket, minimum: int, evs: Sequence[float], cache: SceneCa
     """Decode a bracket, keep it in the cache, and list what is wrong with it.
 
     Args:
-        bracket: what `scan` found.
+        bracket: an entry of `scan`.
         minimum: smallest usable side in pixels.
         evs: the stops that all brackets of the data set must have.
         cache: takes the decoded frames.

@@ -1,7 +1,7 @@
-"""Any folder of .hdr and .exr scenes: views of them, photographed by the virtual camera anew in every epoch.
+"""Any folder of .hdr and .exr scenes: views of them, photographed again by the virtual camera in every epoch.
 
-Panoramas (2:1) are looked into with a rectilinear lens, anything else is cropped. A table ``scenes.tsv`` in the folder
-or the one above (columns file, split, site) is heeded: only scenes of the splits "train" and "validation" are used, and
+Panoramas (2:1) are projected to rectilinear views, other pictures are cropped. A table ``scenes.tsv`` in the folder
+or the one above (columns file, split, site) is read: only scenes of the splits "train" and "validation" are used, and
 scenes of one site are never on both sides of the validation. Where the table names scenes for validation, these and no
 others are held out.
 """
@@ -135,7 +135,7 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
     """Photographs of views; index with (epoch, index).
 
     Items are ``{"srgb": (size, size, 3) uint8, "radiance": (size, size, 3) float32, "inverse_response": (256,)}``. The
-    part of a view that is photographed is chosen and varied anew in every epoch; see `vary_light`.
+    part of a view that is photographed is chosen and varied again in every epoch; see `vary_light`.
 
     Args:
         scenes: entries that passed `examine`.

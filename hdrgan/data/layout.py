@@ -38,7 +38,7 @@ class DatasetError(ValueError):
 
 
 def reason(error: Exception, path: Path) -> str:
-    """What an error says, without the path that a fault names anyway."""
+    """The message of an error, without the path that a fault names anyway."""
     return str(error).removeprefix(f"{path}: ")
 
 

@@ -98,7 +98,7 @@ def prepare(
         What was written.
 
     Raises:
-        DatasetError: no scene was found, or some are bad; it lists them all, and nothing has been written.
+        DatasetError: there is no scene, or some are bad; it lists them all, and nothing has been written.
         ValueError: an argument makes no sense, or ``out`` is in use.
     """
     source, target = Path(hdr_folder), Path(out)

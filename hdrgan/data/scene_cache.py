@@ -72,11 +72,11 @@ class SceneCache:
             partial.unlink(missing_ok=True)
 
     def is_checked(self, key: str) -> bool:
-        """Whether this scene was found good before."""
+        """Whether this scene passed its check before."""
         return self.folder is not None and (self.folder / f"{key}.ok").exists()
 
     def mark_checked(self, key: str) -> None:
-        """Remember that this scene is good."""
+        """Record that this scene passed its check."""
         if self.folder is not None:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Check a whole data set before training on it, and open what was found good."""
+"""Check a whole data set before training on it, and open what passed."""
 
 from __future__ import annotations
 

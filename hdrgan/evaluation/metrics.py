@@ -1,6 +1,6 @@
 """Figures of merit, each under its true name: PSNR, SSIM, PU21-PSNR, mu-law PSNR, stops RMSE.
 
-Pure functions on torch tensors, computed in double precision (SSIM in single). Every PSNR says its peak and its
+Pure functions on torch tensors, computed in double precision (SSIM in single). Every PSNR documents its peak and its
 encoding; what is encoded (``srgb``) and what is linear (``radiance``, or ``nits`` for cd/m²) is told by the argument's
 name. Colour pictures have their channels at dimension -3: (..., 3, H, W); a mask is boolean, (..., 1, H, W).
 """
@@ -228,7 +228,7 @@ def align_exposure(predicted: Tensor, reference: Tensor, mask: Tensor) -> Tensor
 
 
 def highlights(srgb: Tensor) -> Tensor:
-    """Pixels of the photo that are clipped, or as good as: (..., 3, H, W) encoded to a boolean (..., 1, H, W)."""
+    """Pixels of the photo that are clipped or nearly so: (..., 3, H, W) encoded to a boolean (..., 1, H, W)."""
     return srgb.amax(-3, keepdim=True) >= HIGHLIGHT_START
 
 

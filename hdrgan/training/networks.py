@@ -40,7 +40,7 @@ def build_generator(
     networks: dict[str, type[Generator]] = {"bracket": BracketGenerator, "radiance": RadianceGenerator, "ein": EIN}
     if init is not None:
         generator = networks[model].from_pretrained(init).train()
-        generator.training_summary = {}  # is that of another training
+        generator.training_summary = {}  # it described the earlier training
         if not isinstance(generator, EIN) and tuple(generator.evs) != tuple(evs):
             raise UsageError(f"--init holds a network for EVs {list(generator.evs)}, the data set has {list(evs)}")
         return generator
@@ -96,9 +96,9 @@ def freeze(network: nn.Module, name: str) -> None:
 
 
 def calibrate(generator: RadianceGenerator, dataset: PhotoDataset, evs: Sequence[float]) -> None:
-    """Tell the response head what its measurements usually are, from photos of ``dataset``; the same in every process.
+    """Set mean and spread of the response head's inputs from photos of ``dataset``; the same in every process.
 
-    ``evs`` are the stops of its brackets. A single photo says nothing of what is usual, and changes nothing.
+    ``evs`` are the stops of its brackets. A single photo has no spread: then nothing changes.
     """
     chosen = spread(len(dataset), CALIBRATION_PHOTOS)
     if len(chosen) < 2:

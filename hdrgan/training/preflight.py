@@ -9,7 +9,7 @@ from hdrgan.training.checkpoints import CheckpointError, newest_checkpoint, read
 
 
 class UsageError(ValueError):
-    """Something that the person who started the run must change; said before step 1."""
+    """Something that the user must change before the run can start; raised before step 1."""
 
 
 def check_output(output: Path, resume: str | None) -> None:

@@ -16,7 +16,7 @@ _TURNED = 0.1  # share of varied views that may lie on their side or stand on th
 
 
 def item_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The chance of one item in one epoch: the same in any process, in any order, before and after a restart."""
+    """Random numbers of one item in one epoch: the same in any process, in any order, before and after a restart."""
     return np.random.default_rng((seed, epoch, index))
 
 

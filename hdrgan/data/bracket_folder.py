@@ -41,7 +41,7 @@ class Bracket:
 
     @property
     def title(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         return f"{self.scene}/images/{self.name}"
 
 
@@ -176,9 +176,9 @@ class BracketFolder(Dataset[dict[str, Tensor]]):
         return {"bracket": torch.from_numpy(window.cut(frames))}
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """The bracket as it is, for validation."""
+        """The whole bracket, for validation."""
         return {"bracket": torch.from_numpy(np.array(self._frames(index)))}
 
     def title(self, index: int) -> str:
-        """What to call an item."""
+        """Name of an item in messages."""
         return f"{self.brackets[index].scene}/{self.brackets[index].name}"

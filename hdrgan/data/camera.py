@@ -1,4 +1,4 @@
-"""The virtual camera: linear light in; a photo that some camera would have made of it, and the truth, out.
+"""The virtual camera: from linear light to a photo as a camera would take it, with the truth.
 
 The truth is the light that fell on the sensor: what the lens scatters is part of it.
 """

@@ -35,7 +35,7 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Scene:
-    """One HDR file: its name relative to the root, where it is, the site, and whether a table says to hold it out."""
+    """One HDR file: name relative to the root, path, site, and whether a table holds it out for validation."""
 
     name: str
     path: Path
@@ -91,7 +91,7 @@ def held_out_sites(scenes: Sequence[Scene], share: float) -> set[str]:
 
 
 def render_views(scene: Scene, count: int, size: int) -> np.ndarray:
-    """Look round a scene.
+    """Views of a scene.
 
     Returns:
         (V, size, size, 3) float16, V <= count: views without light are left out; each on a scale of its own.
@@ -197,6 +197,6 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
         return self._shoot(self._view(index), item_rng(0, _VALIDATION_EPOCH, index))
 
     def title(self, index: int) -> str:
-        """What to call an item."""
+        """Name of an item in messages."""
         number, view = divmod(index, self.views)
         return f"{Path(self.scenes[number].name).stem}/{view}"

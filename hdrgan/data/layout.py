@@ -1,4 +1,4 @@
-"""Which of the three data layouts a folder holds, and the error that lists everything that is wrong with it."""
+"""Recognise which of the three data layouts a folder has; the error that lists all faults of a data set."""
 
 from __future__ import annotations
 

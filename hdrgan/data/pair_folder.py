@@ -33,7 +33,7 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Pair:
-    """A photo and the light behind it; ``row`` says where the table names them."""
+    """A photo and its radiance; ``row`` is the line of the table that names them."""
 
     split: str
     row: str
@@ -63,7 +63,7 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def scan(root: Path) -> tuple[list[Pair], list[Fault]]:
-    """List the pairs that the tables name, and the tables', rows' and names' faults."""
+    """List the pairs that the tables name, and the faults of tables, rows and names."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
     for split in SPLITS:
@@ -172,10 +172,10 @@ class PairFolder(Dataset[dict[str, Tensor]]):
         return {"srgb": torch.from_numpy(window.cut(srgb)), "radiance": torch.from_numpy(window.cut(radiance))}
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """The pair as it is, for validation."""
+        """The whole pair, for validation."""
         srgb, radiance = self._pictures(index)
         return {"srgb": torch.from_numpy(np.array(srgb)), "radiance": torch.from_numpy(np.array(radiance))}
 
     def title(self, index: int) -> str:
-        """What to call an item."""
+        """Name of an item in messages."""
         return self.pairs[index].srgb.stem

@@ -53,7 +53,7 @@ class SceneCache:
         return array
 
     def store(self, key: str, array: np.ndarray) -> None:
-        """Keep an array if there is room; a full disk ends keeping, not the run."""
+        """Keep an array if there is room; a full disk ends the caching, not the run."""
         if self.folder is None:
             return
         with _RESERVING:  # a survey stores from several threads

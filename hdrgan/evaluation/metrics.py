@@ -1,4 +1,4 @@
-"""Figures of merit, each under its true name: PSNR, SSIM, PU21-PSNR, mu-law PSNR, stops RMSE.
+"""Metrics, each under its exact name: PSNR, SSIM, PU21-PSNR, mu-law PSNR, stops RMSE.
 
 Pure functions on torch tensors, computed in double precision (SSIM in single). Every PSNR documents its peak and its
 encoding; what is encoded (``srgb``) and what is linear (``radiance``, or ``nits`` for cd/m²) is told by the argument's

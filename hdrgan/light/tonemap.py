@@ -30,7 +30,7 @@ def white_point(radiance: np.ndarray) -> float:
 def shoulder(white: float) -> tuple[float, float]:
     """(softness, slope) of the shoulder `KNEE` + slope * log1p((light - `KNEE`) / softness).
 
-    It leaves the knee at slope 1 and reaches 1 at ``white``, which is at least 1; for a white of 1 it is nearly straight.
+    It has slope 1 at the knee and reaches 1 at ``white``, which is at least 1; for a white of 1 it is nearly straight.
     """
     low, high = 1e-6, 1e6
     for _ in range(100):

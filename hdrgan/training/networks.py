@@ -1,4 +1,4 @@
-"""The networks as they enter training: where their weights come from, what they take, and what learns how fast."""
+"""Networks prepared for training: initial weights, valid crop sizes, parameter groups, frozen parts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def check_crop(model: str, generator: Generator, crop_size: int) -> None:
 
 
 def rate_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """The weights to train, by how much faster than the learning rate they learn.
+    """The weights to train, grouped by the factor on their learning rate.
 
     The response head of a RadianceGenerator reads a few hundred measurements, not pictures: it is stable, and still
     learning long after the rest, unless it may take larger steps.

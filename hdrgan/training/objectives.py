@@ -1,4 +1,4 @@
-"""What each network is trained to lower, and the same error measured on whole photos."""
+"""The loss that each network is trained on, and the same error measured on whole photos."""
 
 from __future__ import annotations
 

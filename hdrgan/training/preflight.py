@@ -1,4 +1,4 @@
-"""What is looked at before step 1, so that a run does not fail hours into it."""
+"""Checks before step 1, so that a run does not fail hours later."""
 
 from __future__ import annotations
 

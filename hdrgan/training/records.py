@@ -1,4 +1,4 @@
-"""What a run writes down: figures by step and by validation, sample sheets, where it stands."""
+"""Records of a run: figures by step and by validation, sample sheets, its position."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hdrgan.training.checkpoints import write_text, writing
 
 @dataclass
 class Progress:
-    """Where a run stands; kept in every checkpoint."""
+    """Position of a run; stored in every checkpoint."""
 
     step: int = 0
     samples: int = 0
@@ -28,7 +28,7 @@ class Progress:
 
 @dataclass
 class StepFigures:
-    """What one optimiser step adds up over its forward passes."""
+    """Sums over the forward passes of one optimiser step."""
 
     terms: dict[str, Tensor] = field(default_factory=dict)
     passes: int = 0
@@ -106,7 +106,7 @@ def validation_report(
     data: Mapping[str, Any],
     evs: Sequence[float],
 ) -> dict[str, Any]:
-    """A validation as an evaluation of these very weights.
+    """A validation as an evaluation report of exactly these weights.
 
     Args:
         figures: those of ``model`` and of doing nothing, by name.
@@ -132,7 +132,7 @@ def validation_report(
 
 
 def peak_memory_mb() -> float:
-    """Most memory that this process held at once."""
+    """Peak memory of this process."""
     import resource  # Unix has it; the rest works without
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -17,9 +17,11 @@ from hdrgan.evaluation.report import ev_key, read_report, rows
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- numbers -->\n", "<!-- /numbers -->"
 FIGURES = {"pu21": ("PU21", 2), "pu21_hi": ("highlights", 2), "hi_stops": ("stops", 3)}
+# In the order in which the README shows them: what is nearest to photographs first.
 CONDITIONS = {
-    "clean": "Clean: sRGB renders, highlights clipped",
+    "real": "Real: views photographed by cameras whose curves were measured",
     "camera": "Camera: unknown response curve, noise, JPEG",
+    "clean": "Clean: sRGB renders, highlights clipped",
 }
 # That a photo is sRGB can be said of renders; said of camera photos it is wrong.
 GIVEN = {"clean": "Clean, and said to be sRGB with `--response srgb`"}
@@ -32,10 +34,10 @@ def tables(root: Path) -> str:
 
 
 def markdown(report: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """One table a condition that has a title: systems down, figures across, identity first, the best in bold."""
+    """A table for each title whose condition was measured, in their order: a row a system, the best figures in bold."""
     evs = [ev for ev in report["evs"] if ev != 0]
     blocks = []
-    for condition in (name for name in report["conditions"] if name in titles):
+    for condition in (name for name in titles if name in report["conditions"]):
         table = rows(report, condition)
         columns = [(name, title, digits) for name, (title, digits) in FIGURES.items()]
         columns += [(ev_key(ev), f"EV {ev_key(ev)}", 1) for ev in evs]

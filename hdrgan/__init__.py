@@ -17,7 +17,10 @@ _HOME = {
     "EIN": "hdrgan.models.ein",
     "Photo": "hdrgan.files.photo",
     "PhotoError": "hdrgan.files.photo",
+    "PretrainedError": "hdrgan.models.pretrained",
     "load_photo": "hdrgan.files.photo",
+    "load_radiance": "hdrgan.files.radiance",
+    "tone_map": "hdrgan.light.tonemap",
 }
 __all__ = [
     "EIN",
@@ -26,17 +29,23 @@ __all__ = [
     "Photo",
     "PhotoError",
     "Pipeline",
+    "PretrainedError",
     "RadianceGenerator",
     "Result",
     "__version__",
     "load_photo",
+    "load_radiance",
+    "tone_map",
 ]
 
 if TYPE_CHECKING:
     from hdrgan.files.photo import Photo, PhotoError, load_photo
+    from hdrgan.files.radiance import load_radiance
+    from hdrgan.light.tonemap import tone_map
     from hdrgan.models.bracket_generator import BracketGenerator
     from hdrgan.models.ein import EIN
     from hdrgan.models.patch_discriminator import PatchDiscriminator
+    from hdrgan.models.pretrained import PretrainedError
     from hdrgan.models.radiance_generator import RadianceGenerator
     from hdrgan.pipeline import Pipeline
     from hdrgan.result import Result

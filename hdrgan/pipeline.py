@@ -20,7 +20,7 @@ from hdrgan.light.confine import extended
 from hdrgan.light.drawn import is_drawn
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
-from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import DEFAULT_EVS, luminance, srgb_curve, srgb_to_linear, well_exposed
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.response import mean_camera
@@ -35,7 +35,6 @@ from hdrgan.result import Result, one_of
 
 log = logging.getLogger(__name__)
 
-DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _AROUND = 8 / 3  # working size of a panorama, which shows six times the angle, relative to a photo's
 _OVERLAP = 64  # pixels by which a panorama is continued on both sides
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
@@ -110,7 +109,7 @@ class Pipeline:
             compile: see `Pipeline`.
 
         Raises:
-            PretrainedError: the model is not there, is damaged, or is none of ours.
+            PretrainedError: the model is missing, damaged, or of an unknown class.
         """
         if Path(name).suffix.lower() in PICKLE_SUFFIXES and Path(name).is_file():
             return cls(_published(name, dtype), device=device, name=Path(name).stem, compile=compile)
@@ -330,7 +329,7 @@ def _anchor(photo: Photo, relative: Tensor) -> Tensor:
     for rows in strips(photo.height, photo.width):
         check_cancelled()
         srgb = _part_of(photo, rows)
-        trusted = (srgb.amax(1) < 0.90) & (srgb.amin(1) > 0.05)
+        trusted = well_exposed(srgb)[:, 0]
         predicted = luminance(relative[rows].permute(2, 0, 1))
         measured = luminance(srgb_to_linear(srgb)[0])
         trusted = trusted & (predicted > 1e-6) & (measured > 1e-6)

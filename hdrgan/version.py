@@ -1,3 +1,3 @@
 """The version, in one place: the package, its weights, reports and files all name this one."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

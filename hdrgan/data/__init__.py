@@ -1,1 +1,1 @@
-"""Data sets, the virtual camera, and what turns one into the other."""
+"""Data sets, the virtual camera, and their preparation."""

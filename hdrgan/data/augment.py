@@ -16,7 +16,7 @@ _TURNED = 0.1  # share of varied views that may lie on their side or stand on th
 
 
 def item_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The chance of one item in one epoch: the same in any process, in any order, before and after a restart."""
+    """Random numbers of one item in one epoch: the same in any process, in any order, before and after a restart."""
     return np.random.default_rng((seed, epoch, index))
 
 
@@ -55,14 +55,15 @@ class Window:
 def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """A square part of a view, at random larger or smaller, mirrored, turned, and in other colours.
 
-    Light comes from above in most pictures, and networks learn that; so few are turned. White balance varies by a
-    tenth or so for each channel, in some pictures by a third, as at dusk or under bulbs, lest every cloud be taken for
-    white; the colours of some are paler or stronger. Shadows are deepened or opened in most: see `with_shadows`.
+    Light comes from above in most pictures, which networks should learn; so few views are turned. White balance varies
+    by a tenth or so for each channel, in some pictures by a third, as at dusk or under bulbs, so that the network does
+    not take every cloud for white; the colours of some are paler or stronger. Shadows are deepened or opened in most:
+    see `with_shadows`.
 
     Args:
         view: (H, W, 3) float32 linear light.
         size: side of the answer, at most H and W; larger parts are reduced to it.
-        rng: the only source of chance.
+        rng: the only source of randomness.
 
     Returns:
         (size, size, 3) float32.
@@ -84,8 +85,8 @@ def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndar
 def with_shadows(light: np.ndarray, power: float) -> np.ndarray:
     """Deepen the shadows of a view, or open them; what is brighter than nearly all stays as it is.
 
-    Most cameras darken shadows, so that dark photos are mostly those of cameras. A network that learns so takes a
-    render of a dark place for a photo, and lifts shadows that nobody had darkened.
+    Most cameras darken shadows, so most dark pictures come from cameras. A network that learns this mistakes a
+    render of a dark place for a photo, and brightens shadows that no camera had darkened.
 
     Args:
         light: (H, W, 3) float32 linear.

@@ -1,4 +1,4 @@
-"""A batch as the losses want it, whatever the data set could give: what is missing is derived from what is there."""
+"""A batch in the form that the losses need: bracket, radiance and response, derived from each other where missing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Batch:
 
     @cached_property
     def inverse_response(self) -> Tensor:
-        """The curve of each photo: (B, 256); sRGB where nothing is known of it."""
+        """The curve of each photo: (B, 256); sRGB where it is unknown."""
         if "inverse_response" in self._items:
             return self._items["inverse_response"]
         return srgb_curve(self.srgb.device).expand(len(self.srgb), -1)

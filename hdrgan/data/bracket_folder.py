@@ -23,8 +23,8 @@ from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.layout import Fault, visible
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.photo import PhotoError, load_photo
+from hdrgan.light.radiometry import DEFAULT_EVS
 
-EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif"})
 _FRAME = re.compile(r"(?P<name>.+)_(?P<position>[0-4])$")
 _BRIGHTNESS_TOLERANCE = 0.5  # of 255: two frames that are all white, or all black, do not contradict their order
@@ -41,7 +41,7 @@ class Bracket:
 
     @property
     def title(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         return f"{self.scene}/images/{self.name}"
 
 
@@ -53,7 +53,7 @@ def read_pixels(path: Path) -> np.ndarray:
 def _read_evs(folders: Sequence[Path]) -> tuple[float, ...]:
     file = next((folder / "evs.json" for folder in folders if (folder / "evs.json").is_file()), None)
     if file is None:
-        return EVS
+        return DEFAULT_EVS
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -115,7 +115,7 @@ def examine(bracket: Bracket, minimum: int, evs: Sequence[float], cache: SceneCa
     """Decode a bracket, keep it in the cache, and list what is wrong with it.
 
     Args:
-        bracket: what `scan` found.
+        bracket: an entry of `scan`.
         minimum: smallest usable side in pixels.
         evs: the stops that all brackets of the data set must have.
         cache: takes the decoded frames.
@@ -176,9 +176,9 @@ class BracketFolder(Dataset[dict[str, Tensor]]):
         return {"bracket": torch.from_numpy(window.cut(frames))}
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """The bracket as it is, for validation."""
+        """The whole bracket, for validation."""
         return {"bracket": torch.from_numpy(np.array(self._frames(index)))}
 
     def title(self, index: int) -> str:
-        """What to call an item."""
+        """Name of an item in messages."""
         return f"{self.brackets[index].scene}/{self.brackets[index].name}"

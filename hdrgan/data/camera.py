@@ -1,4 +1,4 @@
-"""The virtual camera: linear light in; a photo that some camera would have made of it, and the truth, out.
+"""The virtual camera: from linear light to a photo as a camera would take it, with the truth.
 
 It does in order what a camera does; each step is a function below and can be switched off:
 

@@ -1,7 +1,7 @@
-"""Any folder of .hdr and .exr scenes: views of them, photographed by the virtual camera anew in every epoch.
+"""Any folder of .hdr and .exr scenes: views of them, photographed again by the virtual camera in every epoch.
 
-Panoramas (2:1) are looked into with a rectilinear lens, anything else is cropped. A table ``scenes.tsv`` in the folder
-or the one above (columns file, split, site) is heeded: only scenes of the splits "train" and "validation" are used, and
+Panoramas (2:1) are projected to rectilinear views, other pictures are cropped. A table ``scenes.tsv`` in the folder
+or the one above (columns file, split, site) is read: only scenes of the splits "train" and "validation" are used, and
 scenes of one site are never on both sides of the validation. Where the table names scenes for validation, these and no
 others are held out.
 """
@@ -35,7 +35,7 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Scene:
-    """One HDR file: its name relative to the root, where it is, the site, and whether a table says to hold it out."""
+    """One HDR file: name relative to the root, path, site, and whether a table holds it out for validation."""
 
     name: str
     path: Path
@@ -91,7 +91,7 @@ def held_out_sites(scenes: Sequence[Scene], share: float) -> set[str]:
 
 
 def render_views(scene: Scene, count: int, size: int) -> np.ndarray:
-    """Look round a scene.
+    """Views of a scene.
 
     Returns:
         (V, size, size, 3) float16, V <= count: views without light are left out; each on a scale of its own.
@@ -135,7 +135,7 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
     """Photographs of views; index with (epoch, index).
 
     Items are ``{"srgb": (size, size, 3) uint8, "radiance": (size, size, 3) float32, "inverse_response": (256,)}``. The
-    part of a view that is photographed is chosen and varied anew in every epoch; see `vary_light`.
+    part of a view that is photographed is chosen and varied again in every epoch; see `vary_light`.
 
     Args:
         scenes: entries that passed `examine`.
@@ -197,6 +197,6 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
         return self._shoot(self._view(index), item_rng(0, _VALIDATION_EPOCH, index))
 
     def title(self, index: int) -> str:
-        """What to call an item."""
+        """Name of an item in messages."""
         number, view = divmod(index, self.views)
         return f"{Path(self.scenes[number].name).stem}/{view}"

@@ -1,4 +1,4 @@
-"""Which of the three data layouts a folder holds, and the error that lists everything that is wrong with it."""
+"""Recognise which of the three data layouts a folder has; the error that lists all faults of a data set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DatasetError(ValueError):
 
 
 def reason(error: Exception, path: Path) -> str:
-    """What an error says, without the path that a fault names anyway."""
+    """The message of an error, without the path that a fault names anyway."""
     return str(error).removeprefix(f"{path}: ")
 
 

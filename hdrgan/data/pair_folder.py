@@ -24,7 +24,7 @@ from hdrgan.data.layout import Fault, find_table, reason
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.photo import PhotoError
 from hdrgan.files.radiance import RadianceFileError, load_radiance
-from hdrgan.light.radiometry import match_exposure, srgb_to_linear
+from hdrgan.light.radiometry import match_exposure, srgb_to_linear, well_exposed
 
 COLUMNS = ("HDR", "SDR")
 SPLITS = ("train", "valid")
@@ -33,7 +33,7 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Pair:
-    """A photo and the light behind it; ``row`` says where the table names them."""
+    """A photo and its radiance; ``row`` is the line of the table that names them."""
 
     split: str
     row: str
@@ -63,7 +63,7 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def scan(root: Path) -> tuple[list[Pair], list[Fault]]:
-    """List the pairs that the tables name, and the tables', rows' and names' faults."""
+    """List the pairs that the tables name, and the faults of tables, rows and names."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
     for split in SPLITS:
@@ -115,8 +115,7 @@ def anchor(radiance: np.ndarray, srgb: np.ndarray) -> np.ndarray:
     """Bring radiance (H, W, 3) of any scale onto its photo: 1.0 = the photo's white; half precision."""
     light = torch.from_numpy(radiance).permute(2, 0, 1)[None]
     photo = torch.from_numpy(srgb).permute(2, 0, 1)[None].float() / 255
-    trusted = (photo.amax(1, keepdim=True) < 0.90) & (photo.amin(1, keepdim=True) > 0.05)
-    scale = float(match_exposure(light, srgb_to_linear(photo), trusted))
+    scale = float(match_exposure(light, srgb_to_linear(photo), well_exposed(photo)))
     return np.minimum(radiance * scale, _BRIGHTEST).astype(np.float16)
 
 
@@ -173,10 +172,10 @@ class PairFolder(Dataset[dict[str, Tensor]]):
         return {"srgb": torch.from_numpy(window.cut(srgb)), "radiance": torch.from_numpy(window.cut(radiance))}
 
     def whole(self, index: int) -> dict[str, Tensor]:
-        """The pair as it is, for validation."""
+        """The whole pair, for validation."""
         srgb, radiance = self._pictures(index)
         return {"srgb": torch.from_numpy(np.array(srgb)), "radiance": torch.from_numpy(np.array(radiance))}
 
     def title(self, index: int) -> str:
-        """What to call an item."""
+        """Name of an item in messages."""
         return self.pairs[index].srgb.stem

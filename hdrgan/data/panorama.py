@@ -18,7 +18,7 @@ def is_panorama(radiance: np.ndarray) -> bool:
 def perspective_view(
     panorama: np.ndarray, *, yaw: float, pitch: float, fov: float, size: int, aspect: float = 1.0
 ) -> np.ndarray:
-    """Look into an equirectangular panorama with a rectilinear lens.
+    """Project a part of an equirectangular panorama to a rectilinear view.
 
     Args:
         panorama: (H, W, 3) float32 linear light, W = 2 H; +x of the picture is east.
@@ -62,14 +62,14 @@ def perspective_view(
 def random_views(
     radiance: np.ndarray, count: int, size: int, rng: np.random.Generator, *, even: bool = True
 ) -> list[np.ndarray]:
-    """Square views of a scene: looks around a panorama, random crops of anything else.
+    """Square views of a scene: random directions in a panorama, random crops of other pictures.
 
     Args:
         radiance: (H, W, 3) linear light.
         count: number of views.
         size: side of each view in pixels.
         rng: source of headings, tilts (-20 to 25 degrees), fields of view (55 to 100 degrees) and crops.
-        even: spread the headings round the horizon rather than draw them independently.
+        even: spread the directions evenly around the horizon rather than draw them independently.
 
     Returns:
         ``count`` arrays (size, size, 3) float32.

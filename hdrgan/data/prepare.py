@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import xlwt
 
-from hdrgan.data.bracket_folder import EVS
 from hdrgan.data.camera import Shot, VirtualCamera
 from hdrgan.data.describe import Origin, bracket_row, describe, licences_of
 from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
@@ -22,7 +21,7 @@ from hdrgan.data.pair_folder import COLUMNS, SPLITS
 from hdrgan.data.panorama import random_views
 from hdrgan.files.radiance import RadianceFileError, load_radiance, save_hdr
 from hdrgan.files.write import save_png
-from hdrgan.light.radiometry import expose
+from hdrgan.light.radiometry import DEFAULT_EVS, expose
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def prepare(
         What was written.
 
     Raises:
-        DatasetError: no scene was found, or some are bad; it lists them all, and nothing has been written.
+        DatasetError: there is no scene, or some are bad; it lists them all, and nothing has been written.
         ValueError: an argument makes no sense, or ``out`` is in use.
     """
     source, target = Path(hdr_folder), Path(out)
@@ -142,8 +141,8 @@ def prepare(
         split = SPLITS[scene.site in held_out]
         for number, shot in enumerate(_photograph(load_radiance(scene.path), views, size, camera, rng, clean)):
             if layout == "bracket":
-                _write_bracket(target / name / "images", number, shot, EVS)
-                table.append(bracket_row(name, number, EVS))
+                _write_bracket(target / name / "images", number, shot, DEFAULT_EVS)
+                table.append(bracket_row(name, number, DEFAULT_EVS))
             else:
                 files = {column: target / f"{split}_{column}" / f"{name}_{number}" for column in COLUMNS}
                 for file in files.values():
@@ -155,7 +154,7 @@ def prepare(
         if progress is not None:
             progress(done, len(good))
     if layout == "bracket":
-        (target / "evs.json").write_text(json.dumps(EVS) + "\n", encoding="utf-8")
+        (target / "evs.json").write_text(json.dumps(DEFAULT_EVS) + "\n", encoding="utf-8")
     else:
         for split in SPLITS:
             for column in COLUMNS:

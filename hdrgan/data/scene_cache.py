@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _RESERVING = threading.Lock()  # of the module: a cache is sent to other processes, which a lock cannot be
 
@@ -53,7 +53,7 @@ class SceneCache:
         return array
 
     def store(self, key: str, array: np.ndarray) -> None:
-        """Keep an array if there is room; a full disk ends keeping, not the run."""
+        """Keep an array if there is room; a full disk ends the caching, not the run."""
         if self.folder is None:
             return
         with _RESERVING:  # a survey stores from several threads
@@ -67,19 +67,19 @@ class SceneCache:
                 np.save(file, array)
             partial.replace(self.folder / f"{key}.npy")
         except OSError as error:
-            logger.warning("decoded scenes are not kept any more: %s", error)
+            log.warning("decoded scenes are not kept any more: %s", error)
             self.left = 0
             partial.unlink(missing_ok=True)
 
     def is_checked(self, key: str) -> bool:
-        """Whether this scene was found good before."""
+        """Whether this scene passed its check before."""
         return self.folder is not None and (self.folder / f"{key}.ok").exists()
 
     def mark_checked(self, key: str) -> None:
-        """Remember that this scene is good."""
+        """Record that this scene passed its check."""
         if self.folder is not None:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / f"{key}.ok").touch()
             except OSError as error:
-                logger.warning("the check of the data set will be repeated by the next start: %s", error)
+                log.warning("the check of the data set will be repeated by the next start: %s", error)

@@ -1,4 +1,4 @@
-"""The order of samples, counted in samples: the same for any number of processes, exact to resume in mid-epoch."""
+"""The order of samples: independent of the number of processes, and resumable in the middle of an epoch."""
 
 from __future__ import annotations
 

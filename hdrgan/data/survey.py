@@ -1,4 +1,4 @@
-"""Check a whole data set before training on it, and open what was found good."""
+"""Check a whole data set before training on it, and open what passed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hdrgan.data import bracket_folder, hdr_folder, pair_folder
-from hdrgan.data.bracket_folder import EVS, BracketFolder
+from hdrgan.data.bracket_folder import BracketFolder
 from hdrgan.data.hdr_folder import HdrFolder
 from hdrgan.data.layout import DatasetError, Fault, recognise_layout, validation_scenes
 from hdrgan.data.pair_folder import PairFolder
 from hdrgan.data.scene_cache import SceneCache
+from hdrgan.light.radiometry import DEFAULT_EVS
 
 PhotoDataset = BracketFolder | PairFolder | HdrFolder
 
@@ -47,7 +48,7 @@ class Survey:
     layout: str
     training: list[Any] = field(default_factory=list)
     validation: list[Any] = field(default_factory=list)
-    evs: tuple[float, ...] = EVS
+    evs: tuple[float, ...] = DEFAULT_EVS
     faults: list[Fault] = field(default_factory=list)
     kept_out: int = 0
 
@@ -116,7 +117,7 @@ def survey(
     if layout == "bracket":
         entries, found.faults = bracket_folder.scan(root)
         common = Counter(entry.evs for entry in entries).most_common(1)
-        found.evs = common[0][0] if common else EVS
+        found.evs = common[0][0] if common else DEFAULT_EVS
         held_out = validation_scenes((entry.scene for entry in entries), settings.validation_share)
 
         def examine(entry: Any) -> list[Fault]:

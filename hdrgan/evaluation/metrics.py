@@ -1,6 +1,6 @@
-"""Figures of merit, each under its true name: PSNR, SSIM, PU21-PSNR, mu-law PSNR, stops RMSE.
+"""Metrics, each under its exact name: PSNR, SSIM, PU21-PSNR, mu-law PSNR, stops RMSE.
 
-Pure functions on torch tensors, computed in double precision (SSIM in single). Every PSNR says its peak and its
+Pure functions on torch tensors, computed in double precision (SSIM in single). Every PSNR documents its peak and its
 encoding; what is encoded (``srgb``) and what is linear (``radiance``, or ``nits`` for cd/m²) is told by the argument's
 name. Colour pictures have their channels at dimension -3: (..., 3, H, W); a mask is boolean, (..., 1, H, W).
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from hdrgan.light.radiometry import luminance, mu_law
+from hdrgan.light.radiometry import luminance, mu_law, well_exposed
 
 DISPLAY_PEAK_NITS = 1000.0
 """Where the 99.9th percentile of a reference is shown, in cd/m²: a bright HDR display."""
@@ -228,26 +228,24 @@ def align_exposure(predicted: Tensor, reference: Tensor, mask: Tensor) -> Tensor
 
 
 def highlights(srgb: Tensor) -> Tensor:
-    """Pixels of the photo that are clipped, or as good as: (..., 3, H, W) encoded to a boolean (..., 1, H, W)."""
+    """Pixels of the photo that are clipped or nearly so: (..., 3, H, W) encoded to a boolean (..., 1, H, W)."""
     return srgb.amax(-3, keepdim=True) >= HIGHLIGHT_START
 
 
-def well_exposed(srgb: Tensor) -> Tensor:
-    """Pixels that the photo shows reliably: largest channel below 0.90, smallest above 0.05.
+def trusted_pixels(srgb: Tensor) -> Tensor:
+    """The `well_exposed` pixels of a photo; where those are less than 1 %, dark ones count as well.
 
-    (3, H, W) encoded to a boolean (1, H, W). Where less than 1 % of the pixels are left, dark ones count as well.
+    (3, H, W) encoded to a boolean (1, H, W).
     """
-    bright_enough = srgb.amin(-3, keepdim=True) > 0.05
-    unclipped = srgb.amax(-3, keepdim=True) < 0.90
-    both = bright_enough & unclipped
-    return both if both.double().mean() >= 0.01 else unclipped
+    both = well_exposed(srgb)
+    return both if both.double().mean() >= 0.01 else srgb.amax(-3, keepdim=True) < 0.90
 
 
 def score_radiance(predicted: Tensor, reference: Tensor, srgb: Tensor) -> dict[str, float]:
     """Score one predicted HDR picture the way the yardstick does.
 
     The reference is shown with its 99.9th percentile (largest channel) at 1000 cd/m²; the prediction is brought onto
-    it with `align_exposure` over the `well_exposed` pixels; both are clipped to [0.005, 1000] cd/m².
+    it with `align_exposure` over the `trusted_pixels`; both are clipped to [0.005, 1000] cd/m².
 
     Args:
         predicted: (3, H, W) linear radiance on any scale; NaN counts as black, negative values as 0.
@@ -262,7 +260,7 @@ def score_radiance(predicted: Tensor, reference: Tensor, srgb: Tensor) -> dict[s
     _check_shapes(predicted, srgb)
     predicted = _exact(predicted).nan_to_num().clamp(min=0)
     reference = _exact(reference)
-    trusted, clipped = well_exposed(_exact(srgb)), highlights(_exact(srgb))
+    trusted, clipped = trusted_pixels(_exact(srgb)), highlights(_exact(srgb))
     display = DISPLAY_PEAK_NITS / _quantile(reference.amax(-3), 0.999).clamp(min=1e-9)
     scale = align_exposure(predicted, reference * display, trusted)
     reference_nits = (reference * display).clamp(DARKEST_NITS, DISPLAY_PEAK_NITS)

@@ -31,10 +31,9 @@ from hdrgan.evaluation import metrics
 from hdrgan.evaluation.report import IDENTITY_NAME, RADIANCE_FIGURES, ev_key, new_report, read_peers
 from hdrgan.files.photo import Photo, PhotoError, load_photo
 from hdrgan.files.radiance import RadianceFileError, load_radiance
-from hdrgan.light.radiometry import expose, linear_to_srgb, srgb_to_linear
+from hdrgan.light.radiometry import DEFAULT_EVS, expose, linear_to_srgb, srgb_to_linear
 from hdrgan.models.pretrained import CONFIG_NAME, WEIGHTS_NAME, count_parameters, read_config, sha256_of
 
-EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
 _SMALLEST_FOR_SSIM = 11
 
@@ -128,7 +127,7 @@ def evaluate(
     data: Path,
     systems: Sequence[System],
     *,
-    evs: Sequence[float] = EVS,
+    evs: Sequence[float] = DEFAULT_EVS,
     split: str = "test",
     views: int = 6,
     size: int = 256,
@@ -253,7 +252,7 @@ def _hwc(picture: Tensor) -> np.ndarray:
 
 
 def yardstick_views(
-    folder: str | PathLike[str], evs: Sequence[float] = EVS, *, responses: Path | None = None
+    folder: str | PathLike[str], evs: Sequence[float] = DEFAULT_EVS, *, responses: Path | None = None
 ) -> Iterator[View]:
     """The photos of a yardstick (a folder with ``index.csv``) with their true radiance and exposures, one by one.
 

@@ -68,12 +68,12 @@ def score(prediction: Prediction, batch: Batch) -> dict[str, Any]:
 
 
 def radiance_l1(predicted: Tensor, reference: Tensor, floor: float = 2**-9, ceiling: float = 2**7) -> float:
-    """Mean absolute difference of radiance in stops; what lies outside [floor, ceiling] times white counts as there."""
+    """Mean absolute difference of radiance in stops, clamped to [floor, ceiling] times white."""
     return float((predicted.clamp(floor, ceiling).log2() - reference.clamp(floor, ceiling).log2()).abs().mean())
 
 
 def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures of all photos from what `score` said of each, and ``l1`` where the caller added it.
+    """Figures of all photos from the `score` of each, and ``l1`` where the caller added it.
 
     Returns:
         Means, and ``bracket_psnr`` (dB, squared errors pooled) and ``bracket_ssim`` by EV as ``-4``, ``+0``, ``+2``:

@@ -15,6 +15,7 @@ from hdrgan.files import primaries as primary
 from hdrgan.files import transfer
 from hdrgan.files.primaries import CODED, D65, REC709
 from hdrgan.light.parallel import cores, each
+from hdrgan.light.srgb import linear_to_srgb, srgb_to_linear
 
 log = logging.getLogger(__name__)
 
@@ -160,11 +161,6 @@ def _rgb_profile(white: Sequence[float], primaries: Sequence[float], gamma: floa
         return None
 
 
-def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
-    """Decode sRGB (IEC 61966-2-1)."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
 def to_srgb(pixels: np.ndarray, space: str, icc: bytes | None) -> np.ndarray:
     """Convert pixels without alpha to sRGB; a profile that cannot be used is ignored, as browsers do.
 
@@ -282,9 +278,7 @@ def _apply_tables(strip: np.ndarray, tables: list[np.ndarray], out: np.ndarray) 
 
 @lru_cache(maxsize=1)
 def _fine_encoding() -> np.ndarray:
-    linear = np.linspace(0, 1, _FINE + 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
-    return np.round(encoded * 65535).astype(np.uint16)
+    return np.round(linear_to_srgb(np.linspace(0, 1, _FINE + 1)) * 65535).astype(np.uint16)
 
 
 def _from_plain_cmyk(pixels: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 import OpenEXR
 
 from hdrgan.files.limits import RadianceFileError
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS
 
 MAGIC = b"\x76\x2f\x31\x01"
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
@@ -26,7 +27,6 @@ _MOST_RATIO = 2000  # beyond what any of the codecs makes of a real scene
 _LONGEST_SIDE = 65_535
 _CUT_OFF = "it is cut off before its end"
 _DAMAGED = "its header is damaged"
-_LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 
 
 @dataclass
@@ -230,6 +230,6 @@ def _from_luminance_chroma(luminance: np.ndarray, red: np.ndarray, blue: np.ndar
         return np.repeat(np.repeat(plane, down, 0), across, 1)[:height, :width].astype(np.float32)
 
     r, b = ((whole(plane) + 1) * y for plane in (red, blue))
-    weights = _LUMINANCE_WEIGHTS
+    weights = LUMINANCE_WEIGHTS
     g = (y - weights[0] * r - weights[2] * b) / weights[1]
     return np.stack([r, np.maximum(g, 0), b], -1)

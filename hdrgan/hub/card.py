@@ -15,6 +15,7 @@ from huggingface_hub import EvalResult, ModelCard
 from PIL import Image, ImageDraw, ImageFont
 
 from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, ev_key, read_report, rows
+from hdrgan.files.colour import to_8_bits
 from hdrgan.hub.distribution import WHEEL_NAME
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
@@ -80,7 +81,7 @@ def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image
     """
     tiles = []
     for codes in exposures:
-        pixels = codes if codes.dtype == np.uint8 else (codes >> 8).astype(np.uint8)
+        pixels = to_8_bits(codes)
         width = max(1, round(pixels.shape[1] * _SHEET_HEIGHT / pixels.shape[0]))
         tiles.append(Image.fromarray(pixels).resize((width, _SHEET_HEIGHT), Image.Resampling.LANCZOS))
     gap, head = 6, 24

@@ -1,9 +1,8 @@
-"""A bracket: exposures of one scene with their EVs, and the radiance that they agree on."""
+"""Merge a bracket: from exposures of one scene and their EVs to radiance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,43 +10,12 @@ from torch import Tensor
 from hdrgan.light.radiometry import decode, srgb_curve, trust_ramps
 
 
-@dataclass(frozen=True)
-class Bracket:
-    """Exposures of one scene.
-
-    Attributes:
-        frames: (N, 3, H, W) encoded in [0, 1].
-        evs: N stops relative to the photo, ascending.
-        inverse_response: (K,) sampled inverse of the curve that encoded the frames; None is sRGB.
-
-    Raises:
-        ValueError: frames and EVs do not match, or EVs do not ascend.
-    """
-
-    frames: Tensor
-    evs: tuple[float, ...]
-    inverse_response: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if self.frames.dim() != 4 or self.frames.shape[1] != 3:
-            raise ValueError(f"frames must be (N, 3, H, W), got {tuple(self.frames.shape)}")
-        if len(self.evs) != len(self.frames):
-            raise ValueError(f"{len(self.frames)} frames need as many EVs, got {self.evs}")
-        if any(b <= a for a, b in zip(self.evs, self.evs[1:], strict=False)):
-            raise ValueError(f"evs must ascend, got {self.evs}")
-
-    def merge(self) -> Tensor:
-        """Radiance (3, H, W) >= 0, 1.0 = white at EV 0; see `merge`."""
-        return merge(self.frames, self.evs, self.inverse_response)
-
-
 def merge(frames: Tensor, evs: Sequence[float], inverse_response: Tensor | None = None) -> Tensor:
     """Merge exposures in linear light (Debevec and Malik 1997, weights after Robertson et al. 2003).
 
-    Each frame says radiance = decode(frame) / 2^ev. Frames are weighted by a hat over the encoded value, times the
-    light that they received, since a longer exposure counts more photons. The darkest frame is trusted up to its
-    white and the brightest down to its black, because no other frame knows better. Where frames agree the weights
-    do not matter and the answer is exact.
+    Each frame measures radiance as decode(frame) / 2^ev. Its weight is a hat over the encoded value, times the light
+    that it received, since a longer exposure counts more photons. The darkest frame is trusted up to its white and the
+    brightest down to its black, because no other frame has better data. Where frames agree, the result is exact.
 
     Args:
         frames: (N, 3, H, W) encoded in [0, 1].

@@ -1,4 +1,4 @@
-"""The same work on many parts at once: numpy and the codecs let other threads run while they count."""
+"""The one thread pool: numpy and the codecs release the interpreter lock while they compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Light: sRGB and linear, exposure, sampled response curves, clip masks, mu-law, scale matching.
+"""Light on tensors: sRGB, exposure, sampled response curves, masks, mu-law, scale matching.
 
 Pure functions on torch tensors. ``srgb`` is encoded, in [0, 1]; ``radiance`` is linear, >= 0, 1.0 = the photo's white.
 Colour images have their channels at dimension -3: (..., 3, H, W).
@@ -10,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS
+
+DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
+"""Stops of a bracket relative to the photo, dark to bright, where nobody asks for others."""
+
 CURVE_SAMPLES = 256
 """Samples of a response curve: one for each 8-bit code value, so that 8-bit pixels are looked up exactly."""
 
-LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, linear light
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, encoded light
 
 
@@ -104,13 +108,12 @@ def expose(radiance: Tensor, ev: float | Tensor, inverse_response: Tensor | None
     return linear_to_srgb(gained) if inverse_response is None else encode(gained, inverse_response)
 
 
-def highlight_mask(srgb: Tensor, start: float = 0.80) -> Tensor:
-    """How far a pixel is into clipping: 0 below ``start``, 1 at white, a smooth step of the largest channel between.
+def well_exposed(srgb: Tensor) -> Tensor:
+    """Pixels that the photo shows reliably: largest channel below 0.90, smallest above 0.05.
 
-    (B, 3, H, W) encoded to (B, 1, H, W).
+    (..., 3, H, W) encoded to a boolean (..., 1, H, W).
     """
-    t = ((srgb.amax(-3, keepdim=True) - start) / (1 - start)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    return (srgb.amax(-3, keepdim=True) < 0.90) & (srgb.amin(-3, keepdim=True) > 0.05)
 
 
 def soft_clip_masks(srgb: Tensor, variance: float = 0.01) -> tuple[Tensor, Tensor]:
@@ -133,11 +136,6 @@ def soft_clip_masks(srgb: Tensor, variance: float = 0.01) -> tuple[Tensor, Tenso
 def mu_law(radiance: Tensor, mu: float = 5000.0) -> Tensor:
     """Compress relative radiance in [0, 1] as log(1 + mu x) / log(1 + mu) (Kalantari and Ramamoorthi 2017)."""
     return torch.log1p(mu * radiance.clamp(min=0)) / torch.log1p(torch.tensor(mu))
-
-
-def inverse_mu_law(compressed: Tensor, mu: float = 5000.0) -> Tensor:
-    """Undo `mu_law`."""
-    return torch.expm1(compressed.clamp(min=0) * torch.log1p(torch.tensor(mu))) / mu
 
 
 def match_exposure(predicted: Tensor, reference: Tensor, mask: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from hdrgan.light.parallel import each
 from hdrgan.light.quiet import without_noise
 
 STRIP_SAMPLES = 1 << 19
-"""Samples worked on at a time: few enough for the cache of a core, and enough to be worth a thread's attention."""
+"""Samples in one strip: few enough for the cache of a core, enough to outweigh the cost of starting a thread."""
 
 _KEPT_SAMPLES = 32_000_000  # clipped samples of a photo whose light is kept between exposures: 8 bytes each
 _QUIET_PIXELS = 2_000_000  # size of a photo up to which noise is taken out of brighter exposures
@@ -26,7 +26,7 @@ _STEPS = {255: 1024, 65535: 8192}  # a stop is some 80 codes of 8 bits at most, 
 
 
 class Camera:
-    """A response curve, turned round: light to codes, by a table over the logarithm of light.
+    """The inverse of a sampled response: light to codes, by a table over the logarithm of light.
 
     Args:
         inverse_response: (K,) float32 ascending light of the codes 0 to peak, evenly spaced.
@@ -63,7 +63,7 @@ def light_of(stops: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class StoredLight:
-    """Light that lies in memory pixel by pixel.
+    """Light that is held in memory, pixel by pixel.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 codes of the photo whose light it is.
@@ -135,7 +135,7 @@ class RaisedLight:
         self.__dict__ |= {**state, "_lock": threading.Lock()}
 
     def radiance(self) -> np.ndarray:
-        """(H, W, 3) float32, made anew at every call."""
+        """(H, W, 3) float32, a new array at every call."""
         radiance = look_up(self._linear, self.pixels)
 
         def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
@@ -145,7 +145,7 @@ class RaisedLight:
         return radiance
 
     def invented(self) -> np.ndarray:
-        """(H, W) float32, made anew at every call."""
+        """(H, W) float32, a new array at every call."""
         invented = np.zeros(self.pixels.shape[:2], np.float32)
 
         def mark(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
@@ -160,7 +160,7 @@ class RaisedLight:
         return invented
 
     def exposure(self, ev: float) -> np.ndarray:
-        """(H, W, 3) codes like the photo's, ``ev`` stops brighter; made anew at every call."""
+        """(H, W, 3) codes like the photo's, ``ev`` stops brighter; a new array at every call."""
         peak = peak_of(self.pixels)
         camera = Camera(self.response, peak)
         table = camera.expose(self._stops, ev)
@@ -243,7 +243,7 @@ class _Stretch:
 
 
 def _neighbours(small: int, large: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of ``large`` positions the two of ``small`` that it lies between, and how far it is to the second."""
+    """For each of ``large`` positions its two neighbours among ``small``, and the weight of the second."""
     position = ((np.arange(large) + 0.5) * (small / large) - 0.5).clip(0, small - 1)
     below = position.astype(np.intp)
     return below, np.minimum(below + 1, small - 1), (position - below).astype(np.float32)

@@ -111,7 +111,7 @@ def tiled_strips(
             raise ValueError(f"network must keep {down.tile}x{across.tile}, but returned {tuple(output.shape)}")
         return output.to("cpu", torch.float32)
 
-    carried: Tensor | None = None  # what the tiles above said about the rows that the next ones share with them
+    carried: Tensor | None = None  # the weighted output of the tiles above, for the rows that they share with the next
     for k, (top, fade) in enumerate(zip(down.starts, down.weights, strict=True)):
         if len(across.starts) == 1:
             band = run(top, 0)  # (1, …, tile, W)

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 
+from hdrgan.light.srgb import linear_to_srgb
+
 KNEE = 0.5
 """Linear level up to which the tone curve is the identity."""
 
 BRIGHTEST_WHITE = 16.0
-"""Light above this is shown as white however much of it there is: to fit the sun in would grey everything else."""
+"""Light above this level is always shown as white: fitting the sun in would turn everything else grey."""
 
 PALING = 0.15
 """How fast colours turn white as they outshine the screen; 0.15 is that of Khronos PBR Neutral (2024)."""
@@ -28,7 +30,7 @@ def white_point(radiance: np.ndarray) -> float:
 def shoulder(white: float) -> tuple[float, float]:
     """(softness, slope) of the shoulder `KNEE` + slope * log1p((light - `KNEE`) / softness).
 
-    It leaves the knee at slope 1 and reaches 1 at ``white``, which is at least 1; at 1 it is as good as straight.
+    It has slope 1 at the knee and reaches 1 at ``white``, which is at least 1; for a white of 1 it is nearly straight.
     """
     low, high = 1e-6, 1e6
     for _ in range(100):
@@ -42,7 +44,7 @@ def shoulder(white: float) -> tuple[float, float]:
 def tone_map(radiance: np.ndarray, exposure: float = 0.0, white: float | None = None) -> np.ndarray:
     """Show radiance on an ordinary screen.
 
-    Light below half of the photo's white is shown as it is; what lies above is compressed logarithmically, so that
+    Light below half of the photo's white is shown as it is; brighter light is compressed logarithmically, so that
     ``white`` becomes the screen's white. The brightest channel is compressed and the others keep their ratio to it, so
     that a coloured lamp keeps its hue; but what is much brighter than it can be shown pales, as it does on film and to
     the eye, and the sun is white (the paling is that of Khronos PBR Neutral, the curve is not).
@@ -74,6 +76,5 @@ def tone_map(radiance: np.ndarray, exposure: float = 0.0, white: float | None = 
         light *= level / np.maximum(brightest, 1e-8)
         paling = 1 - 1 / (1 + PALING * np.maximum(brightest - level, 0))
         light += paling * (level - light)
-        encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
-        shown[top : top + 256] = np.round(np.clip(encoded, 0, 1) * 255)
+        shown[top : top + 256] = np.round(np.clip(linear_to_srgb(light), 0, 1) * 255)
     return shown

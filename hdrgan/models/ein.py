@@ -2,7 +2,7 @@
 
 Liu et al., "EIN: Exposure-Induced Network for Single-Image HDR Reconstruction", ACM TOMM 21(10), 2025, doi
 10.1145/3763240. The photo, its bright parts and its dark parts go through one encoder; soft clip masks travel with
-the features; at each level what was found in the parts is merged with the whole.
+the features; at each level the features of the parts are merged with those of the whole.
 
 Layer names are those of the published state dict, so that its checkpoints load as they are.
 """
@@ -203,7 +203,7 @@ class _ExposureMask(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """JGL: what was found in the bright and dark parts, merged with the whole."""
+    """JGL: features of the bright and dark parts, merged with those of the whole."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ class EIN(
 
     def _initialise(self) -> None:
         if self.conv_last1[4].weight.is_meta:
-            return  # a blueprint has no values, and pretending to draw them is slow
+            return  # tensors on the meta device have no values, and initialising them is slow
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=0.2)

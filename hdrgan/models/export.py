@@ -43,10 +43,10 @@ def export_onnx(network: nn.Module, path: str | os.PathLike[str]) -> float:
 
     Args:
         network: a BracketGenerator, EIN or RadianceGenerator.
-        path: the file; an older one is replaced, and only by one that was found equal.
+        path: the file; an older one is replaced only after the check passed.
 
     Returns:
-        The largest difference found, relative to the largest value of its output.
+        The largest difference, relative to the largest value of its output.
 
     Raises:
         ExportError: another kind of network, a package of the extra ``hdrgan[onnx]`` is missing, or the file does not

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, srgb_curve
+from hdrgan.light.radiometry import srgb_curve
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS
 
 STOPS = (-12, 8)
 """Range of the histogram, in stops relative to the photo's white."""

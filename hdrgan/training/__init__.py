@@ -1,1 +1,1 @@
-"""What a training is made of, whatever drives it: recipes, losses, checks before step 1, records."""
+"""Parts of a training run, independent of the loop: recipes, losses, checks before step 1, checkpoints, records."""

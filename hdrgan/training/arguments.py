@@ -1,4 +1,4 @@
-"""The command line of the trainer: every flag, its default, and what cannot be."""
+"""The command line of the trainer: every flag, its default, and which values are refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tenso
 
 
 def per_model(name: str) -> str:
-    """How help shows a default that the network decides."""
+    """Text of a default that depends on the network."""
     return ", ".join(f"{getattr(recipe, name):g} {model}" for model, recipe in RECIPES.items())
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the docstring, and shows every default that is one."""
+    """Keeps the line breaks of the docstring, and shows defaults where there are any."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
@@ -50,7 +50,7 @@ def parse_args(manual: str, argv: list[str] | None = None) -> argparse.Namespace
     Flags may be written with underscores as well as with hyphens. ``output`` is None where no folder was named.
 
     Args:
-        manual: what help says around the flags: a line, and after an empty one the rest.
+        manual: text of the help around the flags: one line, an empty line, the rest.
         argv: words of the command line; None takes those of this process.
     """
     description, epilog = manual.split("\n\n", 1)

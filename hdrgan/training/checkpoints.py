@@ -19,7 +19,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 STEP_FILE = "trainer.json"
 """Written last: where the run stood, and size and SHA-256 of every other file of the checkpoint."""
@@ -168,7 +168,7 @@ def newest_checkpoint(states: Path) -> Path | None:
         try:
             read_progress(folder)
         except CheckpointError as error:
-            logger.warning("passed over: %s", error)
+            log.warning("passed over: %s", error)
         else:
             return folder
     return None

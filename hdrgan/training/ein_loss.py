@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hdrgan.light.radiometry import mu_law
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 VGG19_REPOSITORY = "timm/vgg19.tv_in1k"
 _VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))  # channels, convolutions; nothing after relu5_1
@@ -70,7 +70,7 @@ def load_vgg19(repository: str = VGG19_REPOSITORY) -> VGG19Features | None:
             network.load_state_dict({name: weights.get_tensor(f"features.{name}") for name in network.state_dict()})
     # The Hub's own errors are OSErrors and ValueErrors, its transport's are not; none is worth ending a run for.
     except (OSError, ValueError, RuntimeError, HTTPError, SafetensorError) as error:
-        logger.warning(
+        log.warning(
             "VGG-19 could not be loaded from %s (%s): training goes on without the feature term, so fine texture will "
             "be softer and results are not those of the published loss.",
             repository,

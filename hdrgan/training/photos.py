@@ -1,4 +1,4 @@
-"""Which whole photos are looked at while a network trains, and how much of each."""
+"""Choose whole photos for validation and calibration during training, and crop them to what a network takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is looked at before step 1, so that a run does not fail hours into it."""
+"""Checks before step 1, so that a run does not fail hours later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hdrgan.training.checkpoints import CheckpointError, newest_checkpoint, read
 
 
 class UsageError(ValueError):
-    """Something that the person who started the run must change; said before step 1."""
+    """Something that the user must change before the run can start; raised before step 1."""
 
 
 def check_output(output: Path, resume: str | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings that a network is trained with unless flags say otherwise."""
+    """Default settings of a network's training; flags override them."""
 
     learning_rate: float
     betas: tuple[float, float]

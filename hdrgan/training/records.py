@@ -1,4 +1,4 @@
-"""What a run writes down: figures by step and by validation, sample sheets, where it stands."""
+"""Records of a run: figures by step and by validation, sample sheets, its position."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hdrgan.evaluation.report import IDENTITY_NAME, new_report
+from hdrgan.files.atomic import atomic_path
 from hdrgan.training.checkpoints import write_text, writing
 
 
 @dataclass
 class Progress:
-    """Where a run stands; kept in every checkpoint."""
+    """Position of a run; stored in every checkpoint."""
 
     step: int = 0
     samples: int = 0
@@ -28,7 +29,7 @@ class Progress:
 
 @dataclass
 class StepFigures:
-    """What one optimiser step adds up over its forward passes."""
+    """Sums over the forward passes of one optimiser step."""
 
     terms: dict[str, Tensor] = field(default_factory=dict)
     passes: int = 0
@@ -78,9 +79,8 @@ def save_sheet(output: Path, step: int, sheet: Image.Image) -> None:
     path = _sheet_file(output, step)
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        sheet.save(temporary, "PNG")
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            sheet.save(temporary, "PNG")
 
 
 def sheet_for_card(output: Path, step: int) -> list[tuple[Path, str]]:
@@ -107,7 +107,7 @@ def validation_report(
     data: Mapping[str, Any],
     evs: Sequence[float],
 ) -> dict[str, Any]:
-    """A validation as an evaluation of these very weights.
+    """A validation as an evaluation report of exactly these weights.
 
     Args:
         figures: those of ``model`` and of doing nothing, by name.

@@ -19,9 +19,10 @@ import hdrgan
 from hdrgan import BracketGenerator
 from hdrgan.data.layout import DatasetError
 from hdrgan.evaluation import report
-from hdrgan.evaluation.scenes import EVS, System, evaluate
+from hdrgan.evaluation.scenes import System, evaluate
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr
+from hdrgan.light.radiometry import DEFAULT_EVS
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -97,7 +98,7 @@ def test_the_report_has_identity_first_and_every_figure(bench):
     found = evaluate(bench, [GUESS], progress=lambda *step: seen.append(step))
     assert [system["name"] for system in found["systems"]] == ["identity", "guess"]
     assert found["conditions"] == ["clean", "camera"]
-    assert found["evs"] == list(EVS)
+    assert found["evs"] == list(DEFAULT_EVS)
     assert found["data"]["kind"] == "yardstick"
     assert {"python", "torch", "numpy"} <= found["environment"].keys()
     for system in found["systems"]:

@@ -167,6 +167,7 @@ def run(kind: str, seconds: float, first: int) -> None:
     os.write(1, f"done {accepted} accepted {refused} refused\n".encode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["photo", "recorded", "scene", "radiance"])
 def test_loaders_withstand_mutated_files(kind, root):
     command = [sys.executable, __file__, kind, str(SECONDS / 4), "0"]

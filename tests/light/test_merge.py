@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hdrgan.light.merge import Bracket, merge
+from hdrgan.light.merge import merge
+from hdrgan.light.radiometry import DEFAULT_EVS as EVS
 from hdrgan.light.radiometry import expose, srgb_to_linear
 from hdrgan.light.tonemap import tone_map
-
-EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 
 
 def scene() -> torch.Tensor:
@@ -38,14 +37,6 @@ def test_merge_needs_no_order():
 def test_merge_of_light_beyond_every_frame_is_finite_and_bounded_by_the_darkest():
     frames = torch.stack([expose(torch.full((3, 4, 4), 1e4), ev) for ev in EVS])
     torch.testing.assert_close(merge(frames, EVS), torch.full((3, 4, 4), 16.0))
-
-
-@pytest.mark.parametrize(
-    ("count", "evs", "complaint"), [(2, (0.0,), "need as many"), (2, (1.0, 0.0), "ascend"), (2, (0.0, 0.0), "ascend")]
-)
-def test_a_bracket_checks_its_numbers(count, evs, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        Bracket(torch.zeros(count, 3, 4, 4), evs)
 
 
 def test_the_tone_curve_leaves_midtones_rises_and_reaches_white():

@@ -12,6 +12,8 @@ from hdrgan import BracketGenerator, PatchDiscriminator
 from hdrgan.cli import main
 from hdrgan.models.export import ExportError, export_onnx
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bracket(tmp_path_factory):

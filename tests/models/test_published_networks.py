@@ -11,7 +11,7 @@ from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import PretrainedError
 
-pytestmark = pytest.mark.usefixtures("one_seeded_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_seeded_thread")]
 
 
 def golden(shared, name):

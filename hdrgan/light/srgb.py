@@ -1,0 +1,21 @@
+"""sRGB (IEC 61966-2-1) on numpy arrays, without torch: for decoders and for what is shown on a screen.
+
+`hdrgan.light.radiometry` has the same curve on tensors, differentiable.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
+"""Luminance of linear red, green and blue (ITU-R BT.709)."""
+
+
+def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
+    """Decode sRGB: encoded [0, 1] of any shape to linear [0, 1], in the precision of the array."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(light: np.ndarray) -> np.ndarray:
+    """Encode linear light as sRGB: the inverse of `srgb_to_linear`. Light above 1 is not clipped."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)

@@ -160,5 +160,5 @@ def prepare(
             for column in COLUMNS:
                 (target / f"{split}_{column}").mkdir(exist_ok=True)
             _write_table(target / f"{split}.xls", rows[split])
-    describe(target, Origin(layout, written, size, seed, EVS), licences_of(good, source), table)
+    describe(target, Origin(layout, written, size, seed, DEFAULT_EVS), licences_of(good, source), table)
     return Prepared(len(good), written, tuple(faults))

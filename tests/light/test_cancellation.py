@@ -11,7 +11,7 @@ from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancel
 from hdrgan.light.parallel import each
 
 NETWORKS = {
-    "radiance": lambda: RadianceGenerator(widths=(8, 8), context=8),
+    "radiance": lambda: RadianceGenerator(widths=(8, 8, 8, 8)),
     "bracket": lambda: BracketGenerator(width=4),
     "ein": lambda: EIN(width=8),
 }

@@ -88,7 +88,7 @@ def test_other_sizes_are_refused():
 
 
 def test_a_photo_without_blown_parts_is_saved_as_it_came(tmp_path, one_seeded_thread):
-    pipeline = Pipeline(RadianceGenerator(widths=(8, 8), context=8), device="cpu", working_size=64)
+    pipeline = Pipeline(RadianceGenerator(widths=(8, 8, 8, 8)), device="cpu", working_size=64)
     result = pipeline(np.full((40, 50, 3), 90, np.uint8))
     assert (result.finished() == result.photo.pixels).all()
     (path,) = result.save_hdr(tmp_path, ("finished",))

@@ -210,6 +210,7 @@ class Pipeline:
         srgb = to_tensor(photo, size)
         seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
         light = network.light(_padded(seen, network.size_multiple).contiguous().to(self.device))
+        check_cancelled()
         left = _OVERLAP if around else 0
         factor = light.factor()[..., : size[0], left : left + size[1]].cpu().float()
         mask = network.clipped(srgb)

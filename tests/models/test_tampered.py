@@ -14,7 +14,7 @@ from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
 from hdrgan.models.convert import CheckpointError, published_network
 
 NETWORKS = {
-    "radiance": (RadianceGenerator, {"widths": (8, 8), "context": 8}),
+    "radiance": (RadianceGenerator, {"widths": (8, 8, 8, 8)}),
     "bracket": (BracketGenerator, {"width": 8}),
     "ein": (EIN, {"width": 8}),
 }

@@ -14,7 +14,7 @@ from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.quiet import without_noise
 from hdrgan.light.radiometry import decode, match_exposure, srgb_curve, srgb_to_linear
-from hdrgan.light.rendering import Camera, RaisedLight, look_up, stops_of
+from hdrgan.light.rendering import Camera, RaisedLight, look_up, rolled_off, stops_of
 from hdrgan.light.tiling import run_tiled
 from hdrgan.models.convolution import convolve
 from hdrgan.models.radiance_generator import clip_mask
@@ -117,8 +117,12 @@ def plain(model, photo, response="auto"):
         if isinstance(model, RadianceGenerator) and response == "auto":
             measured = (model.clipped(to_tensor(photo)) == 0)[0].permute(1, 2, 0).numpy()
             quiet = decode(torch.from_numpy(without_noise(photo.pixels) / 65535).permute(2, 0, 1)[None].float(), curve)
-            for k, frame in enumerate(plain_render(photo, quiet, EVS, curve)):
-                if EVS[k] > 0:
+            for k, ev in enumerate(EVS):
+                if ev > 0:
+                    sensor = rolled_off((quiet[0].permute(1, 2, 0) * 2.0**ev).numpy())
+                    (frame,) = plain_render(
+                        photo, torch.from_numpy(sensor).permute(2, 0, 1)[None], (0.0,), curve, False
+                    )
                     exposures[k] = np.where(measured, frame, exposures[k])
     return exposures, radiance[0].permute(1, 2, 0).numpy(), invented.numpy(), curve.numpy()
 

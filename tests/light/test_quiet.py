@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hdrgan.light import quiet
+from hdrgan.light.rendering import rolled_off
 
 
 def noisy(level, side=96, noise=5.0, dtype=np.uint8):
@@ -37,3 +38,13 @@ def test_strips_leave_no_trace(monkeypatch):
     whole = quiet.without_noise(photo)
     monkeypatch.setattr(quiet, "_STRIP", 7)
     assert np.abs(quiet.without_noise(photo).astype(int) - whole).max() <= 1
+
+
+def test_colours_pale_towards_white_instead_of_turning():
+    orange = np.array([0.5, 0.1, 0.02], np.float32)
+    for gain in (1.0, 1.7):
+        np.testing.assert_allclose(rolled_off(orange * gain), orange * gain, atol=1e-6)
+    seen = [rolled_off(orange * 2.0**ev) for ev in range(2, 8)]
+    assert all((np.diff([light[channel] for light in seen]) >= -1e-6).all() for channel in range(3))
+    assert rolled_off(orange * 16)[2] > 1.5 * 0.02 * 16, "blue follows when red and green are full"
+    np.testing.assert_allclose(rolled_off(np.full((2, 3), 9, np.float32)), 1, atol=1e-6)

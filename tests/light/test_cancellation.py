@@ -33,7 +33,7 @@ class Nth(Cancellation):
 
 def photo(size: tuple[int, int]) -> np.ndarray:
     pixels = np.random.default_rng(0).integers(0, 200, (*size, 3), np.uint8)
-    pixels[: size[0] // 3] = 255
+    pixels[: size[0] // 4] = 255
     return pixels
 
 

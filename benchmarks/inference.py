@@ -187,7 +187,7 @@ def measure_start(runs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         commands = {
             "torch": ["-c", "import torch"],
-            "generate": ["-m", "hdrgan", "generate", str(photo), "-o", out],
+            "generate": ["-m", "hdrgan", "generate", str(photo), "-o", out, "--overwrite"],
             "help": ["-m", "hdrgan", "--help"],
         }
         rows: list[dict[str, dict[str, float]]] = []

@@ -174,20 +174,21 @@ def commit(photo: str, folder: Path, name: str, wanted: Mapping[str, Settings], 
     record = Record.read(folder, name)
     kept = record.files if record is not None and record.photo.sha256 == source.sha256 else {}
     kept = {file: entry for file, entry in kept.items() if file not in wanted and (folder / file).exists()}
+    left = [file for file in record.claimed if file not in wanted and (folder / file).exists()] if record else []
     new = {
         file: {"bytes": (private / file).stat().st_size, "settings": _plain(values)} for file, values in wanted.items()
     }
     before = folder / FOLDER / f"{name}.json"
     older = before.read_bytes() if before.exists() else None
     try:
-        Record(source, kept, sorted(wanted)).write(folder, name, private)
+        Record(source, kept, sorted([*wanted, *left])).write(folder, name, private)
         try:
             move_files(private, folder)
         except OSError:
             if older is None:
                 before.unlink(missing_ok=True)
             raise
-        Record(source, kept | new).write(folder, name, private)
+        Record(source, kept | new, left).write(folder, name, private)
     except OSError as error:
         raise renamed(error, private, folder) from error
     return [folder / file for file in wanted]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -120,22 +121,25 @@ def test_a_full_disk_ends_the_batch_and_says_what_to_do(hdrgan, make_photo, tmp_
 
 @contextlib.contextmanager
 def small_disk(folder, size):
-    """A file system of so many bytes: one of its own where this process may mount, else what is left of a shared one
-    that is filled up."""
+    """A file system of so many bytes: mounted by root or sudo; in a container that may not mount, its small /dev/shm
+    filled up."""
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False).returncode == 0:
-        try:
-            yield folder
-        finally:
-            subprocess.run(["umount", "-l", folder], check=True)
-        return
-    shared = next(shm for shm in ("/dev/shm", "/run/lock", f"/run/user/{os.getuid()}") if os.access(shm, os.W_OK))
-    inside = os.path.join(shared, f"hdrgan-{os.getpid()}")
-    os.mkdir(inside)
+    for as_root in ([], ["sudo", "-n"]):
+        mount = [*as_root, "mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "tmpfs", folder]
+        if shutil.which(mount[0]) and subprocess.run(mount, check=False).returncode == 0:
+            try:
+                yield folder
+            finally:
+                subprocess.run([*as_root, "umount", "-l", folder], check=True)
+            return
+    free = shutil.disk_usage("/dev/shm").free
+    assert free < 1 << 30, "nothing can be mounted here, and /dev/shm is too large to fill it up"
+    inside = Path(f"/dev/shm/hdrgan-{os.getpid()}")
+    inside.mkdir()
     try:
-        with open(os.path.join(inside, "filler"), "wb") as filler:
-            os.posix_fallocate(filler.fileno(), 0, shutil.disk_usage(inside).free - size)
-        yield type(folder)(inside)
+        with open(inside / "filler", "wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, free - size)
+        yield inside
     finally:
         shutil.rmtree(inside)
 

@@ -13,6 +13,8 @@ from hdrgan.batch.ranks import Ranks, Tally
 from hdrgan.batch.shards import Shard
 
 COMMAND = ("--format", "jpg", "--hdr", "exr", "--json")
+# Without a graphics card accelerate starts one process, unless it is told that there are several.
+ACCELERATE = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_launchers_share_the_photos(engine, photos, one_process, tmp_path, root,
         port = str(free.getsockname()[1])
     launcher = {
         "torchrun": ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", port],
-        "accelerate": ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", port],
+        "accelerate": ["accelerate.commands.launch", *ACCELERATE, "--main_process_port", port],
     }[engine]
     command = [sys.executable, "-m", *launcher, "-m", "hdrgan", "generate", photos, "-o", tmp_path, *COMMAND]
     environment = {**os.environ, "PYTHONPATH": str(root)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hdrgan.files.photo import Photo, load_photo, to_tensor
+from hdrgan.files.response_choice import Response, choose_response
 from hdrgan.light.merge import merge
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
@@ -22,12 +22,10 @@ from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
 from hdrgan.models.pretrained import PretrainedError, locate, read_config
 from hdrgan.models.radiance_generator import LightFields, RadianceGenerator, clip_mask
-from hdrgan.result import Result, one_of
+from hdrgan.result import Result
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _CLIPPED = (0.94, 0.995)  # encoded values between which a channel passes from measured to clipped
-_READ_WHOLE = 384**2  # pixels up to which the response is estimated from all of a photo
-_PIECES, _PIECE = 64, 32  # of a larger one, and their side: many small ones see more of the scene than few large ones
 _FURTHER = 0.5  # size of the second look at a photo, relative to the first
 _LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
 
@@ -104,15 +102,16 @@ class Pipeline:
         self,
         photo: Any,
         evs: Sequence[float] = DEFAULT_EVS,
-        response: str = "auto",
+        response: Response = "auto",
     ) -> Result:
         """Turn a photo into exposures and radiance.
 
         Args:
             photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1.
             evs: stops relative to the photo, ascending; +1 is twice the light.
-            response: "auto" lets a RadianceGenerator estimate the camera's curve; "srgb" takes the photo for plain
-                sRGB, as renders and screenshots are. The other networks always assume sRGB.
+            response: what a RadianceGenerator reads the photo with: "auto" (its own camera where that was calibrated,
+                else the mean of measured cameras; of renders and screenshots sRGB), "camera" (that mean), "srgb",
+                "linear", the file of a calibration, or a `CameraCalibration`. The other networks always assume sRGB.
 
         Returns:
             See `Result`. With a RadianceGenerator or EIN the frame at EV 0 is the photo, pixel for pixel.
@@ -122,17 +121,19 @@ class Pipeline:
             ValueError: ``evs`` or ``response`` make no sense.
         """
         evs = check_evs(evs)
-        one_of(response, ("auto", "srgb"), "response")
         if not isinstance(photo, Photo):
             photo = load_photo(photo)
+        chosen = choose_response(photo, response)
         if isinstance(self.model, RadianceGenerator):
-            return self._run_radiance(photo, evs, response)
+            result = self._run_radiance(photo, evs, torch.from_numpy(chosen.curve))
+            result.response_note = chosen.why
+            return result
         if isinstance(self.model, EIN):
             return self._run_ein(photo, evs)
         return self._run_bracket(photo, evs)
 
     @torch.inference_mode()
-    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str) -> Result:
+    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: Tensor) -> Result:
         network = cast(RadianceGenerator, self.model)
         fields = self._fields(photo, response)
         if fields.gain.shape[-2:] == photo.pixels.shape[:2]:
@@ -152,15 +153,14 @@ class Pipeline:
             ),
         )
 
-    def _fields(self, photo: Photo, response: str) -> LightFields:
+    def _fields(self, photo: Photo, response: Tensor) -> LightFields:
         """What the network says of a photo, at the size at which it looked: (1, C, h, w) on the CPU.
 
         It looks twice, the second time from further away, and the gains are averaged: what lies above white is told
         by what is around it, and how much of that a photo shows is chance.
         """
-        network = cast(RadianceGenerator, self.model)
         size = _bounded(photo.height, photo.width, self.working_size)
-        curve = srgb_curve(self.device)[None] if response == "srgb" else network.curve(_pieces(photo).to(self.device))
+        curve = response.to(self.device)[None]
         near = self._look(photo, size, curve, residual=size == photo.pixels.shape[:2])
         if _clips(photo):
             further = (max(1, round(size[0] * _FURTHER)), max(1, round(size[1] * _FURTHER)))
@@ -260,27 +260,6 @@ def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
     if not stops or not all(np.isfinite(stops)) or list(stops) != sorted(set(stops)) or max(map(abs, stops)) > 20:
         raise ValueError(f"evs must be ascending numbers of stops between -20 and 20 without repeats, got {tuple(evs)}")
     return stops
-
-
-def _pieces(photo: Photo) -> Tensor:
-    """What the response is estimated from: (1, T, 3, h, w) at the photo's own resolution, all of it or a spread of it.
-
-    Averaging pixels would hide noise and compression, and make every edge look like one of linear light. The pieces
-    stand on the 8 x 8 grid of JPEG.
-    """
-    height, width = photo.pixels.shape[:2]
-    tops, lefts, rows, columns = [0], [0], height, width
-    if height * width > _READ_WHOLE:
-        rows, columns = min(_PIECE, height), min(_PIECE, width)
-        down = min(height // rows, math.isqrt(_PIECES))
-        across = min(width // columns, _PIECES // down)
-        down = min(height // rows, _PIECES // across)  # more of them where the photo is narrow
-        tops, lefts = (
-            [int(start) // 8 * 8 for start in np.linspace(0, size - side, count)]
-            for size, side, count in ((height, rows, down), (width, columns, across))
-        )
-    pixels = np.stack([photo.pixels[top : top + rows, left : left + columns] for top in tops for left in lefts])
-    return torch.from_numpy(pixels.astype(np.float32) / peak_of(photo.pixels)).permute(0, 3, 1, 2)[None]
 
 
 def _stored(photo: Photo, response: Tensor, radiance: Tensor, invented: Tensor) -> StoredLight:

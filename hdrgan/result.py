@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,7 +43,8 @@ class Result:
         photo: the photo as loaded.
         exposures: one (H, W, 3) array per EV, uint8 or uint16 like the photo, encoded for a screen.
         evs: stops relative to the photo, ascending.
-        response: (256,) float32: linear light of each 8-bit code, 0 to 1, as assumed or estimated.
+        response: (256,) float32: linear light of each 8-bit code, 0 to 1, that the photo was read with.
+        response_note: where that response comes from, in one sentence; "" where nothing was chosen.
 
     Args:
         photo, exposures, evs, response: as above.
@@ -63,6 +65,7 @@ class Result:
         self.exposures = exposures
         self.evs = tuple(evs)
         self.response = response
+        self.response_note = ""
         self._radiance, self._invented = radiance, invented
 
     @classmethod
@@ -133,11 +136,14 @@ class Result:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         size = self.photo.width, self.photo.height
+        note = json.dumps(self._response_facts()) if self.response_note else ""
 
         def write(index: int) -> Path:
             ev = self.evs[index]
             path = folder / f"{self.photo.name}_ev{ev:+g}.{format}"
-            self._write_frame(path, format, index, bracket_exif(self.photo.exif, size, ev, keep_gps=keep_gps))
+            self._write_frame(
+                path, format, index, bracket_exif(self.photo.exif, size, ev, keep_gps=keep_gps, comment=note)
+            )
             return path
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
@@ -149,6 +155,10 @@ class Result:
         if zip:
             written = [_pack(folder / f"{self.photo.name}_bracket.zip", written)]
         return written + self.save_hdr(folder, hdr, keep_gps=keep_gps)
+
+    def _response_facts(self) -> dict[str, Any]:
+        """The response as it travels in the files: where it comes from, and its curve."""
+        return {"response": self.response_note, "curve": [float(f"{value:.5g}") for value in self.response]}
 
     def _write_frame(self, path: Path, format: str, index: int, exif: bytes) -> None:
         exposures = self.exposures
@@ -178,6 +188,11 @@ class Result:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         scale = {"comments": "1.0 is the clipping level (white) of the photo; EV 0 is the photo."}
+        if self.response_note:
+            scale |= {
+                "hdrganResponse": self.response_note,
+                "hdrganResponseCurve": json.dumps(self._response_facts()["curve"]),
+            }
         written = []
         for kind in dict.fromkeys(hdr):
             # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
@@ -187,7 +202,7 @@ class Result:
             elif kind == "exr":
                 save_exr(path, self.radiance, invented=self.invented, metadata=scale)
             else:
-                save_hdr(path, self.radiance, metadata=scale)
+                save_hdr(path, self.radiance, metadata={"comments": scale["comments"]})
             written.append(path)
         return [_pack(folder / f"{self.photo.name}_hdr.zip", written)] if zip else written
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hdrgan.cli.options import Device, Evs, Hdr, Model, Response, ResponseChoice, split, stops_of
+from hdrgan.cli.options import Device, Evs, Hdr, Model, Response, saying, split, stops_of
 from hdrgan.cli.root import app, plain_errors
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
@@ -39,7 +39,7 @@ def generate(
     evs: Evs = "-4,-2,0,2,4",
     hdr: Hdr = "",
     format: Annotated[PictureFormat, typer.Option(help="Format of the exposures.")] = PictureFormat.png,
-    response: Response = ResponseChoice.auto,
+    response: Response = "auto",
     zip: Annotated[bool, typer.Option("--zip", help="Put the exposures of each photo into one .zip.")] = False,
     keep_gps: KeepGps = False,
     device: Device = None,
@@ -57,7 +57,7 @@ def generate(
             photos,
             model,
             device,
-            lambda pipe, photo: pipe(photo, stops, response.value).save(
+            lambda pipe, photo: saying(pipe(photo, stops, response)).save(
                 output, format=format.value, hdr=kinds, zip=zip, keep_gps=keep_gps
             ),
         )
@@ -69,7 +69,7 @@ def reconstruct(
     output: Output = Path("out"),
     model: Model = "radiance",
     hdr: Hdr = "exr",
-    response: Response = ResponseChoice.auto,
+    response: Response = "auto",
     zip: Annotated[bool, typer.Option("--zip", help="Put the files of each photo into one .zip.")] = False,
     keep_gps: KeepGps = False,
     device: Device = None,
@@ -89,7 +89,9 @@ def reconstruct(
             photos,
             model,
             device,
-            lambda pipe, photo: pipe(photo, (0.0,), response.value).save_hdr(output, kinds, zip=zip, keep_gps=keep_gps),
+            lambda pipe, photo: saying(pipe(photo, (0.0,), response)).save_hdr(
+                output, kinds, zip=zip, keep_gps=keep_gps
+            ),
         )
 
 

@@ -5,18 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-
-
-class ResponseChoice(StrEnum):
-    """What is assumed of the camera's curve."""
-
-    auto = "auto"
-    srgb = "srgb"
-
 
 Model = Annotated[
     str, typer.Option("--model", "-m", help="Bundled name (radiance, bracket, ein), a folder, or user/repo on the Hub.")
@@ -24,8 +15,13 @@ Model = Annotated[
 Evs = Annotated[str, typer.Option("--evs", help="Exposures in stops relative to the photo, separated by commas.")]
 Hdr = Annotated[str, typer.Option("--hdr", help="HDR files to write: any of exr, hdr, ultrahdr, separated by commas.")]
 Response = Annotated[
-    ResponseChoice,
-    typer.Option(help="auto estimates the camera's curve; srgb takes the photo for plain sRGB, as renders are."),
+    str,
+    typer.Option(
+        help="The curve a photo is read with: auto, camera (mean of measured cameras), srgb (renders), linear, or a "
+        "file of 'hdrgan calibrate'. auto takes the photo's own camera where it was calibrated, else camera; of "
+        "renders and screenshots srgb.",
+        metavar="auto|camera|srgb|linear|FILE",
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]
 
@@ -41,6 +37,13 @@ def stops_of(evs: str) -> list[float]:
 def split(names: str) -> list[str]:
     """``"exr, hdr"`` to its parts."""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def saying(result: Any) -> Any:
+    """The result itself; where a calibrated camera was recognised, one line on stderr says so."""
+    if "calibration" in result.response_note:
+        typer.echo(f"{result.photo.name}: read with {result.response_note}", err=True)
+    return result
 
 
 @contextmanager

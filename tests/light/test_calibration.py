@@ -1,4 +1,4 @@
-"""A camera's response from a bracket: right within 2 % on a camera that is known, refused in words where it cannot be."""
+"""A response from a bracket: right within 2 % on a camera that is known, refused in words where it cannot be."""
 
 import json
 

@@ -19,7 +19,7 @@ CODES = np.linspace(0, 1, 256)
 
 @pytest.fixture
 def folder(tmp_path):
-    """One shot, and what a camera near the mean one makes of the same light two stops away, in the yardstick's layout."""
+    """One shot, and what a camera near the mean one makes of its light two stops away, as the yardstick has it."""
     response = deviating_camera(np.array([0.5, 0.2]))
     light = scene(96, 128, seed=4) * 0.4
     (tmp_path / "in").mkdir()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
 from hdrgan.files.photo import load_photo, to_tensor
+from hdrgan.files.response_choice import choose_response
 from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.radiometry import match_exposure, srgb_curve, srgb_to_linear
@@ -16,7 +17,6 @@ from hdrgan.light.rendering import Camera, RaisedLight, look_up, stops_of
 from hdrgan.light.tiling import run_tiled
 from hdrgan.models.convolution import convolve
 from hdrgan.models.radiance_generator import LightFields, clip_mask
-from hdrgan.pipeline import _pieces
 
 EVS = (-4.0, -1.5, 0.0, 0.5, 3.0)
 WORKING_SIZE = 64
@@ -68,7 +68,7 @@ def plain_radiance(model, photo, response):
     near, residual = look(size)
     far, _ = look(tuple(max(1, round(0.5 * side)) for side in size))
     gain = (near + F.interpolate(far, size=size, mode="bilinear", align_corners=False)) / 2
-    curve = model.curve(_pieces(photo)) if response == "auto" else srgb_curve()[None]
+    curve = torch.from_numpy(choose_response(photo, response).curve)[None]
     if size != (height, width):
         residual = torch.zeros(1, 3, height, width)
         gain = F.interpolate(gain, size=(height, width), mode="bilinear", align_corners=False)

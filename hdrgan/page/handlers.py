@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
+from hdrgan.files.response_choice import CHOICES
 from hdrgan.page import viewer
 from hdrgan.page.decoder import load_photo_guarded
 from hdrgan.page.environment import gr
 from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room
 from hdrgan.page.jobs import Workbench
-from hdrgan.page.numbers import draw_histogram, draw_response, is_srgb, measure
+from hdrgan.page.numbers import draw_histogram, draw_response, measure
 from hdrgan.page.preview import save_frames, save_view, screen_radiance
 from hdrgan.page.settings import Settings
 from hdrgan.pipeline import Pipeline
@@ -137,7 +138,7 @@ class Desk:
             photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF) that was uploaded to this server.
             model: the network: "radiance" keeps the photo and adds the light that it lost; "bracket" paints all five.
             ev_step: stops between two exposures: 1, 2 or 3; with 2 the exposures are EV -4, -2, 0, +2 and +4.
-            response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
+            response: "auto" takes the mean of measured cameras for photos and sRGB for renders; "camera", "srgb".
 
         Returns:
             Five PNG files, darkest first; the EV of each is in its file name.
@@ -163,7 +164,7 @@ class Desk:
             photo: a picture file (JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF) that was uploaded to this server.
             model: the network, as for generate.
             ev_step: stops between two exposures of the bracket: 1, 2 or 3.
-            response: "auto" estimates the camera's tone curve, "srgb" takes sRGB for granted.
+            response: "auto" takes the mean of measured cameras for photos and sRGB for renders; "camera", "srgb".
             kind: "exr" or "hdr" is the linear radiance, where 1.0 is the photo's white; "ultrahdr" is the photo as a
                 JPEG with a gain map, for bright screens; "zip" is the five exposures.
 
@@ -196,6 +197,8 @@ class Desk:
             raise gr.Error("Choose a photo first.", title="No photo yet", print_exception=False)
         if not Path(upload).exists():
             raise gr.Error("Your photo was deleted meanwhile. Please choose it again.", print_exception=False)
+        if response not in CHOICES:  # a name of a file on this machine, from a caller of the API
+            raise gr.Error(f"The response is one of {', '.join(CHOICES)}.", print_exception=False)
         progress(0.1, desc="Reading the photo")
         yield WAITING
         photo = self._load(upload)
@@ -253,7 +256,7 @@ def numbers_of(result: Result) -> str:
         ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
     )
     table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
-    curve = "taken for sRGB" if is_srgb(result.response) else "as estimated from this photo"
+    curve = html.escape(result.response_note) or "taken for sRGB"
     return (
         f'<dl class="numbers">{table}</dl>'
         f"<h3>How much light there is</h3>{draw_histogram(numbers)}"

@@ -23,7 +23,7 @@ MODELS = {
     "ein": "EIN · the exposure-induced network",
 }
 EV_STEPS = [("−2 … +2", 1), ("−4 … +4", 2), ("−6 … +6", 3)]
-RESPONSES = [("Estimate it from the photo", "auto"), ("Assume sRGB", "srgb")]
+RESPONSES = [("Automatic", "auto"), ("Mean of measured cameras", "camera"), ("Assume sRGB", "srgb")]
 EXPORTS = {
     "ultrahdr": (
         "Ultra HDR",
@@ -98,7 +98,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
                         RESPONSES,
                         value="auto",
                         label="Tone curve of the camera",
-                        info="The estimate suits photos from cameras; screenshots and renders are plain sRGB.",
+                        info="Automatic: the mean of measured cameras for photos, sRGB for screenshots and renders.",
                     )
                 develop = gr.Button("Make five exposures", variant="primary", size="lg", elem_id="develop")
                 gr.HTML("<p>No photo at hand? Try one of these.</p>", elem_id="try", padding=False)

@@ -11,12 +11,11 @@ import torch
 from PIL import Image
 from small_sets import make_scenes
 
-from hdrgan import Photo, Pipeline, RadianceGenerator
-from hdrgan.data.camera import VirtualCamera, sigmoid_response
+from hdrgan import RadianceGenerator
+from hdrgan.data.camera import sigmoid_response
 from hdrgan.light.radiometry import linear_to_srgb, srgb_curve
 from hdrgan.models.evidence import EVIDENCE, response_evidence
 from hdrgan.models.response import ResponseHead, inverse_response
-from hdrgan.pipeline import _pieces
 from hdrgan.training.losses import code_shares, response_loss
 
 
@@ -124,20 +123,6 @@ def test_shading_tells_how_the_slope_changes_along_the_curve():
     assert response_evidence(as_tiles(grain))[0, places].abs().max() < 0.1
 
 
-def test_pieces_of_a_large_photo_are_its_own_pixels_on_the_jpeg_grid():
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (1000, 1500, 3), dtype=np.uint8)
-    pieces = _pieces(Photo(pixels))
-    assert pieces.shape == (1, 64, 3, 32, 32)
-    first, last = ((pieces[0, k].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8) for k in (0, -1))
-    np.testing.assert_array_equal(first, pixels[:32, :32])
-    np.testing.assert_array_equal(last, pixels[968 : 968 + 32, 1464 : 1464 + 32])
-    whole = _pieces(Photo(pixels[:200, :300]))
-    np.testing.assert_allclose(whole[0, 0].permute(1, 2, 0).numpy() * 255, pixels[:200, :300], atol=1e-3)
-    assert _pieces(Photo(np.zeros((3, 200_000, 3), np.uint8))).shape == (1, 64, 3, 3, 32)
-    assert _pieces(Photo(np.zeros((200_000, 40, 3), np.uint8))).shape == (1, 64, 3, 32, 32)
-
-
 def test_an_untrained_head_answers_srgb_and_any_head_ascends():
     head = ResponseHead(8, 16)
     with torch.no_grad():
@@ -165,24 +150,6 @@ def test_the_loss_is_least_at_the_truth_and_prefers_caution_to_a_lost_bet():
 
     assert risk((plain + other) / 2) < risk(plain)
     assert risk((plain + other) / 2) < risk(other)
-
-
-def test_the_shipped_head_knows_renders_from_camera_photos():
-    pipe = Pipeline.from_pretrained("radiance", device="cpu")
-    camera = VirtualCamera()
-    truth = srgb_curve().numpy()
-    from_render, from_camera = [], []
-    for seed in range(6):
-        light = scene(seed=seed)
-        rng = np.random.default_rng(seed)
-        render = pipe(camera.shoot(light, np.random.default_rng(seed), clean=True).srgb)
-        white = np.percentile(light.max(-1), 92)
-        noise = rng.standard_normal(light.shape, dtype=np.float32) * 0.004
-        shot = encoded((light / white + noise).clip(0, 1), sigmoid_response(0.9, 0.6))
-        from_render.append(np.abs(render.response - truth).mean())
-        from_camera.append(np.abs(pipe(through_jpeg(shot, 88)).response - truth).mean())
-    assert np.median(from_render) < 0.02
-    assert np.median(from_camera) > 2 * np.median(from_render)
 
 
 def test_the_recipe_fits_a_head_and_leaves_a_generator_with_it(root, tmp_path):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hdrgan.files.photo import Photo, load_photo, to_tensor
+from hdrgan.files.response_choice import ChosenResponse, Response, choose_response
 from hdrgan.light.cancellation import Cancellation, check_cancelled
 from hdrgan.light.confine import extended
 from hdrgan.light.drawn import is_drawn
@@ -23,7 +24,6 @@ from hdrgan.light.panorama import is_wrapped
 from hdrgan.light.radiometry import DEFAULT_EVS, luminance, srgb_curve, srgb_to_linear, well_exposed
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
-from hdrgan.light.response import mean_camera
 from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.convert import PICKLE_SUFFIXES, CheckpointError, published_network
@@ -135,7 +135,7 @@ class Pipeline:
         self,
         photo: Any,
         evs: Sequence[float] = DEFAULT_EVS,
-        response: str = "auto",
+        response: Response = "auto",
         *,
         projection: str = "auto",
         cancellation: Cancellation | None = None,
@@ -146,8 +146,9 @@ class Pipeline:
             photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1. Where it records its
                 own light (`Photo.light`), that is the radiance, and only what reached its ceiling is invented.
             evs: stops relative to the photo, ascending; +1 is twice the light.
-            response: "auto" reads a photo with the mean of measured cameras; "srgb" takes it for plain sRGB, as renders
-                and screenshots are. Only a RadianceGenerator is told; the other networks always assume sRGB.
+            response: what a RadianceGenerator reads the photo with: "auto" (its own camera where that was calibrated,
+                else the mean of measured cameras; of renders and screenshots sRGB), "camera" (that mean), "srgb",
+                "linear", the file of a calibration, or a `CameraCalibration`. The other networks always assume sRGB.
             projection: "equirectangular" for a panorama that closes around the viewer, "flat" for anything else, "auto"
                 to look whether the left edge continues the right one. Only a RadianceGenerator is told.
             cancellation: asked at every tile and stage; None is the token that is in force, if any.
@@ -164,16 +165,17 @@ class Pipeline:
             with cancellation.in_force():
                 return self(photo, evs, response, projection=projection)
         evs = check_evs(evs)
-        one_of(response, ("auto", "srgb"), "response")
         one_of(projection, ("auto", "flat", "equirectangular"), "projection")
         if not isinstance(photo, Photo):
             photo = load_photo(photo, scenes=True)
         check_cancelled()
+        chosen = choose_response(photo, response)
         curve = srgb_curve().numpy() if photo.response is None else photo.response
         if photo.light is not None and not reaches(photo.light, photo.ceiling):
             return Result.of(photo, evs, recorded_only(photo.pixels, photo.light, curve))
         if isinstance(self.model, RadianceGenerator):
-            result = self._run_radiance(photo, evs, response, projection)
+            result = self._run_radiance(photo, evs, chosen, projection)
+            result.response_note = chosen.why
         else:
             result = self._run_ein(photo, evs) if isinstance(self.model, EIN) else self._run_bracket(photo, evs)
         if photo.light is not None:
@@ -185,17 +187,17 @@ class Pipeline:
         return result
 
     @torch.inference_mode()
-    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], response: str, projection: str) -> Result:
+    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, projection: str) -> Result:
         network = cast(RadianceGenerator, self.model)
         return Result.of(
             photo,
             evs,
             RaisedLight(
                 photo.pixels,
-                _curve_of(photo, response),
+                chosen.curve,
                 self._factor(photo, projection)[0].permute(1, 2, 0).numpy(),
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
-                noisy=response == "auto" and photo.response is None,
+                noisy=chosen.kind in ("camera", "calibration"),
             ),
         )
 
@@ -292,13 +294,6 @@ class Pipeline:
             device=self.device,
             half=_half_type(self.device),
         )
-
-
-def _curve_of(photo: Photo, response: str) -> np.ndarray:
-    """The inverse response that a photo is read with: (256,) float32."""
-    if photo.response is not None:
-        return photo.response
-    return srgb_curve().numpy() if response == "srgb" else np.asarray(mean_camera(), np.float32)
 
 
 def _published(pth: str | os.PathLike[str], dtype: torch.dtype | None) -> Network:

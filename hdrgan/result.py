@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import os
 import shutil
 import zipfile
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -70,7 +71,8 @@ class Result:
         photo: the photo as loaded.
         exposures: one (H, W, 3) array per EV, uint8 or uint16 like the photo, encoded for a screen.
         evs: stops relative to the photo, ascending.
-        response: (256,) float32: linear light of each 8-bit code, 0 to 1, as assumed or estimated.
+        response: (256,) float32: linear light of each 8-bit code, 0 to 1, that the photo was read with.
+        response_note: where that response comes from, in one sentence; "" where nothing was chosen.
 
     Args:
         photo, exposures, evs, response: as above.
@@ -91,6 +93,7 @@ class Result:
         self.exposures = exposures
         self.evs = tuple(evs)
         self.response = response
+        self.response_note = ""
         self._radiance, self._invented = radiance, invented
 
     @classmethod
@@ -178,16 +181,23 @@ class Result:
         return [folder / file for file in bracket_names(name, self.evs, format, zip=zip) + hdr_names(name, hdr)]
 
     def _write_frames(self, folder: Path, names: Sequence[str], format: str, *, keep_gps: bool) -> None:
-        size = self.photo.width, self.photo.height
-
         def write(index: int) -> None:
-            exif = bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps)
+            exif = self._frame_exif(index, keep_gps=keep_gps)
             self._write_frame(folder / names[index], format, index, exif, keep_gps=keep_gps)
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
         # From both ends: the darkest works out the light above white, which all dark ones wait for; the brightest does
         # not need it.
         each(write, sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k])), workers=max(1, at_once))
+
+    def _response_facts(self) -> dict[str, Any]:
+        """The response as it travels in the files: where it comes from, and its curve."""
+        return {"response": self.response_note, "curve": [float(f"{value:.5g}") for value in self.response]}
+
+    def _frame_exif(self, index: int, *, keep_gps: bool) -> bytes:
+        size = self.photo.width, self.photo.height
+        note = json.dumps(self._response_facts()) if self.response_note else ""
+        return bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps, comment=note)
 
     def _write_frame(self, path: Path, format: str, index: int, exif: bytes, *, keep_gps: bool) -> None:
         exposures, photo = self.exposures, self.photo
@@ -210,14 +220,7 @@ class Result:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / bracket_names(self.photo.name, self.evs, format)[index]
-        size = self.photo.width, self.photo.height
-        self._write_frame(
-            path,
-            format,
-            index,
-            bracket_exif(self.photo.exif, size, self.evs[index], keep_gps=keep_gps),
-            keep_gps=keep_gps,
-        )
+        self._write_frame(path, format, index, self._frame_exif(index, keep_gps=keep_gps), keep_gps=keep_gps)
         return path
 
     def save_hdr(
@@ -256,6 +259,9 @@ class Result:
                 packet = kept_xmp(self.photo.xmp, keep_gps=keep_gps)
                 if packet:
                     making["xmp"] = packet.decode()
+                if self.response_note:
+                    facts = self._response_facts()
+                    making |= {"hdrganResponse": facts["response"], "hdrganResponseCurve": json.dumps(facts["curve"])}
                 save_exr(folder / file, self.radiance, invented=self.invented, metadata=making | scale, alpha=alpha)
             elif kind == FINISHED:
                 self._write_finished(folder / file, keep_gps=keep_gps)

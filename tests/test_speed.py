@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
 from hdrgan.files.photo import load_photo, to_tensor
+from hdrgan.files.response_choice import choose_response
 from hdrgan.light.confine import extended
 from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
@@ -66,7 +67,7 @@ def plain_radiance(model, photo, response):
     weight = torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))
     factor = extended(light.factor()[..., : size[0], : size[1]], weight).clamp(min=1)
     factor = F.interpolate(factor, size=(height, width), mode="bilinear", align_corners=False)
-    curve = model.mean_camera if response == "auto" else srgb_curve()
+    curve = torch.from_numpy(choose_response(photo, response).curve)
     mask = model.clipped(srgb)
     radiance = decode(srgb, curve) * factor**mask
     return radiance, 1 - (factor**-mask)[0].amin(0), curve
@@ -114,7 +115,7 @@ def plain(model, photo, response="auto"):
             plain_ein(model, photo) if isinstance(model, EIN) else plain_radiance(model, photo, response)
         )
         exposures = plain_render(photo, radiance, EVS, curve)
-        if isinstance(model, RadianceGenerator) and response == "auto":
+        if isinstance(model, RadianceGenerator) and choose_response(photo, response).kind == "camera":
             measured = (model.clipped(to_tensor(photo)) == 0)[0].permute(1, 2, 0).numpy()
             quiet = decode(torch.from_numpy(without_noise(photo.pixels) / 65535).permute(2, 0, 1)[None].float(), curve)
             for k, ev in enumerate(EVS):

@@ -67,8 +67,8 @@ def calibrate(
             draw_curves(plot, done.response, done.seen, model or "this camera")
     seen = int(done.seen.sum())
     typer.echo(
-        f"{done.shots} shots of {len(read)} {'bracket' if len(read) == 1 else 'brackets'}: {seen} of 256 codes seen, the "
-        f"others filled in by what is known of cameras."
+        f"{done.shots} shots of {len(read)} {'bracket' if len(read) == 1 else 'brackets'}: {seen} of 256 codes seen, "
+        "the others filled in by what is known of cameras."
     )
     typer.echo(
         f"On held-out {done.held_out}: off by {done.error:.2f} stops RMS; mean camera {done.mean_error:.2f}, "

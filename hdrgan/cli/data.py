@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hdrgan.cli.options import Device, Response, ResponseChoice, progress_bar
+from hdrgan.cli.options import Device, Response, progress_bar
 from hdrgan.cli.root import app, plain_errors
 
 
@@ -67,7 +67,7 @@ def evaluate(
     responses: Annotated[
         Path | None, typer.Option(help=".npz of the EMoR model, where the data were made with it.")
     ] = None,
-    response: Response = ResponseChoice.auto,
+    response: Response = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Score only so many inputs.")] = None,
     device: Device = None,
 ) -> None:
@@ -85,7 +85,7 @@ def evaluate(
         systems = []
         for name in model:
             pipe = Pipeline.from_pretrained(name, device=device)
-            systems.append(scenes.System.of_model(name, partial(pipe, response=response.value), locate(name)))
+            systems.append(scenes.System.of_model(name, partial(pipe, response=response), locate(name)))
         table = scenes.evaluate(data, systems, responses=responses, limit=limit, peers=peers, progress=progress)
         if output is not None:
             report.write_report(table, output)

@@ -5,18 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-
-
-class ResponseChoice(StrEnum):
-    """What is assumed of the camera's curve."""
-
-    auto = "auto"
-    srgb = "srgb"
-
 
 Model = Annotated[
     str, typer.Option("--model", "-m", help="Bundled name (radiance, bracket, ein), a folder, or user/repo on the Hub.")
@@ -24,8 +15,13 @@ Model = Annotated[
 Evs = Annotated[str, typer.Option("--evs", help="Exposures in stops relative to the photo, separated by commas.")]
 Hdr = Annotated[str, typer.Option("--hdr", help="HDR files to write: any of exr, hdr, ultrahdr, separated by commas.")]
 Response = Annotated[
-    ResponseChoice,
-    typer.Option(help="auto estimates the camera's curve; srgb takes the photo for plain sRGB, as renders are."),
+    str,
+    typer.Option(
+        help="The curve a photo is read with: auto, camera (mean of measured cameras), srgb (renders), linear, or a "
+        "file of 'hdrgan calibrate'. auto takes the photo's own camera where it was calibrated, else camera; of "
+        "renders and screenshots srgb.",
+        metavar="auto|camera|srgb|linear|FILE",
+    ),
 ]
 Finished = Annotated[bool, typer.Option("--finished", help="Write one picture to keep as well, <stem>_finished.jpg.")]
 KeepGps = Annotated[bool, typer.Option("--keep-gps", help="Let the files say where the photo was taken.")]
@@ -54,6 +50,11 @@ def split(names: str) -> list[str]:
 def kinds_of(hdr: str, finished: bool) -> list[str]:
     """What is to be written beside the exposures: the HDR formats, and "finished" for the picture to keep."""
     return split(hdr) + ["finished"] * finished
+def saying(result: Any) -> Any:
+    """The result itself; where a calibrated camera was recognised, one line on stderr says so."""
+    if "calibration" in result.response_note:
+        typer.echo(f"{result.photo.name}: read with {result.response_note}", err=True)
+    return result
 
 
 @contextmanager

@@ -44,6 +44,7 @@ BRACKET_FIGURES = {
 }
 
 IDENTITY_NAME = "identity"
+CURVE_NAME = "curve"
 EVALUATOR = "hdrgan evaluate"
 
 _PEERS_AGREE = 0.05  # dB
@@ -132,6 +133,9 @@ def format_report(report: Mapping[str, Any]) -> str:
     blocks = []
     for condition in report["conditions"]:
         table = rows(report, condition)
+        if any("all" in row["figures"] for row in table):
+            blocks.append(_real_block(table))
+            continue
         titles = {"pu21": "PU21", "pu21_hi": "highlights", "mu": "mu-law", "hi_stops": "hi stops", "keep_stops": "keep"}
         shown = [name for name in titles if any(name in row["figures"] for row in table)]
         lines = [["", *(titles[name] for name in shown), *(f"EV {ev}" for ev in evs)]]
@@ -148,6 +152,21 @@ def format_report(report: Mapping[str, Any]) -> str:
         blocks.append("\n".join([head, *(line.rstrip() for line in text)]))
     legend = "PU21, highlights, mu-law, EV: PSNR in dB, more is better. Stops: RMSE, less is better."
     return "\n\n".join([*blocks, legend])
+
+
+def _real_block(table: Sequence[Mapping[str, Any]]) -> str:
+    """Figures of real brackets: PSNR and range by EV, one row a system."""
+    columns = [(name, ev) for name in ("all", "blown", "rim", "range") for ev in table[0]["figures"].get(name, {})]
+    lines = [["", *(f"{name} {ev}" for name, ev in columns)]]
+    for row in table:
+        lines.append([row["name"], *(_cell(row["figures"].get(name, {}).get(ev), 2) for name, ev in columns)])
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    text = [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    head = f"real brackets ({table[0]['figures']['views']} shots): PSNR in dB; range in stops, 0 is best"
+    return "\n".join([head, *text])
 
 
 def _cell(value: float | None, digits: int) -> str:

@@ -27,11 +27,12 @@ from hdrgan.data.layout import DatasetError, Fault, recognise_layout
 from hdrgan.data.panorama import is_panorama, random_views
 from hdrgan.data.responses import sigmoid_response
 from hdrgan.data.scene_cache import SceneCache
-from hdrgan.evaluation import metrics
-from hdrgan.evaluation.report import IDENTITY_NAME, RADIANCE_FIGURES, ev_key, new_report, read_peers
+from hdrgan.evaluation import metrics, real_brackets
+from hdrgan.evaluation.report import CURVE_NAME, IDENTITY_NAME, RADIANCE_FIGURES, ev_key, new_report, read_peers
 from hdrgan.files.photo import Photo, PhotoError, load_photo
 from hdrgan.files.radiance import RadianceFileError, load_radiance
 from hdrgan.light.radiometry import DEFAULT_EVS, expose, linear_to_srgb, srgb_to_linear
+from hdrgan.light.response import mean_camera
 from hdrgan.models.pretrained import CONFIG_NAME, WEIGHTS_NAME, count_parameters, read_config, sha256_of
 
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
@@ -82,15 +83,31 @@ class _Frames:
 
 
 def _identity(photo: Photo, evs: Sequence[float]) -> Prediction:
-    codes = photo.pixels
-    peak = float(np.iinfo(codes.dtype).max)
-    light = srgb_to_linear(_chw(codes) / peak)
-    exposures = [_hwc((expose(light, ev) * peak).round()).astype(codes.dtype) for ev in evs]
-    return _Frames(exposures, _hwc(light))
+    light = srgb_to_linear(_encoded(photo))
+    return _Frames([_in_16_bits(expose(light, ev)) for ev in evs], _hwc(light))
+
+
+def _curve(photo: Photo, evs: Sequence[float]) -> Prediction:
+    codes, camera = np.linspace(0, 1, 256), mean_camera()
+    light = np.interp(_hwc(_encoded(photo)), codes, camera)
+    exposures = [np.interp((light * 2.0**ev).clip(0, 1), camera, codes) for ev in evs]
+    return _Frames([(frame * 65535).round().astype(np.uint16) for frame in exposures], light)
+
+
+def _encoded(photo: Photo) -> Tensor:
+    return _chw(photo.pixels) / float(np.iinfo(photo.pixels.dtype).max)
+
+
+def _in_16_bits(encoded: Tensor) -> np.ndarray:
+    """Exposures of the references, finely enough that rounding is not what is scored."""
+    return _hwc((encoded * 65535).round()).astype(np.uint16)
 
 
 IDENTITY = System(IDENTITY_NAME, _identity)
 """The photo taken for sRGB and linearised; nothing is invented."""
+
+CURVE = System(CURVE_NAME, _curve)
+"""The photo through the mean of measured cameras, without any network; nothing is invented."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +154,11 @@ def evaluate(
     peers: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
-    """Score systems, identity first, on a folder.
+    """Score systems on a folder, beside identity and the curve of the mean camera.
 
     Args:
-        data: a rendered yardstick (``index.csv``, ``in/``, ``ref/``), a bracket folder, a pair folder, or any folder of
+        data: real brackets (``index.csv``, ``in/``, ``truth/``; see `hdrgan.evaluation.real_brackets`), a rendered
+            yardstick (``index.csv``, ``in/``, ``ref/``), a bracket folder, a pair folder, or any folder of
             .hdr and .exr scenes, which are photographed by the virtual camera in two conditions, clean and camera.
         systems: what to score, in the table's order.
         evs: stops of the exposures; a bracket folder's own EVs count instead.
@@ -163,7 +181,7 @@ def evaluate(
     scenes = _open(
         Path(data), evs=evs, split=split, views=views, size=size, seed=seed, responses=responses, limit=limit
     )
-    systems = [IDENTITY, *systems]
+    systems = [IDENTITY, CURVE, *systems]
     if len({system.name for system in systems}) < len(systems):
         raise ValueError(f"systems need names of their own, got {[system.name for system in systems]}")
     tallies: dict[str, dict[str, _Tally]] = {system.name: defaultdict(_Tally) for system in systems}
@@ -209,6 +227,7 @@ class _Tally:
         self.radiance: list[dict[str, float]] = []
         self.squared: dict[str, list[float]] = defaultdict(list)
         self.ssim: dict[str, list[float]] = defaultdict(list)
+        self.real = real_brackets.RealTally()
 
     def add(self, view: View, prediction: Prediction) -> None:
         self.views += 1
@@ -222,6 +241,9 @@ class _Tally:
             encoded = _chw(shot) / float(np.iinfo(shot.dtype).max)
             if encoded.shape != truth.shape:
                 raise ValueError(f"EV {ev:+g} has shape {tuple(encoded.shape)}, expected {tuple(truth.shape)}")
+            if view.condition == real_brackets.CONDITION:
+                self.real.add(_hwc(srgb), ev, _hwc(encoded), _hwc(truth))
+                continue
             self.squared[ev_key(ev)].append(float((encoded - truth).square().mean()))
             if min(truth.shape[-2:]) >= _SMALLEST_FOR_SSIM:
                 self.ssim[ev_key(ev)].append(float(metrics.ssim(encoded[None], truth[None])))
@@ -237,7 +259,7 @@ class _Tally:
             out["bracket_psnr"] = {ev: round(figure, 4) for ev, figure in pooled.items()}
         if self.ssim:
             out["bracket_ssim"] = {ev: round(float(np.mean(values)), 4) for ev, values in self.ssim.items()}
-        return out
+        return out | self.real.figures()
 
 
 def _chw(picture: np.ndarray) -> Tensor:
@@ -263,6 +285,8 @@ def yardstick_views(
 
 
 def _open(data: Path, *, evs: Sequence[float], limit: int | None, **options: Any) -> _Scenes:
+    if real_brackets.is_real_brackets(data):
+        return _open_real(data, limit)
     if (data / "index.csv").is_file():
         return _open_yardstick(data, evs, options["responses"], limit)
     layout = recognise_layout(data)
@@ -271,6 +295,17 @@ def _open(data: Path, *, evs: Sequence[float], limit: int | None, **options: Any
     if layout == "pairs":
         return _open_pairs(data, limit)
     return _open_scenes(data, evs, limit, **options)
+
+
+def _open_real(data: Path, limit: int | None) -> _Scenes:
+    rows = real_brackets.read_index(data)[:limit]
+
+    def views() -> Iterator[View]:
+        for one in real_brackets.real_brackets(data, rows):
+            truth = {ev: _encoded(other) for ev, other in one.others.items()}
+            yield View(one.title, real_brackets.CONDITION, one.photo, None, truth)
+
+    return _Scenes("real brackets", None, len(rows), views)
 
 
 def _open_yardstick(data: Path, evs: Sequence[float], responses: Path | None, limit: int | None) -> _Scenes:
@@ -288,12 +323,20 @@ def _open_yardstick(data: Path, evs: Sequence[float], responses: Path | None, li
             try:
                 photo = load_photo(data / row["input"])
                 radiance = np.load(data / row["reference"], allow_pickle=False)
-                response = _named_response(row["crf"], responses)
+                shot = row["crf"].startswith("camera:")
+                response = None if shot else _named_response(row["crf"], responses)
+                # A camera as it is does more than bend light: what it makes of an exposure was written beside it.
+                made = {
+                    ev: _encoded(load_photo(data / "truth" / f"{row['id']}_{row['condition']}_ev{ev:+g}.png"))
+                    for ev in (evs if response is None else ())
+                }
             except (PhotoError, OSError, ValueError) as error:
                 raise DatasetError(f"{data} cannot be scored", [Fault(row["id"], str(error))]) from error
             light = _chw(radiance)
             # The photo is stored in 8 bits, and so are its true exposures.
-            truth = {ev: (response((light * 2.0**ev).clamp(0, 1)) * 255).round() / 255 for ev in evs}
+            truth = made
+            if response is not None:
+                truth = {ev: (response((light * 2.0**ev).clamp(0, 1)) * 255).round() / 255 for ev in evs}
             yield View(f"{row['id']} {row['condition']}", row["condition"], photo, light, truth)
 
     return _Scenes("yardstick", "test", len(rows), views)

@@ -14,7 +14,7 @@ from hdrgan.files.ifd import Entry
 EXIF_POINTER, GPS_POINTER = 0x8769, 0x8825
 MAKE, MODEL, ORIENTATION, SOFTWARE, _DATE = 271, 272, 274, 305, 306
 EXPOSURE_TIME, _EXPOSURE_BIAS, _COLOUR_SPACE = 33434, 37380, 40961
-_SHUTTER_SPEED, COPYRIGHT = 37377, 33432
+_SHUTTER_SPEED, COPYRIGHT, _USER_COMMENT = 37377, 33432, 37510
 # Captions, rights, titles and keywords of Windows, rating. What the file was, rather than the photo, stays behind.
 KEPT_BASE = (270, MAKE, MODEL, _DATE, 315, COPYRIGHT, 18246, 18249, 40091, 40092, 40093, 40094, 40095)
 # Everything of the making but serial numbers, the camera's owner, maker notes, and what describes the stored file.
@@ -62,7 +62,13 @@ def unpack_exif(block: bytes) -> Image.Exif | None:
 
 
 def bracket_exif(
-    exif: Image.Exif | None, size: tuple[int, int], ev: float, *, keep_gps: bool = False, orientation: int = 1
+    exif: Image.Exif | None,
+    size: tuple[int, int],
+    ev: float,
+    *,
+    keep_gps: bool = False,
+    orientation: int = 1,
+    comment: str = "",
 ) -> bytes:
     """EXIF for one exposure of a bracket, as merge software groups frames by it.
 
@@ -76,6 +82,7 @@ def bracket_exif(
         ev: stops relative to the photo.
         keep_gps: whether the position is handed on.
         orientation: in which the picture is stored.
+        comment: ASCII text for UserComment, such as the response that the exposure was made with.
 
     Returns:
         An EXIF block beginning with ``Exif\\0\\0``, software "hdrgan".
@@ -91,6 +98,8 @@ def bracket_exif(
     fields |= {37121: Entry(ifd.UNDEFINED, b"\1\2\3\0"), _COLOUR_SPACE: Entry(ifd.SHORT, (1,))}
     fields |= {40962: Entry(ifd.LONG, (size[0],)), 40963: Entry(ifd.LONG, (size[1],))}
     fields[_EXPOSURE_BIAS] = Entry(ifd.SRATIONAL, (_ratio(Fraction(ev), 2**31 - 1),))
+    if comment:
+        fields[_USER_COMMENT] = Entry(ifd.UNDEFINED, b"ASCII\0\0\0" + comment.encode("ascii", "replace"))
     seconds = _seconds(exif)
     if seconds is not None:
         fields[EXPOSURE_TIME] = Entry(ifd.RATIONAL, (_ratio(seconds * Fraction(2.0**ev), 2**32 - 1),))

@@ -70,8 +70,8 @@ def calibrate(brackets: Sequence[Bracket]) -> Calibrated:
     seen = seen_codes(matches)
     if np.count_nonzero(seen) < _LEAST_CODES:
         raise CalibrationError(
-            f"The shots show only {np.count_nonzero(seen)} of the 256 codes in two exposures, because the rest is black, "
-            "clipped or not in the scene; shoot a scene with light and shade, in steps of one or two stops."
+            f"The shots show only {np.count_nonzero(seen)} of the 256 codes in two exposures, because the rest is "
+            "black, clipped or not in the scene; shoot a scene with light and shade, in steps of one or two stops."
         )
     _check_times(matches, evs, stack_of, names)
     found = fit(matches, evs, stack_of)

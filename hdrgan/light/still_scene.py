@@ -16,7 +16,7 @@ _SAME_SCENE = 0.6  # rank correlation of codes, from which on two shots show the
 _WINDOW = 9  # pixels: side of the square in which motion is looked for
 _MOVED = 5.0  # codes by which the mean of such a square may be off, and
 _MOVED_OF_SPREAD = 4.0  # times the usual difference of all squares
-_NEIGHBOURS = 2  # each side, in the order of exposure, whose scene is compared
+_NEIGHBOURS = 2  # brighter shots that each shot is compared with
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,23 @@ def _aligned(shots: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarr
 
 
 def _check_scene(shots: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Refuse shots that do not show what their neighbours show: where these are bright, it should be bright."""
-    for k in range(len(shots)):
-        others = [j for j in range(k - _NEIGHBOURS, k + _NEIGHBOURS + 1) if j != k and 0 <= j < len(shots)]
-        alike = [value for j in others if (value := _alike(shots[k], shots[j])) is not None]
-        if alike and max(alike) < _SAME_SCENE:
-            raise CalibrationError(
-                f"{names[k]} does not show the scene that the other shots show; give the shots of one bracket, one "
-                "folder for each."
-            )
+    """Refuse shots that do not show what the others show: where these are bright, it should be bright.
+
+    Shots of neighbouring exposures are compared; two that share too little to be compared are taken for one scene.
+    """
+    scene = list(range(len(shots)))  # number of the scene that each shot belongs to
+    for k, one in enumerate(shots):
+        for j in range(k + 1, min(k + 1 + _NEIGHBOURS, len(shots))):
+            alike = _alike(one, shots[j])
+            if alike is None or alike >= _SAME_SCENE:
+                scene = [scene[k] if number == scene[j] else number for number in scene]
+    if len(set(scene)) > 1:
+        smallest = min(set(scene), key=scene.count)
+        strangers = ", ".join(name for name, number in zip(names, scene, strict=True) if number == smallest)
+        raise CalibrationError(
+            f"Of these shots, {strangers} does not show the scene that the others show; give the shots of one bracket, "
+            "a folder for each."
+        )
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> float | None:

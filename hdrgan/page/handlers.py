@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
+from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.page.decoder import load_photo_guarded
 from hdrgan.page.environment import gr
@@ -27,10 +28,11 @@ from hdrgan.page.housekeeping import claim, has_room
 from hdrgan.page.jobs import BusyError, Jobs, Standing
 from hdrgan.page.kept import KeptResults
 from hdrgan.page.look import EXAMPLE
-from hdrgan.page.numbers import draw_histogram, draw_response, is_srgb, measure
+from hdrgan.page.numbers import draw_histogram, draw_response, measure
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
-from hdrgan.pipeline import DEFAULT_EVS, Pipeline, check_evs
+from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.pipeline import Pipeline, check_evs
 from hdrgan.result import Result, caption
 
 log = logging.getLogger(__name__)
@@ -271,7 +273,7 @@ class Handlers:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
             model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" paints all frames.
             ev_step: stops between two of five exposures. With 2 they are EV -4, -2, 0, +2 and +4.
-            response: "auto" for photos of cameras. "srgb" takes plain sRGB for granted, as in renders and screenshots.
+            response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
             evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
 
         Returns:
@@ -299,7 +301,7 @@ class Handlers:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
             model: the network, as for generate.
             ev_step: stops between two of five exposures of the bracket.
-            response: "auto" for photos of cameras. "srgb" takes plain sRGB for granted, as in renders and screenshots.
+            response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
             kind: "exr" or "hdr" is linear radiance, where 1.0 is the photo's white. "ultrahdr" is the photo as a JPEG
                 with a gain map for bright screens. "zip" is the exposures. "finished" is one picture to keep.
             evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
@@ -345,6 +347,8 @@ class Handlers:
         token: Cancellation | None,
     ) -> Generator[Any, None, Result]:
         """The result that is kept, or that of a run."""
+        if response not in CHOICES:  # a name of a file on this machine, from a caller of the API
+            raise gr.Error(f"The response is one of {', '.join(CHOICES)}.", print_exception=False)
         key = (upload, model, evs, response)
         result = self.kept.get(key)
         if result is not None:
@@ -428,7 +432,7 @@ def numbers_of(result: Result) -> str:
         ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
     )
     table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
-    curve = "taken for sRGB" if is_srgb(result.response) else "as estimated from this photo"
+    curve = html.escape(result.response_note) or "taken for sRGB"
     return (
         f'<dl class="numbers">{table}</dl>'
         f"<div><h3>How much light there is</h3>{draw_histogram(numbers)}"

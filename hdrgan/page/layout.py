@@ -78,7 +78,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         photo = gr.File(label="Photo", type="filepath", visible=False)
         model = gr.Radio(list(names), value=next(iter(names)), label="Network", visible=False)
         ev_step = gr.Number(2, minimum=0.1, maximum=9, label="Stops between two exposures", visible=False)
-        response = gr.Radio(["auto", "srgb"], value="auto", label="Tone curve", visible=False)
+        response = gr.Radio(["auto", "camera", "srgb"], value="auto", label="Tone curve", visible=False)
         evs = gr.Textbox("", label="Exposures in stops", visible=False)
         kind = gr.Radio(list(KINDS), value="exr", label="Kind of file", visible=False)
         frames = gr.File(label="Exposures, dark to bright", file_count="multiple", visible=False)

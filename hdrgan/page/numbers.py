@@ -145,11 +145,6 @@ def draw_response(response: np.ndarray) -> str:
     )
 
 
-def is_srgb(response: np.ndarray) -> bool:
-    """Whether a response curve is plain sRGB, because nothing was estimated."""
-    return bool(np.abs(response - srgb_curve().numpy()).max() < 1e-5)
-
-
 def _luminance(light: np.ndarray) -> np.ndarray:
     return np.asarray(light @ np.asarray(LUMINANCE_WEIGHTS, light.dtype))
 

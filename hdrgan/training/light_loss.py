@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, encode
+from hdrgan.light.radiometry import encode
 from hdrgan.light.response import mean_camera
 from hdrgan.models.radiance_generator import Light
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hdrgan.light.radiometry import srgb_curve
-from hdrgan.page.numbers import HEIGHT, PER_STOP, STOPS, WIDTH, Numbers, draw_histogram, draw_response, is_srgb, measure
+from hdrgan.page.numbers import HEIGHT, PER_STOP, STOPS, WIDTH, Numbers, draw_histogram, draw_response, measure
 
 CURVE = srgb_curve().numpy()
 
@@ -84,11 +84,6 @@ def test_drawings_are_pictures_with_words_that_stay_in_their_frame(window):
             up = [float(y) for y in re.findall(r"V([-\d.]+)", path.get("d"))]
             assert 0 <= min(across) <= max(across) <= WIDTH
             assert 0 <= min(up) <= max(up) <= HEIGHT
-
-
-def test_plain_srgb_is_not_called_an_estimate():
-    assert is_srgb(CURVE)
-    assert not is_srgb(CURVE**1.01)
 
 
 def test_the_response_is_drawn_where_it_lies():

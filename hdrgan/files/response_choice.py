@@ -1,0 +1,101 @@
+"""Which response a photo is read with: the one asked for, or the best that is known of it.
+
+``auto``: a picture that no camera made has the sRGB curve; a photo has the curve of its own camera where that was
+calibrated, else that of the mean camera. No network guesses it: a photo does not tell its curve.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hdrgan.files import colour
+from hdrgan.files.calibrations import CameraCalibration, find_calibration, read_calibration
+from hdrgan.files.origin import origin_of
+from hdrgan.files.photo import Photo
+from hdrgan.files.stack import camera_of
+from hdrgan.light.render_signs import looks_rendered
+from hdrgan.light.response import mean_camera
+
+CHOICES = ("auto", "camera", "srgb", "linear")
+
+Response = str | os.PathLike[str] | CameraCalibration
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenResponse:
+    """The response that a photo is read with.
+
+    Args:
+        curve: (256,) float32 linear values of the codes, from 0 to 1.
+        kind: "calibration", "camera" (the mean of measured ones), "srgb", "linear" or "file" (the file itself knows).
+        why: one sentence.
+        calibration: where there is one.
+    """
+
+    curve: np.ndarray
+    kind: str
+    why: str
+    calibration: CameraCalibration | None = None
+
+
+def choose_response(photo: Photo, response: Response = "auto") -> ChosenResponse:
+    """Choose the response of a photo.
+
+    Args:
+        photo: the photo.
+        response: "auto", "camera", "srgb", "linear", the path of a calibration, or a calibration.
+
+    Raises:
+        ValueError: ``response`` is none of these, or the file is no calibration.
+        OSError: the file cannot be read.
+    """
+    if photo.response is not None:
+        return ChosenResponse(photo.response, "file", "the curve that the file was developed with")
+    if isinstance(response, CameraCalibration):
+        return _calibrated(response, f"the calibration of {response.title}")
+    if not isinstance(response, str) or response not in CHOICES:
+        path = Path(response)
+        if isinstance(response, str) and not path.exists() and path.suffix.lower() != ".json":
+            raise ValueError(f"response must be one of {', '.join(CHOICES)}, or a calibration's file, got {response!r}")
+        calibration = read_calibration(path)
+        return _calibrated(calibration, f"the calibration of {calibration.title} in {path.name}")
+    if response == "linear":
+        return ChosenResponse(np.linspace(0, 1, 256, dtype=np.float32), "linear", "taken for linear light, as asked")
+    if response == "srgb":
+        return ChosenResponse(srgb(), "srgb", "taken for sRGB, as asked")
+    if response == "auto":
+        return _automatic(photo)
+    return ChosenResponse(_mean(), "camera", "the mean of measured cameras, as asked")
+
+
+def _automatic(photo: Photo) -> ChosenResponse:
+    origin = origin_of(photo)
+    if origin == "drawn":
+        return ChosenResponse(srgb(), "srgb", "sRGB: the file says that a program drew it")
+    if origin == "unknown" and photo.format != "JPEG" and looks_rendered(colour.to_8_bits(photo.pixels)):
+        return ChosenResponse(srgb(), "srgb", "sRGB: it looks rendered or drawn")
+    calibration, count = find_calibration(*camera_of(photo.exif))
+    if calibration is not None:
+        others = f", the newest of {count}" if count > 1 else ""
+        name = calibration.path.name if calibration.path is not None else ""
+        return _calibrated(calibration, f"the calibration of {calibration.title} in {name}{others}")
+    return ChosenResponse(_mean(), "camera", "the mean of measured cameras")
+
+
+def _calibrated(calibration: CameraCalibration, why: str) -> ChosenResponse:
+    return ChosenResponse(calibration.response.astype(np.float32), "calibration", why, calibration)
+
+
+def _mean() -> np.ndarray:
+    return mean_camera().astype(np.float32)
+
+
+def srgb() -> np.ndarray:
+    """The inverse of the sRGB curve (IEC 61966-2-1) at the 256 codes, float32."""
+    codes = np.linspace(0, 1, 256)
+    curve = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+    return curve.astype(np.float32)

@@ -1,0 +1,112 @@
+"""Which response a photo is read with, and that it travels in what is written."""
+
+import io
+import json
+
+import numpy as np
+import OpenEXR
+import pytest
+from PIL import Image
+from synthetic_camera import bracket, scene
+
+from hdrgan import Pipeline
+from hdrgan.files.photo import Photo, load_photo
+from hdrgan.files.response_choice import choose_response, srgb
+from hdrgan.light.radiometry import srgb_curve
+from hdrgan.light.rendering import StoredLight
+from hdrgan.light.response import deviating_camera, mean_camera
+from hdrgan.result import Result
+
+MINE = deviating_camera(np.array([1.0, 1.0]))
+
+
+def camera_photo(**exif):
+    return load_photo(bracket([1 / 64], **exif)[0][0])
+
+
+def calibration(path, make="Acme", model="One", style=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"kind": "hdrgan camera calibration", "format": 1, "make": make, "model": model, "style": style}
+    path.write_text(json.dumps(content | {"response": MINE.tolist()}))
+    return path
+
+
+def render():
+    """A clean render: smooth light in sRGB, eight bits, no noise."""
+    light = (scene(256, 256, seed=2) * 0.2).clip(0, 1)
+    codes = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+    return (codes * 255).round().astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _no_cameras_of_the_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_a_photograph_is_read_with_the_mean_camera_and_a_render_with_srgb():
+    photo = camera_photo()
+    chosen = choose_response(photo)
+    assert chosen.kind == "camera"
+    assert np.allclose(chosen.curve, mean_camera(), atol=1e-6)
+    assert choose_response(Photo(render(), format="PNG")).kind == "srgb"
+    assert np.allclose(srgb(), srgb_curve().numpy(), atol=1e-6)
+
+
+def test_a_photograph_saved_again_as_png_without_exif_stays_one():
+    assert choose_response(Photo(camera_photo().pixels, format="PNG")).kind == "camera"
+
+
+def test_a_picture_that_says_it_was_drawn_has_the_srgb_curve():
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[305] = "Blender 4.2"
+    Image.fromarray(render()).save(stream, "JPEG", exif=exif)
+    chosen = choose_response(load_photo(stream.getvalue()))
+    assert chosen.kind == "srgb"
+    assert "drew it" in chosen.why
+
+
+def test_the_calibration_of_the_photos_camera_is_found(tmp_path):
+    calibration(tmp_path / "config" / "hdrgan" / "cameras" / "one.json")
+    chosen = choose_response(camera_photo())
+    assert chosen.kind == "calibration"
+    assert chosen.why == "the calibration of Acme One in one.json"
+    assert np.allclose(chosen.curve, MINE, atol=1e-6)
+    assert choose_response(camera_photo(), "camera").kind == "camera"
+
+
+def test_what_is_asked_for_is_taken(tmp_path):
+    photo = camera_photo()
+    file = calibration(tmp_path / "mine.json", model="Other")
+    assert np.allclose(choose_response(photo, file).curve, MINE, atol=1e-6)
+    assert np.allclose(choose_response(photo, str(file)).curve, MINE, atol=1e-6)
+    assert choose_response(photo, "srgb").kind == "srgb"
+    assert np.allclose(choose_response(photo, "linear").curve, np.linspace(0, 1, 256))
+    with pytest.raises(ValueError, match="must be one of auto, camera, srgb, linear"):
+        choose_response(photo, "nonsense")
+    with pytest.raises(FileNotFoundError):
+        choose_response(photo, tmp_path / "none.json")
+
+
+def test_the_response_travels_in_the_files(tmp_path):
+    photo = camera_photo()
+    chosen = choose_response(photo, calibration(tmp_path / "mine.json"))
+    light = np.interp(photo.pixels / 255, np.linspace(0, 1, 256), chosen.curve).astype(np.float32)
+    result = Result.of(photo, (-2.0, 0.0), StoredLight(photo.pixels, chosen.curve, light, light[..., 0] * 0))
+    result.response_note = chosen.why
+    png, _, exr = result.save(tmp_path / "out")
+    comment = Image.open(png).getexif().get_ifd(0x8769)[37510]
+    facts = json.loads(comment.removeprefix(b"ASCII\0\0\0"))
+    assert facts["response"] == "the calibration of Acme One in mine.json"
+    assert np.allclose(facts["curve"], MINE, rtol=1e-3, atol=1e-5)
+    header = OpenEXR.File(str(exr)).header()
+    assert header["hdrganResponse"] == facts["response"]
+    assert json.loads(header["hdrganResponseCurve"]) == facts["curve"]
+
+
+def test_the_pipeline_reads_a_photo_with_what_was_chosen(tmp_path):
+    pipe = Pipeline.from_pretrained("radiance", device="cpu")
+    small = Photo(np.ascontiguousarray(camera_photo().pixels[:64, :64]))
+    result = pipe(small, (0.0,), response=calibration(tmp_path / "mine.json"))
+    assert np.allclose(result.response, MINE, atol=1e-6)
+    assert result.response_note == "the calibration of Acme One in mine.json"

@@ -82,10 +82,11 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         evs = gr.Textbox("", label="Exposures in stops", visible=False)
         kind = gr.Radio(list(KINDS), value="exr", label="Kind of file", visible=False)
         frames = gr.File(label="Exposures, dark to bright", file_count="multiple", visible=False)
+        look = gr.Image(label="Finished picture", type="filepath", format="jpeg", visible=False)
         file = gr.File(label="File", visible=False)
         door = gr.Button(visible=False)
         choice = [photo, model, ev_step, response]
-        door.click(handlers.generate, [*choice, evs], [frames], api_name="generate", **heavy)
+        door.click(handlers.generate, [*choice, evs], [frames, look], api_name="generate", **heavy)
         door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)
     demo.queue(max_size=2 * settings.queue, default_concurrency_limit=2, api_open=False)
     return demo

@@ -62,8 +62,9 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        # How many are worked on at a time is decided where the work is done: `hdrgan.page.jobs`.
-        heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": settings.queue + 2}
+        # How many are worked on at a time, and wait, is decided where the work is done, `hdrgan.page.jobs`: those that
+        # it has no room for come in, too, to be told so.
+        heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 2 * settings.queue + 8}
         asked = gr.Textbox(visible=False)
         for name, handler, answer, limits in (
             ("develop", handlers.develop, [news], heavy),

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hdrgan.pipeline import DEFAULT_EVS, Pipeline
+from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.pipeline import Pipeline
 
 
 class EndpointHandler:

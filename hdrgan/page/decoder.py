@@ -19,12 +19,12 @@ import struct
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo
+from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo, safe_stem
 from hdrgan.files.transport import pack_photo, unpack_photo
 
 __all__ = ["load_photo_guarded"]
@@ -73,7 +73,11 @@ def load_photo_guarded(
         worker.close()  # an interrupted exchange leaves half a reply in the pipe
         raise
     _give_back(worker)
-    return photo
+    # A worker that was taken over must not choose what files are called, nor how the photo is turned.
+    if photo.jpeg_orientation not in range(1, 9):
+        raise PhotoError("This file brought the decoder down; save it again as JPEG or PNG.")
+    given = isinstance(source, (bytes, bytearray, memoryview))
+    return replace(photo, name="photo" if given else safe_stem(os.fspath(source)))  # type: ignore[arg-type]
 
 
 class _Worker:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
+from hdrgan.light.radiometry import DEFAULT_EVS
 from hdrgan.page.decoder import load_photo_guarded
 from hdrgan.page.environment import gr
 from hdrgan.page.guard import NO_ROOM
@@ -31,7 +32,6 @@ from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import draw_histogram, draw_response, measure
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
-from hdrgan.light.radiometry import DEFAULT_EVS
 from hdrgan.pipeline import Pipeline, check_evs
 from hdrgan.result import Result, caption
 
@@ -41,6 +41,9 @@ T = TypeVar("T")
 
 NOTABLE = 0.1
 """Share of a pixel's light above which the page counts it as invented."""
+
+LOOK_PIXELS = 1024
+"""Longest side of the picture that programs are answered with beside the files."""
 
 WAITING = gr.skip()
 """What a handler yields between two stages: no news, but a place to stop when the visitor has left."""
@@ -101,11 +104,7 @@ class Handlers:
 
     def develop(self, asked: str) -> Generator[Any, None, None]:
         """Make everything that the page shows of a photo: news of the work, then the pictures as they are drawn."""
-        request = json.loads(asked)
-        ticket = str(request["ticket"])
-        token = Cancellation()
-        with self._lock:
-            self._tickets[ticket] = token
+        request, ticket, token = self._ticket(asked)
         try:
             yield from self._developed(request, partial(news, ticket), token)
         except Exception as problem:
@@ -132,6 +131,8 @@ class Handlers:
         previews = Previews(result, self.settings.preview_pixels)
         with self._answer() as folder:
             drawing = partial(self._drawn, tell, token)
+            # All that is known is told again each time: a browser may skip news that the next ones overtake.
+            known: dict[str, Any] = {}
 
             def address(path: Path | None) -> str | None:
                 return None if path is None else f"gradio_api/file={path}"
@@ -148,20 +149,19 @@ class Handlers:
                     "full": [result.photo.width, result.photo.height],
                 }
 
-            yield tell(state="first", **(yield from drawing(first)))
+            known |= yield from drawing(first)
+            yield tell(state="first", **known)
 
-            def frames() -> list[dict[str, Any]]:
+            def frames() -> dict[str, Any]:
                 painted = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
-                return [
-                    {
-                        "ev": ev,
-                        "says": caption(ev, painted),
-                        "url": address(previews.save(folder / f"ev{ev:+g}.jpg", frame)),
-                    }
-                    for ev, frame in zip(evs, previews.exposures(), strict=True)
-                ]
+                drawn = zip(evs, previews.exposures(), strict=True)
+                files = ((ev, previews.save(folder / f"ev{ev:+g}.jpg", frame)) for ev, frame in drawn)
+                return {
+                    "frames": [{"ev": ev, "says": caption(ev, painted), "url": address(path)} for ev, path in files]
+                }
 
-            yield tell(state="frames", frames=(yield from drawing(frames)))
+            known |= yield from drawing(frames)
+            yield tell(state="frames", **known)
 
             def rest() -> dict[str, Any]:
                 return {
@@ -171,7 +171,8 @@ class Handlers:
                     "numbers": numbers_of(result),
                 }
 
-            yield tell(state="done", **(yield from drawing(rest)))
+            known |= yield from drawing(rest)
+            yield tell(state="done", **known)
 
     def _drawn(self, tell: Callable[..., str], token: Cancellation, work: Callable[[], T]) -> Generator[Any, None, T]:
         return (
@@ -180,11 +181,7 @@ class Handlers:
 
     def save(self, asked: str) -> Generator[Any, None, None]:
         """Write one file of what the page shows: news of it."""
-        request = json.loads(asked)
-        ticket = str(request["ticket"])
-        token = Cancellation()
-        with self._lock:
-            self._tickets[ticket] = token
+        request, ticket, token = self._ticket(asked)
         tell = partial(news, ticket)
         try:
             upload, model, evs, response = self._request(request)
@@ -202,6 +199,18 @@ class Handlers:
         except Exception as problem:
             title, sentence = sentence_of(problem)
             yield tell(state="unsaved", title=title, says=sentence)
+
+    def _ticket(self, asked: str) -> tuple[Mapping[str, Any], str, Cancellation]:
+        """What was asked, under which ticket, and the token by which `stop` cancels it."""
+        try:
+            request = json.loads(asked)
+            ticket = str(request["ticket"])
+        except (TypeError, ValueError, KeyError):
+            raise gr.Error("This is no request of the page's script.", print_exception=False) from None
+        token = Cancellation()
+        with self._lock:
+            self._tickets[ticket] = token
+        return request, ticket, token
 
     def stop(self, ticket: str) -> None:
         """Cancel the work that was asked for under a ticket."""
@@ -277,14 +286,18 @@ class Handlers:
             evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
 
         Returns:
-            PNG files, darkest first. The EV of each is in its file name.
+            PNG files, darkest first, with the EV of each in its name; and a small finished picture to look at.
         """
         with plain_words():
             result = yield from self._asked(photo, model, ev_step, response, evs)
             with self._answer() as folder:
-                write = partial(result.save, folder, format="png", hdr=())
-                paths = yield from self.jobs.run(write, lambda _: WAITING)
-                yield [str(path) for path in paths]
+
+                def write() -> tuple[list[str], str]:
+                    paths = result.save(folder, format="png", hdr=())
+                    look = Previews(result, LOOK_PIXELS)
+                    return [str(path) for path in paths], str(look.save(folder / "finished.jpg", look.finished()))
+
+                yield (yield from self.jobs.run(write, lambda _: WAITING))
 
     def export(
         self,

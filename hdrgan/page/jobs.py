@@ -149,7 +149,8 @@ class Jobs:
         if now < job.aside_again or not self._lanes[0]:
             return
         with self._changed:
-            self._changed.wait_for(lambda: not self._lanes[0] or job.token.cancelled, ASIDE_S)
+            while self._lanes[0] and not job.token.cancelled and time.monotonic() < now + ASIDE_S:
+                self._changed.wait(PULSE_S)
         job.aside += time.monotonic() - now
         job.aside_again = time.monotonic() + (ASIDE_S if self._lanes[0] else 0)
 

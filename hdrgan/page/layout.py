@@ -62,8 +62,9 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        # How many are worked on at a time is decided where the work is done: `hdrgan.page.jobs`.
-        heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": settings.queue + 2}
+        # How many are worked on at a time, and wait, is decided where the work is done, `hdrgan.page.jobs`: those that
+        # it has no room for come in, too, to be told so.
+        heavy: dict[str, Any] = {"concurrency_id": "light", "concurrency_limit": 2 * settings.queue + 8}
         asked = gr.Textbox(visible=False)
         for name, handler, answer, limits in (
             ("develop", handlers.develop, [news], heavy),
@@ -82,10 +83,11 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         evs = gr.Textbox("", label="Exposures in stops", visible=False)
         kind = gr.Radio(list(KINDS), value="exr", label="Kind of file", visible=False)
         frames = gr.File(label="Exposures, dark to bright", file_count="multiple", visible=False)
+        look = gr.Image(label="Finished picture", type="filepath", format="jpeg", visible=False)
         file = gr.File(label="File", visible=False)
         door = gr.Button(visible=False)
         choice = [photo, model, ev_step, response]
-        door.click(handlers.generate, [*choice, evs], [frames], api_name="generate", **heavy)
+        door.click(handlers.generate, [*choice, evs], [frames, look], api_name="generate", **heavy)
         door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)
     demo.queue(max_size=2 * settings.queue, default_concurrency_limit=2, api_open=False)
     return demo

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hdrgan.light.parallel import each
 from hdrgan.light.radiometry import srgb_curve
+from hdrgan.light.rendering import strips
 from hdrgan.light.srgb import LUMINANCE_WEIGHTS
 
 STOPS = (-12, 8)
@@ -16,7 +18,8 @@ PER_STOP = 4
 """Bars of the histogram per stop."""
 
 SAMPLES = 1_000_000
-"""Pixels that are counted at most; of a larger photo every second, third … row and column."""
+"""Pixels of a histogram at most; of a larger photo every second, third … row and column. What is the most of
+anything, or a share that may be tiny, is taken from all pixels: a small sun is not missed."""
 
 EDGE = 0.001
 """Share of the pixels left out at either end when a range is measured: one hot pixel is no dynamic range."""
@@ -71,8 +74,8 @@ def measure(
     return Numbers(
         _span(recorded),
         _span(light),
-        float(light.max()),
-        float((codes.max(-1) == peak).mean()),
+        max(each(lambda rows: float(_luminance(radiance[rows]).max()), strips(*invented.shape))),
+        sum(each(lambda rows: int((pixels[rows].max(-1) == peak).sum()), strips(*invented.shape))) / invented.size,
         float((invented > notable).mean()),
         _shares(recorded),
         _shares(light),

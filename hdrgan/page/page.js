@@ -134,7 +134,7 @@ const told = {
         if (news.photo) facts(news.photo);
     },
     first(news) {
-        result = { ...news, frames: [], done: false };
+        result = { ...news, frames: [], done: false };  // of this ticket
         root.classList.remove("stale");
         before.src = news.photo;
         layers.style.setProperty("--shape", news.width / news.height);
@@ -145,11 +145,13 @@ const told = {
         show();
     },
     frames(news) {
+        if (!result || result.ticket !== news.ticket) told.first(news);
         result.frames = news.frames;
         $(".strip").replaceChildren(...news.frames.map(card));
         show();
     },
     done(news) {
+        if (!result || result.ticket !== news.ticket || !result.frames.length) told.frames(news);
         Object.assign(result, news, { done: true });
         $(".numbers-here").innerHTML = news.numbers;
         $(".numbers-box").hidden = false;

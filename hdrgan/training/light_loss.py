@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hdrgan.light.radiometry import encode
 from hdrgan.light.response import mean_camera
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS
 from hdrgan.models.radiance_generator import Light
 
 EXPOSURES = (-2.0, -4.0)

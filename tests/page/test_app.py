@@ -348,7 +348,8 @@ def test_generate_answers_five_files_with_the_photo_in_the_middle(client, tmp_pa
     exif[274] = 6  # the camera was held upright: stored lying on its left side
     corners(96, 64).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
 
-    files = client.predict(handle_file(path), api_name="/generate")
+    files, picture = client.predict(handle_file(path), api_name="/generate")
+    assert Image.open(picture).size == (64, 96)
 
     assert len(files) == 5
     assert all(isinstance(file, str) for file in files)
@@ -363,9 +364,9 @@ def test_generate_answers_five_files_with_the_photo_in_the_middle(client, tmp_pa
 
 def test_generate_takes_named_plain_arguments(client, photo):
     named = {"photo": handle_file(photo), "model": "radiance", "response": "srgb", "api_name": "/generate"}
-    files = client.predict(ev_step=1, **named)
+    files, _ = client.predict(ev_step=1, **named)
     assert [re.search(r"_ev([+-]\d)\.png$", file)[1] for file in files] == ["-2", "-1", "+0", "+1", "+2"]
-    files = client.predict(ev_step=2, evs="-3, 0, 1.5", **named)
+    files, _ = client.predict(ev_step=2, evs="-3, 0, 1.5", **named)
     assert [Path(file).name for file in files] == [f"beach_ev{ev}.png" for ev in ("-3", "+0", "+1.5")]
 
 
@@ -420,6 +421,8 @@ def test_every_argument_of_a_tools_schema_can_be_sent(server, photo, tool):
     assert answer.status_code == 200
     assert '"isError":true' not in answer.text.replace(" ", "")
     assert "beach" in answer.text
+    if tool == "generate":
+        assert '"type":"image"' in answer.text.replace(" ", ""), "a model sees the picture"
 
 
 def test_a_text_file_named_jpg_is_refused_with_the_loaders_sentence(client, not_a_photo):

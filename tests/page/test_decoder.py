@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -158,3 +159,15 @@ def _state(pid: str) -> str:
             return next((line for line in file if line.startswith("State:")), "")
     except OSError:
         return "zombie"
+
+
+def test_a_worker_that_was_taken_over_does_not_choose_names(tmp_path, monkeypatch):
+    (tmp_path / "mine.png").write_bytes(photo_files.photos()["rgb.png"])
+    load = decoder._Worker.load
+    for bad, refused in ({"name": "../../etc/x"}, False), ({"jpeg_orientation": 77}, True):
+        monkeypatch.setattr(decoder._Worker, "load", lambda *given, bad=bad: dataclasses.replace(load(*given), **bad))
+        if refused:
+            with pytest.raises(PhotoError):
+                load_photo_guarded(tmp_path / "mine.png")
+        else:
+            assert load_photo_guarded(tmp_path / "mine.png").name == "mine"

@@ -74,6 +74,15 @@ def test_a_large_photo_is_sampled(monkeypatch):
     assert numbers.photo[bar_of(np.log2(CURVE[64]))] == pytest.approx(0.5)
 
 
+def test_a_small_sun_in_a_large_photo_is_not_missed(monkeypatch):
+    monkeypatch.setattr("hdrgan.page.numbers.SAMPLES", 100)
+    pixels, light = np.full((100, 100, 3), 64, np.uint8), np.full((100, 100, 3), CURVE[64])
+    pixels[33, 47], light[33, 47] = 255, 500.0
+    numbers = measure(pixels, light, np.zeros((100, 100)), CURVE, 0.1)
+    assert numbers.peak == pytest.approx(500)
+    assert numbers.clipped == 1e-4
+
+
 def test_drawings_are_pictures_with_words_that_stay_in_their_frame(window):
     for drawing in (draw_histogram(window), draw_response(CURVE**1.2)):
         picture = ET.fromstring(drawing)

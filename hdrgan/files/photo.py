@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from hdrgan.files import bmp, colour, gif, heif, jpeg, png, scene, tiff, webp
+from hdrgan.files import bmp, colour, gif, heif, jpeg, png, raw, scene, tiff, webp
 from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, ORIENTATION, read_exif
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.limits import Decoded, Decoder, PhotoError, PhotoLimits
@@ -352,6 +352,8 @@ def _recognise(data: bytes) -> tuple[str, Decoder]:
         return "WebP", webp.decode
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF", gif.decode
+    if _RAW.match(data) or tiff.is_raw(data):
+        return "raw", raw.decode
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF", tiff.decode
     media = heif.brand(data)
@@ -375,6 +377,7 @@ def _stranger(data: bytes) -> str | None:
 
 _TAKEN = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP"
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
+_RAW = re.compile(rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", re.DOTALL)
 _KNOWN_STRANGERS = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), what)
     for pattern, what in (
@@ -385,7 +388,6 @@ _KNOWN_STRANGERS = [
         (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
         (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000"),
         (rb"II\xbc", "JPEG XR"),
-        (rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", "a camera raw file"),
         (rb"8BPS", "a Photoshop document"),
         (rb"%PDF", "a PDF"),
         (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),

@@ -46,7 +46,8 @@ def recorded_light(decoded: Decoded, *, gain_map: bool = True) -> Recorded | Non
     """
     if decoded.light is not None:
         light = _on_white(decoded.light, decoded)
-        return Recorded(shown(light), light, decoded.light_source, ceiling=decoded.light_ceiling)
+        curve = decoded.light_response
+        return Recorded(shown(light, curve), light, decoded.light_source, None, decoded.light_ceiling, curve)
     gains = decoded.gain_map if gain_map else None
     coding = colour.hdr_coding(decoded.coded, decoded.icc) if decoded.space != "cmyk" else None
     if coding is not None:
@@ -73,12 +74,14 @@ def turned_round(gains: GainMap) -> GainMap:
     )
 
 
-def shown(light: np.ndarray) -> np.ndarray:
-    """Light up to white as (H, W, 3) uint16 sRGB; what is brighter is white."""
+def shown(light: np.ndarray, response: np.ndarray | None = None) -> np.ndarray:
+    """Light up to white as (H, W, 3) uint16 codes, by sRGB or an inverse response (256,); what is brighter is white."""
     position = np.linspace(0, 1, _FINE)
     # Square roots spread the table's entries as evenly as eyes and sRGB do.
     linear = position**2
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    if response is not None:
+        encoded = np.interp(linear, response, np.linspace(0, 1, len(response)))
     table = np.round(encoded * 65535).astype(np.uint16)
     out = np.empty(light.shape, np.uint16)
 

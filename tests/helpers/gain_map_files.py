@@ -287,4 +287,6 @@ def animated_avif(count: int = 3) -> bytes:
     """Frames as Pillow writes them, each turned a little."""
     first = Image.new("RGB", (48, 32), "red")
     first.paste((0, 0, 255), (4, 4, 20, 12))
-    return saved(first, "AVIF", save_all=True, append_images=[first.rotate(20 * k) for k in range(1, count)], quality=90)
+    return saved(
+        first, "AVIF", save_all=True, append_images=[first.rotate(20 * k) for k in range(1, count)], quality=90
+    )

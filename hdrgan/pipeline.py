@@ -17,7 +17,7 @@ from hdrgan.files.photo import Photo, load_photo, to_tensor
 from hdrgan.light.cancellation import Cancellation, check_cancelled
 from hdrgan.light.merge import merge
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
-from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only
+from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
@@ -146,6 +146,9 @@ class Pipeline:
         if photo.light is not None:
             light = above_ceiling(photo.pixels, photo.light, photo.ceiling, result.radiance, curve)
             return Result.of(photo, evs, light)
+        if photo.wide is not None and not isinstance(self.model, BracketGenerator):
+            seen = with_wide_colours(photo.pixels, result.radiance, result.invented, photo.wide, result.response)
+            result = Result.of(photo, evs, seen)
         if photo.alpha is not None and not isinstance(self.model, BracketGenerator):
             opaque = opaque_only(photo.pixels, result.radiance, result.invented, photo.alpha, result.response)
             return Result.of(photo, evs, opaque)

@@ -21,7 +21,7 @@ from hdrgan.files import bmp, colour, gif, heif, jpeg, png, raw, scene, tiff, we
 from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, ORIENTATION, read_exif
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.limits import Decoded, Decoder, PhotoError, PhotoLimits
-from hdrgan.files.recorded import recorded_light
+from hdrgan.files.recorded import beyond_srgb, recorded_light
 from hdrgan.light.parallel import each
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Photo:
         gain_map: from ``pixels`` to ``light``, where the file holds one.
         alpha: (H, W) uint8 or uint16 like ``pixels``: opacity, where not all of the photo is opaque; ``pixels`` are
             then laid on white.
+        wide: (H, W, 3) float16, linear Rec. 709: light above 1 of colours that sRGB cannot hold and that the camera
+            did not clip, 0 elsewhere; None where there are none. It is measured, though ``pixels`` are clipped.
         xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.metadata` says what is handed on.
     """
 
@@ -88,6 +90,7 @@ class Photo:
     response: np.ndarray | None = None
     gain_map: GainMap | None = None
     alpha: np.ndarray | None = None
+    wide: np.ndarray | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
 
@@ -310,6 +313,7 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         codes = turn(recorded.gain_map.codes, orientation)
         gains = replace(recorded.gain_map, codes=codes, jpeg=recorded.gain_map.jpeg if own is not None else None)
     alpha = _opacity(decoded)
+    wide = beyond_srgb(decoded) if recorded is None else None
     return Photo(
         turn(colours, orientation),
         name,
@@ -323,6 +327,7 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         None if recorded is None else recorded.response,
         gains,
         None if alpha is None else turn(alpha[..., None], orientation)[..., 0],
+        None if wide is None else turn(wide, orientation),
         decoded.xmp,
         decoded.iptc,
     )

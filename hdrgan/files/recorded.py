@@ -13,6 +13,8 @@ from hdrgan.files.limits import Decoded
 from hdrgan.light.parallel import each
 
 _ROWS = 64
+_WIDER = 1.02  # what a channel at its most gives in Rec. 709, from which on primaries count as wider
+_CLIPPED = 0.99  # of the largest code: what is brighter may have clipped in the camera
 _FINE = 1 << 16
 
 
@@ -60,6 +62,34 @@ def recorded_light(decoded: Decoded, *, gain_map: bool = True) -> Recorded | Non
     if gains is None or gains.base_is_hdr or decoded.space == "cmyk":
         return None
     return Recorded(None, _on_white(_behind(decoded, gains), decoded), "gain map", gains)
+
+
+def beyond_srgb(decoded: Decoded) -> np.ndarray | None:
+    """Light above 1 in colours that sRGB cannot hold, which converting to it clips though the camera did not.
+
+    Returns:
+        (H, W, 3) float16, linear Rec. 709: the light of such channels, 0 everywhere else; None where there are none.
+    """
+    if decoded.space != "rgb" or decoded.icc is None or colour.is_srgb(decoded.icc):
+        return None
+    parts = colour.linear_parts(decoded.icc)
+    if parts is None or float(parts[1].max()) < _WIDER:
+        return None
+    curves, matrix = parts
+    codes = _colours(decoded)
+    most = np.iinfo(codes.dtype).max
+    tables = np.ascontiguousarray(curves[:, :: 257 if most == 255 else 1])
+    wide = np.zeros(codes.shape, np.float16)
+
+    def look(top: int) -> bool:
+        rows = slice(top, top + _ROWS)
+        light = np.stack([tables[k][codes[rows, :, k]] for k in range(3)], -1) @ np.float32(matrix.T)
+        measured = codes[rows].max(-1, keepdims=True) < _CLIPPED * most
+        np.multiply(light, (light > 1) & measured, out=wide[rows], casting="same_kind")
+        return bool(wide[rows].any())
+
+    found = each(look, range(0, codes.shape[0], _ROWS))
+    return wide if any(found) else None
 
 
 def turned_round(gains: GainMap) -> GainMap:

@@ -88,6 +88,8 @@ class Desk:
             return None, None, TROUBLE.format(html.escape(str(problem)))
         bits = " · 16 bits" if photo.bits == 16 else ""
         facts = f"{html.escape(Path(upload).name)} · {photo.width} × {photo.height} pixels{bits}"
+        if photo.light_note:
+            facts += f" · {photo.light_note}"
         if photo.format in SHOWN_BY_BROWSERS:
             return gr.skip(), gr.skip(), facts
         with self._job() as folder:

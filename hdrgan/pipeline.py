@@ -22,7 +22,7 @@ from hdrgan.light.drawn import is_drawn
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
 from hdrgan.light.radiometry import DEFAULT_EVS, luminance, srgb_curve, srgb_to_linear, well_exposed
-from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only
+from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
@@ -175,15 +175,19 @@ class Pipeline:
             return Result.of(photo, evs, recorded_only(photo.pixels, photo.light, curve))
         if isinstance(self.model, RadianceGenerator):
             result = self._run_radiance(photo, evs, chosen, projection)
-            result.response_note = chosen.why
         else:
             result = self._run_ein(photo, evs) if isinstance(self.model, EIN) else self._run_bracket(photo, evs)
         if photo.light is not None:
             light = above_ceiling(photo.pixels, photo.light, photo.ceiling, result.radiance, curve)
             return Result.of(photo, evs, light)
+        if photo.wide is not None and not isinstance(self.model, BracketGenerator):
+            seen = with_wide_colours(photo.pixels, result.radiance, result.invented, photo.wide, result.response)
+            result = Result.of(photo, evs, seen)
         if photo.alpha is not None and not isinstance(self.model, BracketGenerator):
             opaque = opaque_only(photo.pixels, result.radiance, result.invented, photo.alpha, result.response)
-            return Result.of(photo, evs, opaque)
+            result = Result.of(photo, evs, opaque)
+        if isinstance(self.model, RadianceGenerator):
+            result.response_note = chosen.why
         return result
 
     @torch.inference_mode()

@@ -238,6 +238,7 @@ def _transform(pixels: np.ndarray, space: str, icc: bytes, out: np.ndarray | Non
     )
 
 
+@lru_cache(maxsize=4)
 def _additive_tables(icc: bytes) -> list[np.ndarray] | None:
     """Linear sRGB light of each code value of each channel, (65536, 3) float32 a channel.
 

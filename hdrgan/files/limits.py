@@ -80,8 +80,8 @@ class Decoded:
         jpeg: the file's own JPEG, without metadata, where it may stand for the pixels.
         coded: code points of ITU-T H.273 for primaries and transfer, where the file states them.
         gain_map: from these pixels to a brighter or darker rendition, stored as they are.
-        light: (H, W, 3) float32 linear Rec. 709, where the file holds light and not a picture; with what holds it, and
-            the most that one of its channels can record.
+        light: (H, W, 3) float32 linear Rec. 709, where the file holds light and not a picture; with what holds it, the
+            most that one of its channels can record, and the inverse response (256,) to show it by (None is sRGB).
         xmp, iptc: packets of metadata as stored.
     """
 
@@ -96,6 +96,7 @@ class Decoded:
     light: np.ndarray | None = field(default=None, repr=False)
     light_source: str = ""
     light_ceiling: float = float("inf")
+    light_response: np.ndarray | None = field(default=None, repr=False)
     xmp: bytes | None = field(default=None, repr=False)
     iptc: bytes | None = field(default=None, repr=False)
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from hdrgan.files import bmp, colour, gif, heif, jpeg, png, scene, tiff, webp
+from hdrgan.files import bmp, colour, gif, heif, jpeg, png, raw, scene, tiff, webp
 from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, ORIENTATION, read_exif
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.limits import Decoded, Decoder, PhotoError, PhotoLimits
-from hdrgan.files.recorded import recorded_light
+from hdrgan.files.recorded import beyond_srgb, recorded_light
 from hdrgan.light.parallel import each
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Photo:
         gain_map: from ``pixels`` to ``light``, where the file holds one.
         alpha: (H, W) uint8 or uint16 like ``pixels``: opacity, where not all of the photo is opaque; ``pixels`` are
             then laid on white.
+        wide: (H, W, 3) float16, linear Rec. 709: light above 1 of colours that sRGB cannot hold and that the camera
+            did not clip, 0 elsewhere; None where there are none. It is measured, though ``pixels`` are clipped.
         xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.metadata` says what is handed on.
     """
 
@@ -88,6 +90,7 @@ class Photo:
     response: np.ndarray | None = None
     gain_map: GainMap | None = None
     alpha: np.ndarray | None = None
+    wide: np.ndarray | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
 
@@ -310,6 +313,7 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         codes = turn(recorded.gain_map.codes, orientation)
         gains = replace(recorded.gain_map, codes=codes, jpeg=recorded.gain_map.jpeg if own is not None else None)
     alpha = _opacity(decoded)
+    wide = beyond_srgb(decoded) if recorded is None else None
     return Photo(
         turn(colours, orientation),
         name,
@@ -323,6 +327,7 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         None if recorded is None else recorded.response,
         gains,
         None if alpha is None else turn(alpha[..., None], orientation)[..., 0],
+        None if wide is None else turn(wide, orientation),
         decoded.xmp,
         decoded.iptc,
     )
@@ -352,6 +357,8 @@ def _recognise(data: bytes) -> tuple[str, Decoder]:
         return "WebP", webp.decode
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF", gif.decode
+    if _RAW.match(data) or tiff.is_raw(data):
+        return "raw", raw.decode
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF", tiff.decode
     media = heif.brand(data)
@@ -375,6 +382,7 @@ def _stranger(data: bytes) -> str | None:
 
 _TAKEN = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP"
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
+_RAW = re.compile(rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", re.DOTALL)
 _KNOWN_STRANGERS = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), what)
     for pattern, what in (
@@ -385,7 +393,6 @@ _KNOWN_STRANGERS = [
         (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
         (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000"),
         (rb"II\xbc", "JPEG XR"),
-        (rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", "a camera raw file"),
         (rb"8BPS", "a Photoshop document"),
         (rb"%PDF", "a PDF"),
         (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),

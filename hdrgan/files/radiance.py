@@ -87,7 +87,7 @@ def save_exr(
     opacity = None
     if alpha is not None:
         opacity = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
-        radiance = np.maximum(radiance - (1 - opacity)[..., None], 0)
+        radiance = np.maximum(radiance - (1 - opacity)[..., None], 0) * (opacity > 0)[..., None]
     half = np.minimum(radiance, _HALF_MAX).astype(np.float16)
     channels = {name: np.ascontiguousarray(half[..., k]) for k, name in enumerate("RGB")}
     del half

@@ -13,6 +13,8 @@ from hdrgan.files.limits import Decoded
 from hdrgan.light.parallel import each
 
 _ROWS = 64
+_WIDER = 1.02  # what a channel at its most gives in Rec. 709, from which on primaries count as wider
+_CLIPPED = 0.99  # of the largest code: what is brighter may have clipped in the camera
 _FINE = 1 << 16
 
 
@@ -46,7 +48,8 @@ def recorded_light(decoded: Decoded, *, gain_map: bool = True) -> Recorded | Non
     """
     if decoded.light is not None:
         light = _on_white(decoded.light, decoded)
-        return Recorded(shown(light), light, decoded.light_source, ceiling=decoded.light_ceiling)
+        curve = decoded.light_response
+        return Recorded(shown(light, curve), light, decoded.light_source, None, decoded.light_ceiling, curve)
     gains = decoded.gain_map if gain_map else None
     coding = colour.hdr_coding(decoded.coded, decoded.icc) if decoded.space != "cmyk" else None
     if coding is not None:
@@ -61,6 +64,34 @@ def recorded_light(decoded: Decoded, *, gain_map: bool = True) -> Recorded | Non
     return Recorded(None, _on_white(_behind(decoded, gains), decoded), "gain map", gains)
 
 
+def beyond_srgb(decoded: Decoded) -> np.ndarray | None:
+    """Light above 1 in colours that sRGB cannot hold, which converting to it clips though the camera did not.
+
+    Returns:
+        (H, W, 3) float16, linear Rec. 709: the light of such channels, 0 everywhere else; None where there are none.
+    """
+    if decoded.space != "rgb" or decoded.icc is None or colour.is_srgb(decoded.icc):
+        return None
+    parts = colour.linear_parts(decoded.icc)
+    if parts is None or float(parts[1].max()) < _WIDER:
+        return None
+    curves, matrix = parts
+    codes = _colours(decoded)
+    most = np.iinfo(codes.dtype).max
+    tables = np.ascontiguousarray(curves[:, :: 257 if most == 255 else 1])
+    wide = np.zeros(codes.shape, np.float16)
+
+    def look(top: int) -> bool:
+        rows = slice(top, top + _ROWS)
+        light = np.stack([tables[k][codes[rows, :, k]] for k in range(3)], -1) @ np.float32(matrix.T)
+        measured = codes[rows].max(-1, keepdims=True) < _CLIPPED * most
+        np.multiply(light, (light > 1) & measured, out=wide[rows], casting="same_kind")
+        return bool(wide[rows].any())
+
+    found = each(look, range(0, codes.shape[0], _ROWS))
+    return wide if any(found) else None
+
+
 def turned_round(gains: GainMap) -> GainMap:
     """The same map with its two renditions exchanged."""
     return replace(
@@ -73,12 +104,14 @@ def turned_round(gains: GainMap) -> GainMap:
     )
 
 
-def shown(light: np.ndarray) -> np.ndarray:
-    """Light up to white as (H, W, 3) uint16 sRGB; what is brighter is white."""
+def shown(light: np.ndarray, response: np.ndarray | None = None) -> np.ndarray:
+    """Light up to white as (H, W, 3) uint16 codes, by sRGB or an inverse response (256,); what is brighter is white."""
     position = np.linspace(0, 1, _FINE)
     # Square roots spread the table's entries as evenly as eyes and sRGB do.
     linear = position**2
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    if response is not None:
+        encoded = np.interp(linear, response, np.linspace(0, 1, len(response)))
     table = np.round(encoded * 65535).astype(np.uint16)
     out = np.empty(light.shape, np.uint16)
 

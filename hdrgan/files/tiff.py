@@ -26,7 +26,6 @@ _COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
 _UNIX_DEFLATE, _PREDICTOR_HORIZONTAL = 8, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INK, _YCC, _LAB = 0, 1, 2, 3, 5, 6, 8
 _CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _INK: 4, _YCC: 3, _LAB: 3}
-_RAW_PHOTO = "This is a camera raw file; develop it first and give the JPEG, or a 16-bit TIFF or PNG."
 
 
 def decode(data: bytes, limits: PhotoLimits) -> Decoded:
@@ -44,11 +43,10 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     if width is None or height is None:
         raise damaged(_KIND)
     limits.check_size(width, height)
-    _refuse_raw(fields, data)
     bits, channels, extra = _judge(fields, data, width, height)
     photometric = ifd.integer(fields, _PHOTOMETRIC, _WHITE_IS_ZERO)
     icc = fields[_ICC].value if _ICC in fields else None
-    exif = _own_exif(data, order, fields)
+    exif = own_exif(data, order, fields)
     if bits == 16 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         pixels = _read_deep(data, fields, (height, width, channels + extra))
         if photometric == _WHITE_IS_ZERO:
@@ -128,7 +126,7 @@ def decode_float(data: bytes, limits: PhotoLimits) -> tuple[np.ndarray, bytes | 
     if not np.isfinite(light).all():
         raise PhotoError("This TIFF holds light that is infinite or not a number (NaN); export it again.")
     icc = fields[_ICC].value if _ICC in fields else None
-    return np.maximum(light, 0), icc, _own_exif(data, order, fields)  # type: ignore[return-value]
+    return np.maximum(light, 0), icc, own_exif(data, order, fields)  # type: ignore[return-value]
 
 
 def encode(
@@ -190,12 +188,15 @@ def _deflate(strip: np.ndarray) -> bytes:
     return bytes(imagecodecs.deflate_encode(memoryview(difference), 1))  # type: ignore[arg-type]
 
 
-def _refuse_raw(fields: Mapping[int, Entry], data: bytes) -> None:
-    """Camera raw formats dress as TIFF; what they offer first is a thumbnail, which nobody means."""
+def is_raw(data: bytes) -> bool:
+    """Whether this is a camera raw file: many are TIFF files, and offer a thumbnail first, which nobody means."""
+    order = ifd.read_header(data)
+    if order is None or order.first >= len(data):
+        return False
+    fields = ifd.read_directory(data, order, order.first)
     mosaic = ifd.integer(fields, _PHOTOMETRIC) in (32803, 34892)
     preview = (ifd.integer(fields, _SUBFILE, 0) or 0) & 1 and _SUB_DIRECTORIES in fields
-    if _DNG in fields or mosaic or preview or data[8:10] == b"CR":
-        raise PhotoError(_RAW_PHOTO)
+    return bool(_DNG in fields or mosaic or preview or data[8:10] == b"CR")
 
 
 def _judge(fields: Mapping[int, Entry], data: bytes, width: int, height: int) -> tuple[int, int, int]:
@@ -274,7 +275,7 @@ def _undo_premultiplication(pixels: np.ndarray) -> None:
         row[:, :-1] = np.minimum((row[:, :-1].astype(np.uint32) * 65535 + opacity // 2) // opacity, 65535)
 
 
-def _own_exif(data: bytes, order: ifd.Order, fields: Mapping[int, Entry]) -> bytes | None:
+def own_exif(data: bytes, order: ifd.Order, fields: Mapping[int, Entry]) -> bytes | None:
     """Gather what a TIFF says of its making into an EXIF block of its own, so that the pixels need not be kept."""
     keep = {tag: fields[tag] for tag in (*KEPT_BASE, 274, 305) if tag in fields}
     children = {}

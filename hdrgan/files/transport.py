@@ -16,9 +16,9 @@ from hdrgan.files.exif import pack_exif, unpack_exif
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.photo import FORMATS, LIGHT_SOURCES, Photo, safe_name
 
-_ARRAYS = ("pixels", "light", "alpha", "response", "codes")
+_ARRAYS = ("pixels", "light", "alpha", "wide", "response", "codes")
 _BLOCKS = ("exif", "jpeg", "xmp", "iptc", "map")
-_TYPES = {"uint8", "uint16", "float32"}
+_TYPES = {"uint8", "uint16", "float16", "float32"}
 _LONGEST_SIDE = 1 << 20
 _NUMBERS = ("low", "high", "gamma", "base_offset", "alternate_offset")
 
@@ -26,7 +26,7 @@ _NUMBERS = ("low", "high", "gamma", "base_offset", "alternate_offset")
 def pack_photo(photo: Photo) -> tuple[dict[str, Any], list[bytes | memoryview]]:
     """The words and the raw parts of a photo, in the order in which `unpack_photo` asks for them."""
     gains = photo.gain_map
-    arrays = (photo.pixels, photo.light, photo.alpha, photo.response, gains.codes if gains else None)
+    arrays = (photo.pixels, photo.light, photo.alpha, photo.wide, photo.response, gains.codes if gains else None)
     blocks = (pack_exif(photo.exif), photo.jpeg, photo.xmp, photo.iptc, gains.jpeg if gains else None)
     head: dict[str, Any] = {
         "name": photo.name,
@@ -78,7 +78,7 @@ def unpack_photo(
         arrays[name] = array
     blocks = {name: block() or None for name in _BLOCKS}
     pixels, light, alpha = arrays["pixels"], arrays.get("light"), arrays.get("alpha")
-    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype == np.float32:
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype.kind != "u":
         raise ValueError("not the pixels of a photo")
     if light is not None and (light.shape != pixels.shape or light.dtype != np.float32):
         raise ValueError("not the light of this photo")
@@ -86,6 +86,9 @@ def unpack_photo(
         raise ValueError("not light")
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise ValueError("not the opacity of this photo")
+    wide = arrays.get("wide")
+    if wide is not None and (wide.shape != pixels.shape or not (float(wide.min()) >= 0 and float(wide.max()) < np.inf)):
+        raise ValueError("not light of this photo")
     response = arrays.get("response")
     if response is not None and response.shape != (256,):
         raise ValueError("not a response")
@@ -106,13 +109,14 @@ def unpack_photo(
         response,
         gains,
         alpha,
+        wide,
         blocks["xmp"],
         blocks["iptc"],
     )
 
 
 def _gain_map(stated: dict[str, Any], codes: np.ndarray, jpeg: bytes | None) -> GainMap | None:
-    if codes.ndim != 3 or codes.shape[2] not in (1, 3) or codes.dtype == np.float32:
+    if codes.ndim != 3 or codes.shape[2] not in (1, 3) or codes.dtype.kind != "u":
         raise ValueError("not the codes of a gain map")
     values = {name: tuple(float(v) for v in stated[name])[:3] for name in _NUMBERS}
     heads = {name: float(stated[name]) for name in ("base_headroom", "alternate_headroom")}

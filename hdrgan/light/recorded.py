@@ -65,3 +65,26 @@ def opaque_only(
 
     each(lay, strips(*radiance.shape[:2]))
     return StoredLight(pixels, response, out, left)
+
+
+def with_wide_colours(
+    pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, wide: np.ndarray, response: np.ndarray
+) -> StoredLight:
+    """Colours that sRGB clipped and the camera did not: their light is measured, and nothing of it is invented.
+
+    Args:
+        pixels: (H, W, 3) codes of the photo.
+        radiance, invented: of the network, which took those colours for clipped.
+        wide: (H, W, 3) float16, as in `hdrgan.files.photo.Photo`.
+        response: (256,) float32 inverse response of ``pixels``.
+    """
+    out, left = np.empty_like(radiance), np.empty_like(invented)
+
+    def lay(rows: slice) -> None:
+        known = wide[rows].astype(np.float32)
+        out[rows] = np.where(known > 0, known, radiance[rows])
+        # Other channels of such a pixel have not clipped either.
+        left[rows] = np.where((known > 0).any(-1), 0, invented[rows])
+
+    each(lay, strips(*radiance.shape[:2]))
+    return StoredLight(pixels, response, out, left)

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 _LENGTH = struct.Struct("<Q")
 _LONGEST_REPLY = 1 << 16
-_MOST_PIXEL_BYTES = 6 + 12 + 2 + 6  # of a pixel: picture, light, opacity, gain map
+_MOST_PIXEL_BYTES = 6 + 12 + 2 + 6 + 6  # of a pixel: picture, light, opacity, gain map, wide colours
 _PIPE_SIZE = 1 << 20  # Linux gives 64 KB unasked, which costs a change of process for every 64 KB of pixels
 _MOST_IDLE = 2
 _REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up

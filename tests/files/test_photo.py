@@ -458,7 +458,8 @@ def test_a_jpeg_may_lack_its_end_mark_but_not_its_end():
         load_photo(saved(Image.fromarray(picture()), "JPEG", progressive=True)[:-2])
 
 
-def test_camera_raw_is_not_taken_for_its_thumbnail():
+def test_camera_raw_is_not_taken_for_its_thumbnail(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     tiff = bytearray(photo_files.deep_tiff(deep_picture()))
     count = struct.unpack_from(">H", tiff, 8)[0]
     for k in range(count):
@@ -944,3 +945,60 @@ def test_the_whole_corpus(role, loader, refusal, shared, root, tmp_path):
         assert r["rss_mb"] < most, r
         if r["path"].startswith(("hdr/web", "exr/web")) and role == "photo":
             assert "ordinary photo" in r["note"]
+
+
+# What people hit
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+@pytest.mark.parametrize("kind", ["AVIF", "WEBP", "GIF", "PNG", "TIFF", "HEIF"])
+def test_of_several_pictures_the_first_is_taken_without_harm(kind, count):
+    frames = [Image.fromarray(np.roll(picture(), 9 * k, 1)) for k in range(count)]
+    if kind == "HEIF":
+        import pillow_heif
+
+        file, stream = pillow_heif.HeifFile(), io.BytesIO()
+        for k, frame in enumerate(frames):
+            file.add_from_pillow(frame.crop((0, 0, 56 - 8 * k, 40 - 4 * k)))  # pages may be of any size
+        file.save(stream, quality=98)
+        data = stream.getvalue()
+    else:
+        options = {"AVIF": {"quality": 98}, "WEBP": {"lossless": True}}.get(kind, {})
+        data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    found = load_photo(data).pixels
+    assert found.shape == picture().shape
+    assert np.abs(found.astype(int) - picture()).mean() < 8  # a palette, or the loss of a codec
+
+
+def test_an_animated_avif_costs_no_process(root):
+    """The library wrote all frames into room for one; in a process of its own, so that a crash is seen as one."""
+    code = (
+        "import sys; sys.path[:0] = ['tests/helpers', '.']\n"
+        "import gain_map_files as made\nfrom hdrgan import load_photo\n"
+        "for _ in range(20):\n    for count in (2, 3, 5): load_photo(made.animated_avif(count))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+@pytest.mark.parametrize("format", ["jpg", "png", "tiff"])
+def test_a_photo_of_one_pixel_can_be_written(kind, format, tmp_path):
+    image = Image.new("RGBA" if kind == "PNG" else "P", (1, 1))
+    photo = load_photo(saved(image, kind))
+    save = {"jpg": save_jpeg, "png": save_png, "tiff": save_tiff}[format]
+    save(tmp_path / f"one.{format}", photo.pixels)
+    assert load_photo(tmp_path / f"one.{format}").pixels.shape == (1, 1, 3)
+
+
+def test_an_eight_bit_scan_of_four_samples_is_opaque():
+    """VueScan's infrared is no opacity unless the file says so."""
+    scan = np.concatenate([picture(), np.full((*picture().shape[:2], 1), 90, np.uint8)], 2)
+    plain = imagecodecs.tiff_encode(scan, photometric="rgb", extrasample="unspecified")
+    assert np.array_equal(load_photo(plain).pixels, picture())
+    opacity = imagecodecs.tiff_encode(scan, photometric="rgb", extrasample="unassalpha")
+    assert load_photo(opacity).pixels.mean() > picture().mean() + 20
+
+
+def test_heif_of_rare_kinds_is_no_video():
+    with pytest.raises(PhotoError, match="HEIF picture of a rare kind"):
+        load_photo(b"\0\0\0\x18ftypmif1\0\0\0\0mif1unif" + bytes(32))

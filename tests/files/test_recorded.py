@@ -348,10 +348,10 @@ def test_a_photo_arrives_as_it_left(name):
     )
     assert np.array_equal(found.gain_map.codes, photo.gain_map.codes)
     for wrong in (
-        {"arrays": [[[4, 4, 3], "object"], None, None, None, None]},
-        {"arrays": [[[1 << 30, 4, 3], "uint8"], None, None, None, None]},
-        {"arrays": [None] * 5},
-        {"arrays": [[[4, 4, 4], "uint8"], None, None, None, None]},
+        {"arrays": [[[4, 4, 3], "object"], None, None, None, None, None]},
+        {"arrays": [[[1 << 30, 4, 3], "uint8"], None, None, None, None, None]},
+        {"arrays": [None] * 6},
+        {"arrays": [[[4, 4, 4], "uint8"], None, None, None, None, None]},
     ):
         with pytest.raises((ValueError, KeyError, StopIteration)):
             unpack_photo(head | wrong, lambda _: None, lambda: b"", 1 << 30)
@@ -359,3 +359,31 @@ def test_a_photo_arrives_as_it_left(name):
 
 def test_heic_whose_container_has_no_map_is_an_ordinary_photo():
     assert load_photo(heic(photo_files.picture())).light is None
+
+
+# Colours that sRGB cannot hold
+
+
+@pytest.mark.parametrize("kind", ["icc", "cicp", "deep"])
+def test_wide_colours_are_measured_and_not_invented(kind, pipe):
+    red = np.zeros((64, 96, 3), np.uint8)
+    red[...] = 90, 80, 70
+    red[10:50, 10:50] = 240, 20, 20  # a red of Display P3 that the camera did not clip
+    red[10:50, 60:80] = 255, 255, 255
+    pixels = red.astype(np.uint16) * 257 if kind == "deep" else red
+    data = bytes(imagecodecs.png_encode(pixels))
+    if kind == "cicp":
+        data = insert_png_chunk(data, b"cICP", bytes([12, 13, 0, 1]))
+    else:
+        data = insert_png_chunk(data, *iccp(photo_files.profile("p3")))
+    photo = load_photo(data)
+    peak = np.iinfo(photo.pixels.dtype).max
+    assert photo.pixels[30, 30, 0] == peak, "sRGB clips it"
+    encoded = 240 / 255
+    linear = encoded**2.2 if kind != "cicp" else ((encoded + 0.055) / 1.055) ** 2.4
+    assert photo.wide[30, 30, 0] == pytest.approx(1.2249 * linear, rel=0.02)
+    assert not photo.wide[10:50, 60:80].any(), "what clipped in the camera is not known"
+    result = pipe(photo)
+    assert not result.invented[12:48, 12:48].any()
+    assert result.radiance[30, 30, 0] == pytest.approx(1.2249 * linear, rel=0.02)
+    assert load_photo(bytes(imagecodecs.png_encode(pixels))).wide is None

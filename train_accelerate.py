@@ -673,7 +673,8 @@ class Run:
 
 def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
     """Check everything, then train; returns the exit code, 128 + N after signal N."""
-    args.output = from_main(accelerator, lambda: args.output or dated_folder(args.model))  # of one clock
+    if args.output is None:
+        args.output = from_main(accelerator, lambda: dated_folder(args.model))  # by one clock
     accelerator.project_configuration.set_directories(str(args.output))
     from_main(accelerator, lambda: check_output(args.output, args.resume))
     check_shared(args, accelerator)
@@ -749,7 +750,7 @@ def run(args: argparse.Namespace) -> int:
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         log_with=args.log_with,
         project_dir=str(args.output or "runs"),
-        dynamo_backend="inductor" if args.compile else None,
+        dynamo_backend=args.compile,
         # The main process may check a large data set for longer than the usual ten minutes.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=3))],
     )

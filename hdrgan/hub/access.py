@@ -38,7 +38,7 @@ def check_push(repo_id: str, *, token: str | bool | None = None) -> None:
         if namespace not in spaces:
             raise HubError(f"Logged in as {known['name']}, who may not publish {repo_id}.")
         if api.repo_exists(repo_id):
-            api.auth_check(repo_id)
+            api.auth_check(repo_id, write=True)
     except (HTTPError, HFValidationError, ValueError, OSError) as error:
         if isinstance(error, HubError):
             raise

@@ -88,7 +88,13 @@ def parse_args(manual: str, argv: list[str] | None = None) -> argparse.Namespace
     add("--freeze", metavar="NAME", help="part of the network that stays as --init has it, as response of radiance")
     add("--ema", type=float, default=0.999, metavar="DECAY", help="of the averaged generator, which is kept; 0 is off")
     add("--mixed-precision", choices=("no", "fp16", "bf16"), help="without it what accelerate is configured for")
-    add("--compile", action="store_true", help="compile the networks with torch.compile")
+    add(
+        "--compile",
+        nargs="?",
+        const="inductor",
+        choices=("inductor", "aot_eager", "eager"),
+        help="compile the networks with torch.compile: inductor for speed, the others to find faults",
+    )
     add("--gradient-checkpointing", action="store_true", help="of ein: less memory, a third more work")
     add("--cpu", action="store_true", help="leave accelerators alone")
     add("--seed", type=int, default=0, help="of weights, order, crops and camera")

@@ -376,9 +376,9 @@ class LocalHub:
             repo = self._readable(request, TYPES[types], f"{user}/{name}")
             return self._describe(repo, repo.head)
 
-        @app.get("/api/{types}/{user}/{name}/auth-check")
+        @app.get("/api/{types}/{user}/{name}/auth-check/write")
         async def auth_check(request: Request, types: str, user: str, name: str):
-            self._readable(request, TYPES[types], f"{user}/{name}")
+            self._writable(request, TYPES[types], f"{user}/{name}")
             return {}
 
         @app.get("/api/{types}/{user}/{name}/revision/{revision}")

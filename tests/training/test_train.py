@@ -36,7 +36,7 @@ def run(*arguments, code=0, env=None, **options):
     """Run the script; returns what it said."""
     options["env"] = env or environment()
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **{"timeout": 600, **options})
     assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout + done.stderr
 
@@ -49,7 +49,7 @@ def launch(script, *arguments):
     flags = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
     command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "--main_process_port", str(port)]
     command += [str(script), "--cpu", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=400, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout + done.stderr
 
@@ -391,13 +391,21 @@ def test_the_shortest_line_trains_the_published_network_into_a_dated_folder(brac
 
 
 def test_compiled_networks_train_with_their_discriminator(brackets, tmp_path):
-    output = tmp_path / "run"
-    run(*BRACKET, "--dataset", brackets, "--output", output, "--steps", 2, "--compile")
-    assert len(losses(output)) == 2
-    plain = tmp_path / "plain"
-    run(*BRACKET, "--dataset", brackets, "--output", plain, "--steps", 2)
-    assert losses(output) == pytest.approx(losses(plain), rel=1e-3)
-    assert BracketGenerator.from_pretrained(output / "generator").width == 8
+    common = [*BRACKET, "--dataset", brackets, "--steps", 2]
+    run(*common, "--output", tmp_path / "compiled", "--compile", timeout=1200)
+    run(*common, "--output", tmp_path / "plain")
+    assert losses(tmp_path / "compiled") == pytest.approx(losses(tmp_path / "plain"), rel=1e-3)
+    assert BracketGenerator.from_pretrained(tmp_path / "compiled" / "generator").width == 8
+
+
+@pytest.mark.parametrize(
+    "flags", ["--model radiance --width 4 --crop-size 32 --views 1", "--model ein --width 8 --crop-size 72"]
+)
+def test_the_other_networks_train_compiled(tmp_path, flags):
+    scenes = make_scenes(tmp_path / "scenes", count=2, side=80)
+    common = ["--dataset", scenes, *SMALL, *flags.split(), "--steps", 1]
+    run(*common, "--output", tmp_path / "run", "--compile", "eager", timeout=1200)
+    assert len(losses(tmp_path / "run")) == 1
 
 
 def damage(file, at=-5):
@@ -436,7 +444,7 @@ def test_two_machines_without_a_shared_output_are_refused(brackets, tmp_path):
 
     def both(*outputs):
         machines = [machine(rank, output) for rank, output in enumerate(outputs)]
-        return [(one.communicate(timeout=300)[0], one.returncode) for one in machines]
+        return [(one.communicate(timeout=600)[0], one.returncode) for one in machines]
 
     (said, code), (_, other) = both(tmp_path / "one", tmp_path / "two")
     assert code != 0

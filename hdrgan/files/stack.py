@@ -160,8 +160,8 @@ def reduced(pixels: np.ndarray) -> np.ndarray:
     if step < 4:
         return np.ascontiguousarray(pixels[::step, ::step])
     height, width = ((side - 1) // step * step for side in pixels.shape[:2])
-    corners = (pixels[y:height:step, x:width:step].astype(np.uint16) for y in (0, 1) for x in (0, 1))
-    return ((sum(corners, np.uint16(2))) >> 2).astype(np.uint8)
+    corners = [pixels[y:height:step, x:width:step].astype(np.uint16) for y in (0, 1) for x in (0, 1)]
+    return ((corners[0] + corners[1] + corners[2] + corners[3] + 2) >> 2).astype(np.uint8)
 
 
 def read_times(path: Path) -> dict[str, float]:

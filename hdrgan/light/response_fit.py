@@ -113,8 +113,8 @@ def match(darker: np.ndarray, brighter: np.ndarray, still: np.ndarray | None = N
     if np.count_nonzero(usable & unclipped) < max(_FEWEST, _ENOUGH_GREYISH * np.count_nonzero(exposed & unclipped)):
         # Where a coloured pixel clips in one channel alone, its mean says nothing.
         usable, last = exposed & unclipped, _LAST
-    sums = (shot.sum(-1, dtype=np.int64)[usable] for shot in (darker, brighter))
-    found = _by_quantiles(*sums, 3, np.r_[np.arange(_FIRST, _LAST, 2.0), np.arange(_LAST, last + 1)])
+    sums = [shot.sum(-1, dtype=np.int64)[usable] for shot in (darker, brighter)]
+    found = _by_quantiles(sums[0], sums[1], 3, np.r_[np.arange(_FIRST, _LAST, 2.0), np.arange(_LAST, last + 1)])
     return found if len(found[0]) >= 3 else None
 
 

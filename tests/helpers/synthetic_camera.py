@@ -16,7 +16,7 @@ TIMES = {  # what a camera does, and what it writes
 CODES = np.linspace(0, 1, 256)
 
 
-def scene(height=480, width=640, seed=0, stops=11.0):
+def scene(height=360, width=480, seed=0, stops=11.0):
     """Light (H, W, 3) of a room: smooth shading, many flat patches, soft colours; from dark to bright in stops."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]

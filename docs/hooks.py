@@ -19,6 +19,7 @@ def on_config(config):
     """Take the repository's address from the one place where it is set."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         config.repo_url = tomllib.load(file)["project"]["urls"]["Repository"]
+    config.repo_name = config.site_name
     config.edit_uri = ""
     return config
 

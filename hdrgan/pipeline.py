@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.files.photo import Photo, load_photo, to_tensor
+from hdrgan.files.photo import Photo, Source, load_photo, to_tensor
 from hdrgan.files.response_choice import ChosenResponse, Response, choose_response
 from hdrgan.light.cancellation import Cancellation, check_cancelled
 from hdrgan.light.confine import extended
@@ -133,7 +133,7 @@ class Pipeline:
 
     def __call__(
         self,
-        photo: Any,
+        photo: Source | Photo,
         evs: Sequence[float] = DEFAULT_EVS,
         response: Response = "auto",
         *,

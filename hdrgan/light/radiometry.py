@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.light.srgb import LUMINANCE_WEIGHTS
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS as LUMINANCE_WEIGHTS  # part of this module's names
 
 DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
 """Stops of a bracket relative to the photo, dark to bright, where nobody asks for others."""

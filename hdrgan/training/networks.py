@@ -1,4 +1,4 @@
-"""Networks prepared for training: initial weights, valid crop sizes, parameter groups, frozen parts."""
+"""The networks as they enter training: where their weights come from, what they take, and what learns how fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss that each network is trained on, and the same error measured on whole photos."""
+"""What each network is trained to lower, and the same error measured on whole photos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hdrgan.data.batch import Batch, merge_brackets
 from hdrgan.evaluation.scores import Prediction, radiance_l1, render
-from hdrgan.light.radiometry import match_exposure, mu_law, srgb_to_linear, well_exposed
+from hdrgan.light.radiometry import match_exposure, mu_law, srgb_to_linear
 from hdrgan.models.radiance_generator import CLIPPED, Light, clip_mask
 from hdrgan.training.light_loss import light_losses, weighted
 from hdrgan.training.losses import bracket_from_radiance
@@ -84,7 +84,8 @@ def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction,
         bracket = render(output.radiance, srgb, batch.evs, batch.inverse_response)
         prediction = Prediction(bracket, output.radiance)
     else:
-        radiance = output * match_exposure(output, srgb_to_linear(srgb), well_exposed(srgb))
+        trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
+        radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
         prediction = Prediction(render(radiance, srgb, batch.evs), radiance)
         # EIN is trained on a scale of its own, before it is anchored to the photo.
         return prediction, trained_l1(model, Prediction(prediction.bracket, output * EIN_HEADROOM), batch)

@@ -39,6 +39,7 @@ def test_pairs_pass_the_check_and_have_the_layout(scenes, tmp_path):
         *(f"{split}_{kind}" for split in ("train", "valid") for kind in ("SDR", "HDR")),
         "train.xls",
         "valid.xls",
+        "README.md",
     }
     assert recognise_layout(tmp_path / "out") == "pairs"
     found = survey(tmp_path / "out", SETTINGS, SceneCache(None))

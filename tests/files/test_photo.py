@@ -653,7 +653,8 @@ def test_pillow_images_of_every_mode(mode):
     image = Image.fromarray(picture()).convert(mode)
     photo = load_photo(image)
     assert distance(photo, np.asarray(image.convert("RGB"))) < 1
-    photo.pixels[0] = 0  # writable, and not the image's own memory
+    with pytest.raises(ValueError, match="read-only"):
+        photo.pixels[0] = 0  # nobody draws on a photo whose exposures are yet to be drawn
     assert photo.format == ""
 
 

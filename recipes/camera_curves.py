@@ -36,7 +36,7 @@ def camera_curves(responses: Path) -> dict[str, list[float] | list[list[float]]]
     deviation = (logs - mean)[:, _SEEN]
     variances, directions = np.linalg.eigh((deviation * weight[:, None]).T @ deviation)
     shapes = (directions[:, :-3:-1] * np.sqrt(variances[:-3:-1])).T  # (2, codes seen)
-    print("share of the spread that each shape explains:", (variances[:-3:-1] / variances.sum()).round(3))
+    print("share of the spread that each shape explains:", (variances[:-3:-1] / variances.sum()).round(3))  # noqa: T201
     whole = [np.interp(CODES, [*CODES[_SEEN], 1], [*shape * np.sign(shape[0]), 0]) for shape in shapes]
     return {
         "mean": [float(f"{value:.5g}") for value in np.maximum.accumulate(curve)],

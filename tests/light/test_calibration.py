@@ -75,7 +75,7 @@ def test_exposures_that_contradict_the_pictures_are_refused(shots, tmp_path):
     stack = written(tmp_path / "stack", files)
     out = tmp_path / "none.json"
     assert "and is darker" in refusal(stack, "-o", out, "--evs=-2,0,-1,1,3")
-    assert "shot2.jpg got 0.9 stops more light" in refusal(stack, "-o", out, "--evs=-3,-1,-1.2,1,3")
+    assert "shot2.jpg got 1.0 stops more light" in refusal(stack, "-o", out, "--evs=-3,-1,-1.2,1,3")
     assert "steps seem too large" in refusal(stack, "-o", out, "--evs=-6,-2,0,2,6")
     assert "the same exposure" in refusal(stack, "-o", out, "--evs=0,0,0.1,0,0")
     assert "5 shots" in refusal(stack, "-o", out, "--evs=0,1")

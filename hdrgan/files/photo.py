@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from hdrgan.files import bmp, colour, gif, heif, jpeg, png, raw, scene, tiff, webp
+from hdrgan.files import colour, scene
 from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, ORIENTATION, read_exif
 from hdrgan.files.gain_map import GainMap
-from hdrgan.files.limits import Decoded, Decoder, PhotoError, PhotoLimits
+from hdrgan.files.kinds import recognise
+from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits
 from hdrgan.files.recorded import beyond_srgb, recorded_light
 from hdrgan.light.parallel import each
 
@@ -291,7 +292,7 @@ def safe_name(stem: str) -> str:
 
 
 def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scenes: bool) -> Photo:
-    kind, decoder = (scene.recognise(data) if scenes else None) or _recognise(data)
+    kind, decoder = (scene.recognise(data) if scenes else None) or recognise(data)
     decoded = decoder(data, limits)
     exif = read_exif(decoded.exif)
     orientation = decoded.orientation
@@ -339,71 +340,6 @@ def _opacity(decoded: Decoded) -> np.ndarray | None:
         return None
     alpha = decoded.pixels[..., -1]
     return None if int(alpha.min()) == np.iinfo(alpha.dtype).max else np.ascontiguousarray(alpha)
-
-
-def _recognise(data: bytes) -> tuple[str, Decoder]:
-    """The format of a file by its first bytes, and its decoder.
-
-    Raises:
-        PhotoError: when it is none of those taken, naming what it is where that helps.
-    """
-    if not data.strip(b"\0\t\n\r "):
-        raise PhotoError("The file is empty; give a photo.")
-    if data.startswith(b"\xff\xd8"):
-        return "JPEG", jpeg.decode
-    if data.startswith(png.SIGNATURE):
-        return "PNG", png.decode
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP", webp.decode
-    if data[:6] in (b"GIF87a", b"GIF89a"):
-        return "GIF", gif.decode
-    if _RAW.match(data) or tiff.is_raw(data):
-        return "raw", raw.decode
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF", tiff.decode
-    media = heif.brand(data)
-    if media is not None:
-        return media, {"AVIF": heif.decode_avif, "HEIC": heif.decode_heic, "HEIF": heif.refuse_heif}[media]
-    if data[:2] == b"BM" and len(data) >= 18 and data[14:18] in _BMP_HEADERS:
-        return "BMP", bmp.decode
-    what = _stranger(data)
-    if what:
-        raise PhotoError(f"This is {what}; give an ordinary photo ({_TAKEN}).")
-    raise PhotoError(f"This file is no picture that can be read; give an ordinary photo ({_TAKEN}).")
-
-
-def _stranger(data: bytes) -> str | None:
-    """A word for files that people take for photos, where they give themselves away."""
-    if re.match(rb"(\xef\xbb\xbf)?\s*<", data):
-        start = data[:65_536].lower()
-        return "an SVG drawing" if b"<svg" in start else "a web page" if b"<html" in start else "an XML or web document"
-    return next((what for pattern, what in _KNOWN_STRANGERS if pattern.match(data)), None)
-
-
-_TAKEN = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP"
-_BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
-_RAW = re.compile(rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", re.DOTALL)
-_KNOWN_STRANGERS = [
-    (re.compile(pattern, re.DOTALL | re.IGNORECASE), what)
-    for pattern, what in (
-        (rb"#\?R(ADIANC|GB)E", "an HDR picture (Radiance .hdr), which needs no reconstruction"),
-        (rb"\x76\x2f\x31\x01", "an HDR picture (OpenEXR), which needs no reconstruction"),
-        (rb"P[Ff]\n", "an HDR picture (PFM), which needs no reconstruction"),
-        (rb"\x89PNG|.PNG\r?\n", "a PNG damaged in transfer"),
-        (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
-        (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000"),
-        (rb"II\xbc", "JPEG XR"),
-        (rb"8BPS", "a Photoshop document"),
-        (rb"%PDF", "a PDF"),
-        (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
-        (rb"PK\x03\x04", "a ZIP archive or office document"),
-        (rb"\0\0\x01\0", "an icon"),
-        (rb"DDS ", "a DDS texture"),
-        (rb"P[1-7]\s", "a Netpbm picture"),
-        (rb"qoif", "a QOI picture"),
-        (rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
-    )
-]
 
 
 def _finish(decoded: Decoded, orientation: int | None) -> np.ndarray:

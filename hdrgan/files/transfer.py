@@ -54,7 +54,7 @@ def to_light(pixels: np.ndarray, transfer: int, primaries: int, matrix: np.ndarr
         (H, W, 3) float32, linear Rec. 709, >= 0, 1.0 = diffuse white; colours outside of Rec. 709 are cut at 0.
     """
     table = _table(transfer, int(np.iinfo(pixels.dtype).max))
-    weights = np.float32(_LUMINANCE.get(primaries, _LUMINANCE[9]))
+    weights = np.asarray(_LUMINANCE.get(primaries, _LUMINANCE[9]), np.float32)
     out = np.empty(pixels.shape, np.float32)
 
     def decode(top: int) -> None:

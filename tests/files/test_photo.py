@@ -500,14 +500,14 @@ def test_whatever_a_decoder_raises_becomes_a_sentence(monkeypatch):
     monkeypatch.setattr("imagecodecs.png_decode", explode)
     with pytest.raises(PhotoError, match="damaged"):
         load_photo(FILES["rgb.png"])
-    monkeypatch.setattr("hdrgan.files.photo._recognise", explode)
+    monkeypatch.setattr("hdrgan.files.photo.recognise", explode)
     with pytest.raises(PhotoError, match="damaged"):
         load_photo(FILES["rgb.png"])
 
     def starve(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr("hdrgan.files.photo._recognise", starve)
+    monkeypatch.setattr("hdrgan.files.photo.recognise", starve)
     with pytest.raises(PhotoError, match="memory"):
         load_photo(FILES["rgb.png"])
 

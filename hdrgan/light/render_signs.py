@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 _EQUAL = 0.75  # share of neighbours that are exactly equal, from which on a picture was drawn
+_GRAIN = 0.002  # the same, below which there is the grain of a sensor
 _STEPS = 2.0  # standard deviations of a step at every eighth column or row, below which there is none
 _FLAT = 24  # difference of three summed channels beyond which an edge, not a block, is seen
 _FEWEST = 2000  # flat places that a judgement needs
@@ -20,8 +21,11 @@ _LARGEST = 1024  # pixels a side that are looked at
 def looks_rendered(pixels: np.ndarray) -> bool:
     """Whether pixels (H, W, 3) uint8 were made by a program, not a camera; in doubt False."""
     pixels = _middle(pixels)
-    if equal_neighbours(pixels) > _EQUAL:
+    equal = equal_neighbours(pixels)
+    if equal > _EQUAL:
         return True
+    if equal < _GRAIN:
+        return False
     steps = block_steps(pixels)
     return steps is not None and steps < _STEPS
 

@@ -190,7 +190,7 @@ def test_peers_stand_beside_but_only_on_the_same_inputs(bench, tmp_path):
     found = evaluate(bench, [], peers=table)
     peer = {"system": "A peer", "condition": "clean", "figures": {"pu21": 23.631, "pu21_hi": 17.5}}
     assert found["peers"] == {"source": "peers.tsv", "rows": [peer]}
-    assert report.rows(found, "clean")[1]["name"] == "A peer"
+    assert report.rows(found, "clean")[2]["name"] == "A peer"
     assert "A peer" in report.format_report(found)
     write(0.3)
     with pytest.raises(ValueError, match="is of other inputs"):

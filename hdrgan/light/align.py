@@ -66,7 +66,7 @@ def _difference(
     mine, theirs = common(bits.shape[0], bits.shape[1], down, right)
     trusted = sure[mine] & other_sure[theirs]
     differ = (bits[mine] ^ other[theirs]) & trusted
-    return float(np.count_nonzero(differ)) / max(1, np.count_nonzero(trusted))
+    return float(np.count_nonzero(differ)) / max(1, int(np.count_nonzero(trusted)))
 
 
 def common(height: int, width: int, down: int, right: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -147,7 +147,7 @@ def rim_of(blown: np.ndarray) -> np.ndarray:
         any_there = sums[:, np.minimum(columns + across + 1, width)] > sums[:, np.maximum(columns - across, 0)]
         top, bottom = max(0, -down), height - max(0, down)
         near[top:bottom] |= any_there[top + down : bottom + down]
-    return blown & near
+    return np.asarray(blown & near)
 
 
 def _length(across: int, down: int) -> float:

@@ -161,7 +161,7 @@ def reduced(pixels: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(pixels[::step, ::step])
     height, width = ((side - 1) // step * step for side in pixels.shape[:2])
     corners = [pixels[y:height:step, x:width:step].astype(np.uint16) for y in (0, 1) for x in (0, 1)]
-    return ((corners[0] + corners[1] + corners[2] + corners[3] + 2) >> 2).astype(np.uint8)
+    return np.asarray((corners[0] + corners[1] + corners[2] + corners[3] + 2) >> 2, np.uint8)
 
 
 def read_times(path: Path) -> dict[str, float]:

@@ -48,8 +48,8 @@ def _halved(picture: np.ndarray, times: int) -> np.ndarray:
 
 def _share(a: np.ndarray, b: np.ndarray) -> float:
     """The share of darker pixels at which both pictures are divided: the median, where neither clips there."""
-    low = max(float(np.mean(picture <= 8)) for picture in (a, b))
-    high = min(float(np.mean(picture < 247)) for picture in (a, b))
+    low: float = max(float(np.mean(picture <= 8)) for picture in (a, b))
+    high: float = min(float(np.mean(picture < 247)) for picture in (a, b))
     return float(np.clip(0.5, low + 0.1 * (high - low), high - 0.1 * (high - low))) if high > low else 0.5
 
 
@@ -66,7 +66,7 @@ def _difference(
     mine, theirs = common(bits.shape[0], bits.shape[1], down, right)
     trusted = sure[mine] & other_sure[theirs]
     differ = (bits[mine] ^ other[theirs]) & trusted
-    return float(np.count_nonzero(differ)) / max(1, np.count_nonzero(trusted))
+    return float(np.count_nonzero(differ)) / max(1, int(np.count_nonzero(trusted)))
 
 
 def common(height: int, width: int, down: int, right: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -141,7 +141,8 @@ def _held_out(
     for rest, alone in tests:
         own = fit(rest, evs, stack_of).response
         squares += [error_of(curve, alone, evs) ** 2 for curve in (own, mean_camera(), srgb)]
-    return what, tuple(np.sqrt(squares / len(tests)))  # type: ignore[return-value]
+    own_error, mean_error, srgb_error = (float(value) for value in np.sqrt(squares / len(tests)))
+    return what, (own_error, mean_error, srgb_error)
 
 
 def _half(bracket: Bracket, side: int) -> Bracket:

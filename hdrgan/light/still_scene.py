@@ -140,7 +140,7 @@ def _alike(a: np.ndarray, b: np.ndarray) -> float | None:
     if np.count_nonzero(usable) < max(200, 0.02 * usable.size):
         return None
     ranks = [np.argsort(np.argsort(shot[usable])).astype(float) for shot in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _still(

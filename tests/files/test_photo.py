@@ -652,8 +652,11 @@ def test_pillow_images_of_every_mode(mode):
         return
     image = Image.fromarray(picture()).convert(mode)
     photo = load_photo(image)
+    before = photo.pixels.copy()
     assert distance(photo, np.asarray(image.convert("RGB"))) < 1
-    photo.pixels[0] = 0  # writable, and not the image's own memory
+    image.paste(image.crop((20, 20, 28, 28)), (0, 0))
+    assert np.array_equal(photo.pixels, before), "not the image's own memory"
+    assert not photo.pixels.flags.writeable
     assert photo.format == ""
 
 

@@ -81,10 +81,10 @@ def hdr_coding(coded: tuple[int, int] | None, icc: bytes | None) -> HdrCoding | 
     parts = linear_parts(icc)
     if parts is not None:
         curves, matrix = parts
-        kind = transfer.of_curve(curves[1][:: 65535 // 255])
-        if kind is not None:
+        curve = transfer.of_curve(curves[1][:: 65535 // 255])
+        if curve is not None:
             # The luminance of HLG is that of Rec. 2020 unless the matrix is another one by far.
-            return HdrCoding(kind, 9, matrix)
+            return HdrCoding(curve, 9, matrix)
     if named is not None and parts is None:
         return HdrCoding(transfer.HLG if named[1] == b"HLG" else transfer.PQ, 9, primary.coded_to_rec709(9))
     return None

@@ -303,7 +303,8 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
     if orientation not in range(2, 9):
         orientation = 1
     recorded = recorded_light(decoded, gain_map=gain_map)
-    own, lies, gains = None, 1, None
+    own, gains = None, None
+    lies: int | None = 1
     if recorded is None or recorded.pixels is None:
         colours = _in_srgb(decoded)
         if colours is decoded.pixels and decoded.jpeg is not None:
@@ -321,7 +322,7 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         kind,
         exif,
         own,
-        lies,
+        lies or 1,
         None if recorded is None else turn(recorded.light, orientation),
         "" if recorded is None else recorded.source,
         float("inf") if recorded is None else recorded.ceiling,

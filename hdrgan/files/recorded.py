@@ -151,7 +151,7 @@ def _behind(decoded: Decoded, gains: GainMap) -> np.ndarray:
         for k in range(3):
             light[rows, :, k] = tables[k][codes[rows, :, k]]
 
-    each(decode, range(0, light.shape[0], _ROWS))
+    each(decode, range(0, len(light), _ROWS))
     if matrix is not None and not gains.base_primaries:
         _multiply(light, matrix)
     light = gains.alternate(light)
@@ -173,4 +173,5 @@ def _on_white(light: np.ndarray, decoded: Decoded) -> np.ndarray:
     if not decoded.has_alpha:
         return light
     opacity = decoded.pixels[..., -1:].astype(np.float32) / np.float32(np.iinfo(decoded.pixels.dtype).max)
-    return light * opacity + (1 - opacity)
+    laid: np.ndarray = light * opacity + (1 - opacity)
+    return laid

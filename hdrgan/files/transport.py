@@ -118,7 +118,7 @@ def unpack_photo(
 def _gain_map(stated: dict[str, Any], codes: np.ndarray, jpeg: bytes | None) -> GainMap | None:
     if codes.ndim != 3 or codes.shape[2] not in (1, 3) or codes.dtype.kind != "u":
         raise ValueError("not the codes of a gain map")
-    values = {name: tuple(float(v) for v in stated[name])[:3] for name in _NUMBERS}
-    heads = {name: float(stated[name]) for name in ("base_headroom", "alternate_headroom")}
-    gains = GainMap(codes, **values, **heads, base_primaries=bool(stated["base_primaries"]), jpeg=jpeg)
-    return gains.checked()
+    low, high, gamma, base_offset, offset = (tuple(float(v) for v in stated[name])[:3] for name in _NUMBERS)
+    base, alternate = (float(stated[name]) for name in ("base_headroom", "alternate_headroom"))
+    primaries = bool(stated["base_primaries"])
+    return GainMap(codes, low, high, gamma, base_offset, offset, base, alternate, primaries, jpeg).checked()

@@ -217,7 +217,7 @@ def _headroom(brightest: np.ndarray) -> float:
 
 
 def _least_scale(height: int, width: int) -> int:
-    return max(1, math.ceil((height * width / MAP_PIXELS) ** 0.5))
+    return max(1, math.ceil(math.sqrt(height * width / MAP_PIXELS)))
 
 
 def _bands(

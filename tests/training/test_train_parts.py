@@ -52,6 +52,18 @@ def test_the_newest_whole_checkpoint_is_found(tmp_path):
     assert checkpoints.newest_checkpoint(tmp_path) is None
 
 
+def test_a_flipped_byte_is_named_passed_over_and_refused(tmp_path, caplog):
+    for step in (5, 10):
+        folder = make_checkpoint(tmp_path / "state", step)
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[3] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    assert find_checkpoint(tmp_path, "latest").name == "step_000005"
+    assert "step_000010 is damaged: model.safetensors is not what was written, its SHA-256 differs" in caplog.text
+    with pytest.raises(UsageError, match="step_000010 is damaged: model.safetensors is not what was written"):
+        find_checkpoint(tmp_path, str(folder))
+
+
 def test_older_checkpoints_go_when_newer_ones_are_there(tmp_path):
     for step in (5, 10, 15, 20):
         make_checkpoint(tmp_path, step)

@@ -40,7 +40,7 @@ def generate(
     shard: ShardOf = None,
     json: JsonLines = False,
 ) -> None:
-    """Process an exposure bracket of each photo, and its HDR image with --hdr.
+    """Make an exposure bracket of each photo, and its HDR image with --hdr.
 
     Writes <stem>_ev-4.png … <stem>_ev+4.png, dark to bright; <stem>_ev+0.png is the photo itself. Photos that are
     complete already are skipped, and nothing that hdrgan did not write is replaced: see docs/scale.md.
@@ -78,7 +78,7 @@ def reconstruct(
     shard: ShardOf = None,
     json: JsonLines = False,
 ) -> None:
-    """Process only the HDR image of each photo, in linear light where 1.0 is the photo's white.
+    """Make only the HDR image of each photo, in linear light where 1.0 is the photo's white.
 
     Writes <stem>.exr, <stem>.hdr, and with ultrahdr <stem>_ultrahdr.jpg: the photo itself, which screens that can
     show brighter than white. Photos that are complete already are skipped, and nothing that hdrgan did not write is

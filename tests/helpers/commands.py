@@ -62,7 +62,7 @@ class Commands:
 
     def close(self) -> None:
         self._server.stdin.close()
-        self._server.wait(10)
+        self._server.wait(600)
 
 
 def _serve() -> None:

@@ -227,7 +227,11 @@ _in_use: set[Path] = set()
 def drop_private_folders() -> None:
     """Delete the private folders of this process, whose threads are not waited for any more."""
     for private in list(_in_use):
-        shutil.rmtree(private, ignore_errors=True)
+        # Under its old name a thread that is still at work can put nothing into it any more.
+        dropped = private.with_name(f"{secrets.token_hex(8)}.part")
+        with suppress(OSError):
+            private.rename(dropped)
+            shutil.rmtree(dropped, ignore_errors=True)
 
 
 def remove_orphans(folder: Path) -> None:

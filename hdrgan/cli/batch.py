@@ -235,7 +235,7 @@ def run_batch(batch: Batch, reporter: Reporter, failures: Failures, ranks: Ranks
         except OSError as error:
             reporter.warn(
                 f"{error.strerror or error} ({error.filename or batch.output}): {tally.done + tally.skipped:,} of "
-                f"{tally.total:,} photos are complete. Process room, and the same command goes on from there."
+                f"{tally.total:,} photos are complete. Make room, and the same command goes on from there."
             )
             return 2
         if stopped.signal:

@@ -52,6 +52,8 @@ class Commands:
         self._count += 1
         base = self._folder / str(self._count)
         base.with_suffix(".in").write_bytes(stdin)
+        for name in ("out", "err"):
+            base.with_suffix(f".{name}").touch()
         job = {"arguments": [os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in arguments]}
         job |= {"base": str(base), "cwd": str(cwd or self._folder), "environment": environment}
         self._server.stdin.write(json.dumps(job) + "\n")
@@ -62,7 +64,7 @@ class Commands:
 
     def close(self) -> None:
         self._server.stdin.close()
-        self._server.wait(10)
+        self._server.wait(600)
 
 
 def _serve() -> None:

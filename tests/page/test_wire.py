@@ -25,6 +25,7 @@ from hdrgan.light.cancellation import check_cancelled
 from hdrgan.page import guard
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.housekeeping import sweep
+from hdrgan.page.kept import KeptResults
 from hdrgan.page.main import build_demo, launch_options
 from hdrgan.page.settings import Settings
 
@@ -83,6 +84,7 @@ class Page:
         (self.handlers,) = {
             function.fn.__self__ for function in self.demo.fns.values() if hasattr(function.fn, "__self__")
         }
+        self.handlers.kept = KeptResults(0, 0)  # the same picture is to be worked on again
         options = launch_options(self.settings)
         _, self.url, _ = self.demo.launch(**options, prevent_thread_lock=True, server_port=free_port())
         self.http = httpx.Client(base_url=self.url, timeout=30)

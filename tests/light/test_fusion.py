@@ -9,7 +9,6 @@ import torch
 from hdrgan import Pipeline, RadianceGenerator
 from hdrgan.light.fusion import finish
 from hdrgan.light.radiometry import linear_to_srgb, srgb_curve
-from hdrgan.light.tonemap import tone_map
 
 CURVE = srgb_curve().numpy()
 
@@ -49,9 +48,7 @@ def test_what_was_blown_out_shows_its_structure():
 
 def test_contrast_is_kept():
     pixels, light, invented = scene()
-    contrast = finish(pixels, light, invented, CURVE).std()
-    assert contrast > 0.85 * pixels.std()
-    assert contrast > tone_map(light).std(), "more of it than one curve for all of the picture leaves"
+    assert finish(pixels, light, invented, CURVE).std() > 0.85 * pixels.std()
 
 
 def test_a_sun_is_white():

@@ -36,6 +36,8 @@ _LONGEST_REPLY = 1 << 16
 _MOST_PIXEL_BYTES = 6 + 12 + 2 + 6 + 6  # of a pixel: picture, light, opacity, gain map, wide colours
 _PIPE_SIZE = 1 << 20  # Linux gives 64 KB unasked, which costs a change of process for every 64 KB of pixels
 _MOST_IDLE = 2
+_READY = b"+"  # what a worker says first
+_START_S = 60.0  # that a worker may take to start
 _REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.page.decoder import serve; serve()"
 
@@ -87,6 +89,7 @@ class _Worker:
         self.memory_mb = memory_mb
         self.requests = 0
         self.alive = True
+        self._is_ready = False
         package_home = str(Path(__file__).resolve().parents[2])
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, package_home, str(memory_mb)],
@@ -109,9 +112,16 @@ class _Worker:
             expired.set()
             self._process.kill()
 
-        timer = threading.Timer(timeout_s, stop)
+        # The time of a photo starts when its worker is there: starting one may take seconds on a busy machine.
+        timer = threading.Timer(timeout_s if self._is_ready else _START_S, stop)
         timer.start()
         try:
+            if not self._is_ready:
+                _read_exactly(self._pipe_out, len(_READY))
+                self._is_ready = True
+                timer.cancel()
+                timer = threading.Timer(timeout_s, stop)
+                timer.start()
             _send(self._pipe_in, json.dumps(request).encode(), source if given else b"")  # type: ignore[arg-type]
             return _receive_photo(self._pipe_out, limits)
         except (OSError, EOFError) as error:
@@ -255,6 +265,8 @@ def serve() -> None:
     pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # nothing that a library prints may end up between two replies
     _confine(int(sys.argv[2]))
+    pipe_out.write(_READY)
+    pipe_out.flush()
     while True:
         try:
             request = json.loads(_read_block(pipe_in, 1 << 20))

@@ -29,7 +29,7 @@ from hdrgan.page.housekeeping import claim, has_room
 from hdrgan.page.jobs import BusyError, Jobs, Standing
 from hdrgan.page.kept import KeptResults
 from hdrgan.page.look import EXAMPLE
-from hdrgan.page.numbers import draw_histogram, draw_response, measure
+from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
 from hdrgan.pipeline import Pipeline, check_evs
@@ -38,9 +38,6 @@ from hdrgan.result import Result, caption
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-NOTABLE = 0.1
-"""Share of a pixel's light above which the page counts it as invented."""
 
 LOOK_PIXELS = 1024
 """Longest side of the picture that programs are answered with beside the files."""
@@ -423,33 +420,3 @@ def write_file(result: Result, folder: Path, kind: str, *, format: str = "png", 
             raise ValueError(f"there is no exposure at EV {ev}")
         return result.save_frame(folder, result.evs.index(ev), format)
     return result.save_hdr(folder, (kind,))[0]
-
-
-def summary_of(result: Result) -> str:
-    """Say in one line what came out."""
-    share = float((result.invented > NOTABLE).mean())
-    if share == 0:
-        return "Nothing was blown out: no light was invented."
-    percent = "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
-    return f"Light was invented in {percent} of the picture."
-
-
-def numbers_of(result: Result) -> str:
-    """What was measured of a result, as two drawings and a table: HTML."""
-    numbers = measure(result.photo.pixels, result.radiance, result.invented, result.response, NOTABLE)
-    rows = (
-        ("Range of the photo", f"{numbers.photo_stops:.1f} stops"),
-        ("Range of the light", f"{numbers.light_stops:.1f} stops"),
-        ("Brightest light", f"{numbers.peak:.3g} × the photo’s white"),
-        ("Clipped in the photo", f"{100 * numbers.clipped:.2f} % of the pixels"),
-        ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
-    )
-    table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
-    curve = html.escape(result.response_note) or "taken for sRGB"
-    return (
-        f'<dl class="numbers">{table}</dl>'
-        f"<div><h3>How much light there is</h3>{draw_histogram(numbers)}"
-        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p></div>'
-        f"<div><h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
-        f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p></div>'
-    )

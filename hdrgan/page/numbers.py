@@ -1,7 +1,8 @@
-"""What a result measures, and drawings of it: small SVG pictures in the colours of the page they stand on."""
+"""What a result measures, in words, a table and drawings: small SVG pictures in the colours of the page."""
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from hdrgan.light.parallel import each
 from hdrgan.light.radiometry import srgb_curve
 from hdrgan.light.rendering import strips
 from hdrgan.light.srgb import LUMINANCE_WEIGHTS
+from hdrgan.result import Result
 
 STOPS = (-12, 8)
 """Range of the histogram, in stops relative to the photo's white."""
@@ -26,6 +28,9 @@ EDGE = 0.001
 
 WIDTH, HEIGHT = 600, 260
 LEFT, TOP, BOTTOM = 8, 26, 54
+
+NOTABLE = 0.1
+"""Share of a pixel's light above which the page counts it as invented."""
 
 
 @dataclass(frozen=True)
@@ -177,4 +182,34 @@ def _svg(title: str, words: str, body: str) -> str:
     return (
         f'<svg class="figure" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'xmlns="http://www.w3.org/2000/svg">{body}</svg>'
+    )
+
+
+def summary_of(result: Result) -> str:
+    """Say in one line what came out."""
+    share = float((result.invented > NOTABLE).mean())
+    if share == 0:
+        return "Nothing was blown out: no light was invented."
+    percent = "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+    return f"Light was invented in {percent} of the picture."
+
+
+def numbers_of(result: Result) -> str:
+    """What was measured of a result, as two drawings and a table: HTML."""
+    numbers = measure(result.photo.pixels, result.radiance, result.invented, result.response, NOTABLE)
+    rows = (
+        ("Range of the photo", f"{numbers.photo_stops:.1f} stops"),
+        ("Range of the light", f"{numbers.light_stops:.1f} stops"),
+        ("Brightest light", f"{numbers.peak:.3g} × the photo’s white"),
+        ("Clipped in the photo", f"{100 * numbers.clipped:.2f} % of the pixels"),
+        ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
+    )
+    table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+    curve = html.escape(result.response_note) or "taken for sRGB"
+    return (
+        f'<dl class="numbers">{table}</dl>'
+        f"<div><h3>How much light there is</h3>{draw_histogram(numbers)}"
+        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p></div>'
+        f"<div><h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
+        f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p></div>'
     )

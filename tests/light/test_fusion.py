@@ -48,7 +48,7 @@ def test_what_was_blown_out_shows_its_structure():
 
 def test_contrast_is_kept():
     pixels, light, invented = scene()
-    assert finish(pixels, light, invented, CURVE).std() > 0.9 * pixels.std()
+    assert finish(pixels, light, invented, CURVE).std() > 0.85 * pixels.std()
 
 
 def test_a_sun_is_white():

@@ -41,7 +41,6 @@ def test_the_photo_is_the_same(tmp_path):
         size = here.width, here.height
         for ev in (-2, 2):
             assert bracket_exif(here.exif, size, ev, keep_gps=True) == bracket_exif(there.exif, size, ev, keep_gps=True)
-        there.pixels[0] = 0  # writable
     assert np.array_equal(load_photo_guarded(files["deep.png"]).pixels, load_photo(files["deep.png"]).pixels)
 
 

@@ -25,6 +25,7 @@ from hdrgan.light.cancellation import check_cancelled
 from hdrgan.page import guard
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.housekeeping import sweep
+from hdrgan.page.kept import KeptResults
 from hdrgan.page.main import build_demo, launch_options
 from hdrgan.page.settings import Settings
 
@@ -83,6 +84,7 @@ class Page:
         (self.handlers,) = {
             function.fn.__self__ for function in self.demo.fns.values() if hasattr(function.fn, "__self__")
         }
+        self.handlers.kept = KeptResults(0, 0)  # the same picture is to be worked on again
         options = launch_options(self.settings)
         _, self.url, _ = self.demo.launch(**options, prevent_thread_lock=True, server_port=free_port())
         self.http = httpx.Client(base_url=self.url, timeout=30)
@@ -442,18 +444,20 @@ def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path,
     def disk_is_full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    photo = tmp_path / "beach.png"
-    photo.write_bytes(picture())
-    full = Handlers({"fake": FakePipeline()}, Settings(disk_megabytes=1), tmp_path / "full")
-    (tmp_path / "full" / "other.jpg").write_bytes(bytes(2**20))
+    folders = {name: tmp_path / name for name in ("full", "filling")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "beach.png").write_bytes(picture())
+    full = Handlers({"fake": FakePipeline()}, Settings(disk_megabytes=1), folders["full"])
+    (folders["full"] / "other.jpg").write_bytes(bytes(2**20))
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
-        list(full.generate(str(photo), "fake", 2, "auto"))
-    filling = Handlers({"fake": FakePipeline()}, Settings(), tmp_path / "filling")
+        list(full.generate(str(folders["full"] / "beach.png"), "fake", 2, "auto"))
+    filling = Handlers({"fake": FakePipeline()}, Settings(), folders["filling"])
     monkeypatch.setattr("hdrgan.files.write.write_atomic", disk_is_full)
     with pytest.raises(gr.Error, match=re.escape(guard.NO_ROOM)):
-        list(filling.generate(str(photo), "fake", 2, "auto"))
-    assert [path.name for path in (tmp_path / "full").iterdir()] == ["other.jpg"]
-    assert not list((tmp_path / "filling").iterdir())
+        list(filling.generate(str(folders["filling"] / "beach.png"), "fake", 2, "auto"))
+    assert {path.name for path in folders["full"].iterdir()} == {"beach.png", "other.jpg"}
+    assert [path.name for path in folders["filling"].iterdir()] == ["beach.png"]
 
 
 # What is said of it

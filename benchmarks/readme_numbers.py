@@ -1,6 +1,7 @@
 """Put the figures of the evaluation reports into the README, between its two markers.
 
-hdrgan evaluate BENCH --model radiance --model bracket --model ein --peers PEERS.tsv -o benchmarks/yardstick.json
+hdrgan evaluate BRACKETS --model radiance --model bracket --model ein -o benchmarks/real_brackets.json
+hdrgan evaluate BENCH --model radiance --model bracket --model ein -o benchmarks/yardstick.json
 hdrgan evaluate BENCH --model radiance --response srgb -o benchmarks/yardstick_srgb.json
 python -m benchmarks.readme_numbers
 """
@@ -20,17 +21,44 @@ FIGURES = {"pu21": ("PU21", 2), "pu21_hi": ("highlights", 2), "hi_stops": ("stop
 # In the order in which the README shows them: what is nearest to photographs first.
 CONDITIONS = {
     "real": "Real: views photographed by cameras whose curves were measured",
-    "camera": "Camera: unknown response curve, noise, JPEG",
     "clean": "Clean: sRGB renders, highlights clipped",
 }
 # That a photo is sRGB can be said of renders; said of camera photos it is wrong.
 GIVEN = {"clean": "Clean, and said to be sRGB with `--response srgb`"}
+BRACKETS = "benchmarks/real_brackets.json"
+KINDS = {"all": (-4, -2, 2, 4), "blown": (-4, -2), "rim": (-4, -2), "range": (-4, -2)}
 REPORTS = {"benchmarks/yardstick.json": CONDITIONS, "benchmarks/yardstick_srgb.json": GIVEN}
 
 
 def tables(root: Path) -> str:
-    """The tables of all reports."""
-    return "\n\n".join(markdown(read_report(root / file), titles) for file, titles in REPORTS.items())
+    """The tables of all reports: real brackets first."""
+    views = [markdown(read_report(root / file), titles) for file, titles in REPORTS.items()]
+    return "\n\n".join([brackets(read_report(root / BRACKETS)), *views])
+
+
+def brackets(report: Mapping[str, Any]) -> str:
+    """What the systems make of shots whose cameras took darker and brighter ones too; the best figures in bold."""
+    table = rows(report, "real brackets")
+    columns = [(kind, f"{ev:+d}") for kind, evs in KINDS.items() for ev in evs]
+    values = [[row["figures"][kind].get(ev) for kind, ev in columns] for row in table]
+    best = [
+        min((v[k] for v in values), key=abs) if kind == "range" else max(v[k] for v in values)
+        for k, (kind, _) in enumerate(columns)
+    ]
+    lines = [
+        f"**Real brackets** ({table[0]['figures']['views']} shots)",
+        "",
+        "| | " + " | ".join(f"{kind} {ev}" for kind, ev in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
+    for row, row_values in zip(table, values, strict=True):
+        cells = [
+            f"{value:+.1f}" if kind == "range" else f"{value:.1f}"
+            for value, (kind, _) in zip(row_values, columns, strict=True)
+        ]
+        shown = [f"**{cell}**" if v == top else cell for cell, v, top in zip(cells, row_values, best, strict=True)]
+        lines.append(f"| {row['name']} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
 
 
 def markdown(report: Mapping[str, Any], titles: Mapping[str, str]) -> str:

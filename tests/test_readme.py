@@ -32,6 +32,7 @@ def test_the_results_figure_was_drawn_by_the_weights_that_ship_and_goes_on_their
 
 def test_the_report_is_of_the_weights_that_ship(root):
     for file, shipped in (
+        ("benchmarks/real_brackets.json", {"radiance", "bracket", "ein"}),
         ("benchmarks/yardstick.json", {"radiance", "bracket", "ein"}),
         ("benchmarks/yardstick_srgb.json", {"radiance"}),
     ):

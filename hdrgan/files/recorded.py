@@ -11,6 +11,7 @@ from hdrgan.files import colour, transfer
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.limits import Decoded
 from hdrgan.light.parallel import each
+from hdrgan.light.srgb import srgb_to_linear
 
 _ROWS = 64
 _WIDER = 1.02  # what a channel at its most gives in Rec. 709, from which on primaries count as wider
@@ -141,7 +142,7 @@ def _behind(decoded: Decoded, gains: GainMap) -> np.ndarray:
         if decoded.icc is not None:
             pixels = decoded.pixels[..., :-1] if decoded.has_alpha else decoded.pixels
             codes = colour.to_srgb(np.ascontiguousarray(pixels), decoded.space, decoded.icc)
-        curves = np.tile(colour.srgb_to_linear(np.linspace(0, 1, 65536)).astype(np.float32), (3, 1))
+        curves = np.tile(srgb_to_linear(np.linspace(0, 1, 65536)).astype(np.float32), (3, 1))
     step = 257 if codes.dtype == np.uint8 else 1
     tables = np.ascontiguousarray(curves[:, ::step])
     light = np.empty(codes.shape, np.float32)

@@ -130,7 +130,7 @@ def results_figure(model: str | Path) -> list[tuple[Path, str]]:
         return []
     if sha256_of(locate(model) / WEIGHTS_NAME).encode() not in comment:
         return []
-    caption = "six photos of the test scenes, exposures and light made by these weights, and the truth below each"
+    caption = "six real photos, exposures made by these weights, and the same camera's own shots below each"
     return [(figure, caption)]
 
 

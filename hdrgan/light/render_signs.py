@@ -23,6 +23,7 @@ _WITNESSES = (
 )
 _K = np.arange(8)
 _COSINES = np.cos(np.pi * (2 * _K + 1) * _K[:, None] / 16) * np.where(_K == 0, np.sqrt(1 / 8), 0.5)[:, None]
+_WAVES = np.stack([np.outer(_COSINES[u], _COSINES[v]).reshape(-1) for u, v in _PLACES], 1)  # (64, places)
 
 
 def looks_rendered(pixels: np.ndarray) -> bool:
@@ -55,8 +56,8 @@ def block_steps(pixels: np.ndarray) -> float | None:
     blocks = blocks[(blocks.max((1, 2)) < 250) & (blocks.min((1, 2)) > 5)]
     if len(blocks) < _BLOCKS:
         return None
-    coefficients = _COSINES @ blocks @ _COSINES.T
-    return sorted((_score(coefficients[:, u, v]) for u, v in _PLACES), reverse=True)[_WITNESSES - 1]
+    coefficients = blocks.reshape(-1, 64) @ _WAVES
+    return sorted(map(_score, coefficients.T), reverse=True)[_WITNESSES - 1]
 
 
 def _score(coefficients: np.ndarray) -> float:

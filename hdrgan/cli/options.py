@@ -50,6 +50,8 @@ def split(names: str) -> list[str]:
 def kinds_of(hdr: str, finished: bool) -> list[str]:
     """What is to be written beside the exposures: the HDR formats, and "finished" for the picture to keep."""
     return split(hdr) + ["finished"] * finished
+
+
 def saying(result: Any) -> Any:
     """The result itself; where a calibrated camera was recognised, one line on stderr says so."""
     if "calibration" in result.response_note:

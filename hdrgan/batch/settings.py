@@ -25,7 +25,7 @@ class OutputSettings:
         hdr: kinds of HDR image.
         zip: whether the exposures, or the HDR images where there are no exposures, go into one archive.
         keep_gps: as in `Result.save`.
-        network: other settings that decide what is in the files: model, its weights, response.
+        network: other settings that decide what is in the files: model, its weights, response, projection.
 
     Raises:
         ValueError: a format that there is not.
@@ -66,12 +66,14 @@ class OutputSettings:
 Process = Callable[[Photo], Result]
 
 
-def processor(pipe: Pipeline, evs: Sequence[float], response: str, *, one_thread: bool) -> Process:
+def processor(
+    pipe: Pipeline, evs: Sequence[float], response: str, projection: str = "auto", *, one_thread: bool
+) -> Process:
     """From a photo to its result.
 
     Args:
         pipe: the network.
-        evs, response: as `Pipeline.__call__` takes them.
+        evs, response, projection: as `Pipeline.__call__` takes them.
         one_thread: run the network on one thread. Its sums depend on the number of threads in their last bits; photos
             of a batch are done side by side instead, and are the same however many processes share the work.
     """
@@ -79,7 +81,7 @@ def processor(pipe: Pipeline, evs: Sequence[float], response: str, *, one_thread
     def process(photo: Photo) -> Result:
         if one_thread:
             torch.set_num_threads(1)  # of this thread and those that come after it
-        return pipe(photo, evs, response)
+        return pipe(photo, evs, response, projection=projection)
 
     return process
 

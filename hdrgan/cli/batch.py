@@ -79,6 +79,7 @@ def run(
     *,
     evs: Sequence[float],
     response: str,
+    projection: str,
     format: str | None,
     hdr: Sequence[str],
     zip: bool,
@@ -121,6 +122,8 @@ def run(
         output.mkdir(parents=True, exist_ok=True)
         pipe = Pipeline.from_pretrained(model, device=device or device_of(shard.local))
         network = {"model": model, "weights": digest_of(locate(model)), "response": response}
+        if projection != "auto":
+            network["projection"] = projection
         if request.ignore_gain_map:
             network["gain_map"] = "ignored"
         jobs = request.jobs or default_jobs(len(photos))
@@ -128,7 +131,7 @@ def run(
             photos,
             output,
             OutputSettings(stops, format, tuple(hdr), zip, keep_gps, network),
-            processor(pipe, stops, response, one_thread=len(photos) > 1),
+            processor(pipe, stops, response, projection, one_thread=len(photos) > 1),
             shard,
             jobs,
             min(_MEGAPIXELS * max(2, jobs), _MEGAPIXELS_AT_MOST),

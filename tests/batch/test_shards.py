@@ -90,28 +90,6 @@ def test_launchers_share_the_photos(engine, photos, one_process, tmp_path, root,
     assert files_in(tmp_path) == one_process
 
 
-def test_ray_data_on_two_workers(photos, one_process, tmp_path, root, files_in):
-    """The lines of docs/scale.md, on a real cluster of this machine."""
-    text = (root / "docs/scale.md").read_text()
-    recipe = text.split("<!-- ray -->\n```python\n")[1].split("```")[0]
-    assert "map_batches" in recipe
-    script = tmp_path / "recipe.py"
-    script.write_text(recipe)
-    listed = tmp_path / "photos.txt"
-    listed.write_text("\n".join(str(path) for path in sorted(photos.iterdir())))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(root),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
-    }
-    command = [sys.executable, script, listed, tmp_path / "out"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert files_in(tmp_path / "out") == {k: v for k, v in one_process.items() if not k.startswith(".hdrgan/")}
-    assert done.stdout.splitlines()[-1] == "5 photos"
-
-
 @pytest.mark.parametrize(
     ("environment", "shard"),
     [

@@ -109,7 +109,7 @@ def parse_args(manual: str, argv: list[str] | None = None) -> argparse.Namespace
     add("--keep", type=int, default=KEPT, metavar="N", help="newest checkpoints that are kept")
     add("--views", type=int, default=24, help="views of each HDR scene (layout hdr)")
     add("--view-size", type=int, help="side of the views in pixels (layout hdr); the crop size where it is not given")
-    add("--responses", type=Path, metavar="FILE.npz", help="EMoR model of real camera responses (layout hdr)")
+    add("--responses", type=Path, metavar="FILE.npz", help="measured camera responses, or the EMoR model (layout hdr)")
     add("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that read data, for each process")
     add("--cache", type=Path, metavar="FOLDER", help="keep decoded scenes here for other runs, not in --output")
     add("--cache-gb", type=float, default=16.0, help="most disk space for decoded scenes; 0 decodes them every time")

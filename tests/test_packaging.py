@@ -157,7 +157,7 @@ def test_the_wheel_alone_renders_the_measured_card(installed, root, tmp_path):
     card = run([installed / "python", "-c", code], tmp_path)
     systems = json.loads((root / "benchmarks" / "yardstick.json").read_text())["systems"]
     (ours,) = [system for system in systems if system["name"] == "radiance"]
-    assert f"value: {ours['conditions']['camera']['pu21']}" in card
+    assert f"value: {ours['conditions']['real']['pu21']}" in card
     assert "Measured with `hdrgan evaluate`" in card
 
 

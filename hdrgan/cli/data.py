@@ -28,7 +28,9 @@ def prepare(
     views: Annotated[int, typer.Option(min=1, help="Views of each scene.")] = 6,
     size: Annotated[int, typer.Option(min=16, help="Side of a view in pixels.")] = 512,
     seed: Annotated[int, typer.Option(help="Of views, exposure, response curves and noise.")] = 0,
-    responses: Annotated[Path | None, typer.Option(help=".npz of measured camera responses, or of the EMoR model.")] = None,
+    responses: Annotated[
+        Path | None, typer.Option(help=".npz of measured camera responses, or of the EMoR model.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad scenes out rather than refuse.")] = False,
 ) -> None:
     """Photograph HDR scenes with a virtual camera and write a training set in a published layout.

@@ -527,7 +527,8 @@ class Run:
             save_sheet(args.output, step, sheet)
             for tracker in accelerator.trackers:
                 if hasattr(tracker, "log_images"):
-                    tracker.log_images({"samples": np.asarray(sheet)[None]}, step=step)
+                    order = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                    tracker.log_images({"samples": np.asarray(sheet)[None]}, step=step, **order)
         if self.ema is None:
             self.generator.train()
         accelerator.wait_for_everyone()

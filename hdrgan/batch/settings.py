@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from hdrgan.files.photo import Photo
+from hdrgan.models.convert import PICKLE_SUFFIXES
+from hdrgan.models.pretrained import locate
 from hdrgan.pipeline import Pipeline
 from hdrgan.result import PICTURE_FORMATS, Result, bracket_names, check_hdr, hdr_names, one_of
 
@@ -86,10 +88,18 @@ def processor(
     return process
 
 
-def digest_of(folder: Path) -> str:
-    """Twelve hexadecimal digits that tell the weights and the configuration in a model folder from any others."""
+def digest_of(model: str) -> str:
+    """Twelve hexadecimal digits that tell a network's weights and configuration from any others.
+
+    Args:
+        model: a bundled name, a folder, a repository of the Hub, or a published checkpoint.
+    """
+    checkpoint = Path(model)
+    if checkpoint.suffix.lower() in PICKLE_SUFFIXES and checkpoint.is_file():
+        files = [checkpoint]
+    else:
+        files = [locate(model) / name for name in ("config.json", "model.safetensors")]
     digest = hashlib.sha256()
-    for file in ("config.json", "model.safetensors"):
-        path = folder / file
+    for path in files:
         digest.update(hashlib.sha256(path.read_bytes()).digest() if path.exists() else b"")
     return digest.hexdigest()[:12]

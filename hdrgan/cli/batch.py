@@ -100,7 +100,6 @@ def run(
     from hdrgan.batch.shards import Shard
     from hdrgan.files.photo import PhotoLimits, load_photo
     from hdrgan.light.cancellation import Cancellation
-    from hdrgan.models.pretrained import locate
     from hdrgan.pipeline import Pipeline, check_evs
 
     cancellation = Cancellation()
@@ -121,7 +120,7 @@ def run(
         output = request.output
         output.mkdir(parents=True, exist_ok=True)
         pipe = Pipeline.from_pretrained(model, device=device or device_of(shard.local))
-        network = {"model": model, "weights": digest_of(locate(model)), "response": response}
+        network = {"model": model, "weights": digest_of(model), "response": response}
         if projection != "auto":
             network["projection"] = projection
         if request.ignore_gain_map:

@@ -31,7 +31,7 @@ from hdrgan.models import pretrained
 from hdrgan.models.pretrained import PretrainedError
 
 NETWORKS = {
-    "radiance": (RadianceGenerator, {"widths": (8, 8, 8, 8), "context": 8}),
+    "radiance": (RadianceGenerator, {"widths": (8, 8, 8, 8)}),
     "bracket": (BracketGenerator, {"width": 8}),
     "ein": (EIN, {"width": 8}),
 }

@@ -6,7 +6,7 @@ import numpy as np
 
 _FLAT = 0.7  # share of middle tones without any grain; of 619 photographs the most is 0.66, of 40 camera shots 0.33
 _PAPER, _NEAR = 0.3, 0.03  # share of exact white, and of what is nearly white beside it: photographs have 0.2 and more
-_SEEN = 1 << 21  # pixels; larger pictures are judged by every n-th row
+_SEEN = 1 << 18  # pixels; larger pictures are judged by every n-th row
 
 
 def is_drawn(pixels: np.ndarray) -> bool:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
 
 from hdrgan.evaluation import metrics, real_brackets
 from hdrgan.evaluation.report import CURVE_NAME, IDENTITY_NAME, RADIANCE_FIGURES, ev_key, new_report, read_peers
@@ -72,19 +71,20 @@ class _Frames:
 
 def _identity(photo: Photo, evs: Sequence[float]) -> Prediction:
     light = srgb_to_linear(encoded(photo))
-    return _Frames([_in_16_bits(expose(light, ev)) for ev in evs], picture_of(light))
+    return _Frames([_in_8_bits(picture_of(expose(light, ev))) for ev in evs], picture_of(light))
 
 
 def _curve(photo: Photo, evs: Sequence[float]) -> Prediction:
     codes, camera = np.linspace(0, 1, 256), mean_camera()
     light = np.interp(picture_of(encoded(photo)), codes, camera)
     exposures = [np.interp((light * 2.0**ev).clip(0, 1), camera, codes) for ev in evs]
-    return _Frames([(frame * 65535).round().astype(np.uint16) for frame in exposures], light)
+    return _Frames([_in_8_bits(frame) for frame in exposures], light)
 
 
-def _in_16_bits(encoded: Tensor) -> np.ndarray:
-    """Exposures of the references, finely enough that rounding is not what is scored."""
-    return picture_of((encoded * 65535).round()).astype(np.uint16)
+def _in_8_bits(encoded: np.ndarray) -> np.ndarray:
+    """Exposures as files hold them, so that rules without a network are rounded as networks' files are."""
+    frame: np.ndarray = (encoded * 255).round().astype(np.uint8)
+    return frame
 
 
 IDENTITY = System(IDENTITY_NAME, _identity)

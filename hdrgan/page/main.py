@@ -109,7 +109,9 @@ def main() -> None:
     try:
         _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
         log.info("The page is at %s", url)
-        told.wait()
+        # Another thread may take the signal, and does not wake this one, in which alone Python calls its handler.
+        while not told.wait(0.5):
+            pass
     finally:
         told.set()
         stopped = close_all(seconds=20)

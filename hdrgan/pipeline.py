@@ -67,7 +67,7 @@ class Pipeline:
         *,
         device: str | torch.device | None = None,
         name: str = "",
-        working_size: int = 384,
+        working_size: int = 768,
         compile: bool | str = False,
     ):
         if not isinstance(model, tuple(_NETWORKS.values())):
@@ -210,10 +210,12 @@ class Pipeline:
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
         around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
-        size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1))
+        size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1), largest=2.0)
         if not _clips(photo) or is_drawn(photo.pixels):
             return torch.ones(1, 3, *size)
-        srgb = to_tensor(photo, size)
+        srgb = to_tensor(photo, _bounded(photo.height, photo.width, max(size)))
+        if srgb.shape[-2:] != size:  # a small photo: the encoder, which sees half the size, is to see all of it
+            srgb = F.interpolate(srgb, size, mode="bilinear", align_corners=False)
         seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
         light = network.light(_padded(seen, network.size_multiple).contiguous().to(self.device))
         check_cancelled()
@@ -369,8 +371,9 @@ def _padded(srgb: Tensor, multiple: int) -> Tensor:
     return F.pad(srgb, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
-def _bounded(height: int, width: int, longest: float) -> tuple[int, int]:
-    scale = min(1.0, longest / max(height, width))
+def _bounded(height: int, width: int, longest: float, largest: float = 1.0) -> tuple[int, int]:
+    """Height and width for a longest side, at most ``largest`` times as large as they are."""
+    scale = min(largest, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

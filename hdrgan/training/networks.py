@@ -54,8 +54,9 @@ def build_generator(
         if model == "ein":
             return EIN(width=width) if width else EIN()
         if width:
-            usual = RadianceGenerator().widths
-            return RadianceGenerator(**stops, widths=[max(1, round(w * width / usual[0])) for w in usual])
+            usual = RadianceGenerator()
+            *widths, edge = (max(1, round(w * width / usual.widths[0])) for w in (*usual.widths, usual.edge_width))
+            return RadianceGenerator(**stops, widths=widths, edge_width=edge)
         return RadianceGenerator(**stops)
     except ValueError as error:
         raise UsageError(f"--width {width}: {error}") from error

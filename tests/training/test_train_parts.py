@@ -338,7 +338,7 @@ def test_faults_of_the_other_layouts_end_with_code_2(tmp_path, capsys, make, spo
     data = make(tmp_path / "data", side=side)
     lines = spoil(data)
     arguments = ["--model", model, "--dataset", str(data), "--output", str(tmp_path / "run"), "--cpu"]
-    flags = ["--crop-size", "72" if model == "ein" else "32", "--views", "2"]
+    flags = ["--crop-size", {"ein": "72", "radiance": "64"}.get(model, "32"), "--views", "2"]
     assert main([*arguments, *flags]) == 2
     said = capsys.readouterr().err.splitlines()
     for line in lines:

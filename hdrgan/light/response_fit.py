@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,6 +47,7 @@ _KNOTS = np.unique(
 _WHITE = 0.3  # stops: two standard deviations, among measured cameras, of the light between `_NEAR_WHITE` and white
 _WHITE_REST = 0.08  # stops: the same of what that shape leaves
 _NEAR_WHITE = 246.0  # code from which on JPEG mixes clipped pixels with others
+_SMOOTH = 0.65  # how much the last code is expected to go on as those before
 _HIGHEST = 254.3  # median code up to which half of the pixels did not clip
 _ROUNDS = 8
 _STRAY = 1.5  # standard deviations from which on a match counts less
@@ -89,6 +91,24 @@ class Fit:
     error: float
 
 
+class Shot(NamedTuple):
+    """What is asked of the pixels of a shot, (H, W) each: sum of the three codes, the lowest and the highest."""
+
+    total: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+
+    @classmethod
+    def of(cls, picture: np.ndarray) -> Shot:
+        """Of (H, W, 3) uint8."""
+        red, green, blue = (np.ascontiguousarray(picture[..., channel]) for channel in range(3))
+        total = red.astype(np.int32)
+        total += green
+        total += blue
+        lowest, highest = (f(f(red, green), blue) for f in (np.minimum, np.maximum))
+        return cls(total, lowest, highest)
+
+
 def pairs(evs: Sequence[float]) -> list[tuple[int, int]]:
     """Indices (darker, brighter) of the shots that are worth matching."""
     found = []
@@ -100,32 +120,33 @@ def pairs(evs: Sequence[float]) -> list[tuple[int, int]]:
     return found
 
 
-def match(darker: np.ndarray, brighter: np.ndarray, still: np.ndarray | None = None) -> tuple[np.ndarray, ...] | None:
+def match(darker: Shot, brighter: Shot, still: np.ndarray | None = None) -> tuple[np.ndarray, ...] | None:
     """Match the codes of two aligned shots by the quantiles of the pixels that are good in both.
 
     Channels are averaged first, and greyish pixels are preferred: a camera mixes channels after its curve, so that
     those of a saturated colour make light look closer together than it is.
 
     Args:
-        darker, brighter: (H, W, 3) uint8, aligned.
+        darker, brighter: aligned.
         still: (H, W) boolean; False where something moved.
 
     Returns:
         ``codes_darker``, ``codes_brighter`` and ``weight`` of a `Match`, or None where the two share too little.
     """
-    exposed = darker.min(-1) >= _FIRST
+    exposed = darker.lowest >= _FIRST
     if still is not None:
         exposed &= still
-    unclipped = brighter.max(-1) <= _LAST
-    usable, last = exposed & (np.ptp(darker, -1) <= _GREYISH[0] + _GREYISH[1] * darker.mean(-1)), 254
+    unclipped = brighter.highest <= _LAST
+    spread = (darker.highest - darker.lowest).astype(np.float32)
+    usable, last = exposed & (spread <= _GREYISH[0] + np.float32(_GREYISH[1] / 3) * darker.total), 254
     if np.count_nonzero(usable & unclipped) < max(_FEWEST, _ENOUGH_GREYISH * np.count_nonzero(exposed & unclipped)):
         # Where a coloured pixel clips in one channel alone, its mean says nothing.
         usable, last = exposed & unclipped, _LAST
-    sums = [shot.sum(-1, dtype=np.int64)[usable] for shot in (darker, brighter)]
+    sums = [shot.total[usable] for shot in (darker, brighter)]
     if last > _LAST:
         found = _by_quantiles(sums[0], sums[1], 3, np.arange(_FIRST, _NEAR_WHITE, 2.0))
         # Where one channel clips before the others, their mean falls behind the light.
-        grey = (np.ptp(darker, -1) <= _GREY[0] + _GREY[1] * darker.mean(-1))[usable]
+        grey = spread[usable] <= _GREY[0] + np.float32(_GREY[1] / 3) * sums[0]
         found = tuple(np.r_[a, b] for a, b in zip(found, _by_medians(sums[0][grey], sums[1][grey], 3), strict=True))
     else:
         found = _by_quantiles(sums[0], sums[1], 3, np.arange(_FIRST, _LAST + 1, 2.0))
@@ -165,8 +186,8 @@ def _by_medians(darker: np.ndarray, brighter: np.ndarray, steps: int) -> tuple[n
     first = int(_NEAR_WHITE) * steps
     codes = darker // steps
     high = 255 * steps - first + 1
-    counts = np.zeros((256, high + 1))
-    np.add.at(counts, (codes, (brighter - first + 1).clip(0, high)), 1)
+    at = codes * (high + 1) + (brighter - first + 1).clip(0, high)
+    counts = np.bincount(at, minlength=256 * (high + 1)).reshape(256, high + 1)
     below = counts.cumsum(1)
     mass = below[:, -1]
     origins, medians = [], []
@@ -249,11 +270,11 @@ def _up_to_white(response: np.ndarray) -> np.ndarray:
 
     No shot tells how much light the last code holds, because clipped pixels have it as well. Responses that
     laboratories measured go on there as the codes before; those that were fitted to brackets, and with them the mean
-    camera, have twice as much. White is put between the two.
+    camera, have twice as much. White is put between the two (`_SMOOTH`), where no measured camera is far off.
     """
     steps = np.log2(np.maximum(response[252:], 1e-9) / np.maximum(response[251:-1], 1e-9)).clip(0)  # stops of a code
     smooth = steps[2] * min(1.0, steps[2] / max(steps[1], 1e-9))
-    scaled: np.ndarray = response / (response[254] * 2.0 ** (0.5 * (smooth + steps[3])))
+    scaled: np.ndarray = response / (response[254] * 2.0 ** (_SMOOTH * smooth + (1 - _SMOOTH) * steps[3]))
     scaled[255] = 1
     return scaled
 

@@ -14,6 +14,7 @@ in stops).
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import time
 from pathlib import Path
@@ -232,7 +233,7 @@ def main() -> None:
         rng = np.random.default_rng((args.seed, step))
         done = max(step / args.steps, (time.monotonic() - started) / (args.minutes * 60))
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1, (step + 1) / 50) * (0.475 * (1 + np.cos(np.pi * done)) + 0.05)
+            group["lr"] = rate * min(1, (step + 1) / 50) * (0.475 * (1 + math.cos(math.pi * done)) + 0.05)
         counts = (ordinary, args.batch_size - ordinary)
         chosen = np.concatenate(
             [rng.choice(kind, n, p=p) for kind, n, p in zip(kinds, counts, chances, strict=True) if n]

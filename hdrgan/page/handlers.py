@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hdrgan.files.calibrations import CalibrationFileError, CameraCalibration, parse_calibration
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
@@ -216,8 +217,14 @@ class Handlers:
         if token is not None:
             token.cancel("its visitor cancelled it")
 
-    def _request(self, request: Mapping[str, Any]) -> tuple[str, str, tuple[float, ...], str]:
-        return self._checked(request.get("path"), request.get("model"), request.get("evs"), request.get("response"))
+    def _request(self, request: Mapping[str, Any]) -> tuple[str, str, tuple[float, ...], str | CameraCalibration]:
+        checked = self._checked(request.get("path"), request.get("model"), request.get("evs"), request.get("response"))
+        if not request.get("calibration"):
+            return checked
+        try:  # the visitor's own camera, which the browser keeps and sends with each photo
+            return *checked[:3], parse_calibration(str(request["calibration"]).encode(), Path("That file"))
+        except CalibrationFileError as problem:
+            raise gr.Error(str(problem), title="This is no calibration", print_exception=False) from None
 
     def _checked(self, upload: Any, model: Any, evs: Any, response: Any) -> tuple[str, str, tuple[float, ...], str]:
         """What was asked for, or a sentence that says what is wrong with it."""
@@ -235,8 +242,10 @@ class Handlers:
             raise gr.Error(
                 f"There is no network called {model!r} here.", title="Unknown network", print_exception=False
             )
-        if response not in ("auto", "srgb"):
-            raise gr.Error('response must be "auto" or "srgb".', title="Unknown response", print_exception=False)
+        if response not in CHOICES:  # a name of a file on this machine, from a caller of the API
+            raise gr.Error(
+                f"response must be one of {', '.join(CHOICES)}.", title="Unknown response", print_exception=False
+            )
         try:
             stops = check_evs(evs or DEFAULT_EVS)
         except (TypeError, ValueError) as problem:
@@ -352,14 +361,12 @@ class Handlers:
         photo: Photo | None,
         model: str,
         evs: tuple[float, ...],
-        response: str,
+        response: str | CameraCalibration,
         pulse: Callable[[Standing], Any],
         token: Cancellation | None,
     ) -> Generator[Any, None, Result]:
         """The result that is kept, or that of a run."""
-        if response not in CHOICES:  # a name of a file on this machine, from a caller of the API
-            raise gr.Error(f"The response is one of {', '.join(CHOICES)}.", print_exception=False)
-        key = (upload, model, evs, response)
+        key = (upload, model, evs, response if isinstance(response, str) else response.response.tobytes())
         result = self.kept.get(key)
         if result is not None:
             return result

@@ -229,6 +229,23 @@ def test_the_exposures_are_those_asked_for(tmp_path):
     assert pipeline.calls == [((-3, 0, 1.5), "srgb")]
 
 
+def test_a_calibration_comes_with_the_request_and_is_part_of_what_is_kept(tmp_path):
+    pipeline = FakePipeline()
+    handlers = handlers_at(tmp_path, pipeline)
+    photo = uploaded(tmp_path)
+    facts = {"format": 1, "kind": "hdrgan camera calibration", "make": "Acme", "model": "One"}
+    for power in (2, 3, 3):
+        curve = [(code / 255) ** power for code in range(256)]
+        list(handlers.develop(asked(photo, calibration=json.dumps(facts | {"response": curve}))))
+    used = [response for _, response in pipeline.calls]
+    assert [one.title for one in used] == ["Acme One"] * 2, "the third is the second"
+    np.testing.assert_allclose(used[1].response[128], (128 / 255) ** 3)
+    for bad in ("[]", '{"response": 1}', "[" * 9000, "no"):
+        news = told(handlers.develop(asked(photo, calibration=bad)))[-1]
+        assert news["state"] == "failed"
+        assert "is no camera calibration" in news["says"]
+
+
 @pytest.mark.parametrize("kind", ["finished", "zip", "frame", "exr", "hdr", "ultrahdr"])
 def test_what_is_saved_costs_no_second_run(tmp_path, kind):
     pipeline = FakePipeline()

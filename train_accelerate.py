@@ -39,7 +39,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -62,6 +62,7 @@ from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.card import EVALUATION_NAME, render_card
 from hdrgan.hub.datasets import fetch_dataset
 from hdrgan.hub.publish import push
+from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
 from hdrgan.training.arguments import dated_folder, parse_args
@@ -80,6 +81,7 @@ from hdrgan.training.checkpoints import (
 )
 from hdrgan.training.losses import discriminator_loss, generator_adversarial_loss
 from hdrgan.training.networks import (
+    Generator,
     build_generator,
     check_networks,
     checkpoint_activations,
@@ -110,6 +112,8 @@ from hdrgan.training.records import (
     sheet_for_card,
     validation_report,
 )
+
+Answer = TypeVar("Answer")
 
 MOST_BAD_STEPS = 10
 SHEET_PHOTOS = 4
@@ -143,19 +147,19 @@ def leave_signals_to_the_run(_worker: int) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def from_main(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
+def from_main(accelerator: Accelerator, work: Callable[[], Answer]) -> Answer:
     """Do something in the main process alone and hand its result, or its error, to all."""
-    box: list[Any] = [None]
+    box: list[tuple[Answer | None, Exception | None]] = [(None, None)]
     if accelerator.is_main_process:
         try:
             box[0] = (work(), None)
         except (UsageError, DatasetError, CheckpointError) as error:
             box[0] = (None, error)
     broadcast_object_list(box)
-    result, error = box[0]
-    if error is not None:
-        raise error
-    return result
+    result, failure = box[0]
+    if failure is not None:
+        raise failure
+    return cast(Answer, result)
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -239,7 +243,7 @@ class Run:
         self.figures: dict[str, dict[str, Any]] = {}  # of the last validation
         self.stopping = False  # agreed upon by all processes
         self.asked_to_stop = False  # this one alone
-        self.signal = signal.SIGTERM
+        self.signal: int = signal.SIGTERM
         self.total_steps = self.total_samples = self.bad_in_a_row = 0
         self.figures_step = -1  # when they were measured
 
@@ -250,13 +254,14 @@ class Run:
         if args.freeze is not None:
             freeze(generator, args.freeze)
         discriminator = PatchDiscriminator(exposures=len(found.evs)) if args.adversarial_weight else None
-        self.trained = [generator] if discriminator is None else [generator, discriminator]
-        self.trained = [network.to(memory_format=torch.channels_last) for network in self.trained]
+        self.trained: list[nn.Module] = [generator] if discriminator is None else [generator, discriminator]
+        for network in self.trained:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         parameters = sum(p.numel() for network in self.trained for p in network.parameters())
         averaged = sum(p.numel() for p in generator.parameters())
         # Weights, two moments and the average, in float32; kept ones, the next one, and the networks twice.
         self.bytes_needed = 4 * (3 * parameters + averaged) * (args.keep + 1) + 8 * parameters + 64 * 2**20
-        self.ema = None
+        self.ema: nn.Module | None = None
 
         # Data
         cache = SceneCache(cache_folder(args))
@@ -267,7 +272,7 @@ class Run:
         if args.ema:
             self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
 
-        if args.gradient_checkpointing:
+        if args.gradient_checkpointing and isinstance(generator, EIN):
             checkpoint_activations(generator)
 
         # Optimisers. The rate is set before each step from the samples seen, so there is no scheduler to restore.
@@ -292,6 +297,7 @@ class Run:
         with accelerator.accumulate(*self.trained):  # once for both networks: it counts calls
             fake, terms = self.objective(self.generator, batch)  # (B, N, 3, H, W)
             if self.discriminator is not None:
+                assert fake is not None  # every objective makes a bracket where there is a discriminator
                 real_logits = self.discriminator(batch.srgb, batch.bracket)
                 d_loss = discriminator_loss(real_logits, self.discriminator(batch.srgb, fake.detach()))
                 accelerator.backward(d_loss)
@@ -375,6 +381,7 @@ class Run:
 
     def average(self) -> None:
         """Move the averaged generator towards the trained one; quickly in the first steps."""
+        assert self.ema is not None
         decay = min(self.args.ema, (1 + self.progress.step) / (10 + self.progress.step))
         trained = self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
         with torch.no_grad():
@@ -384,7 +391,7 @@ class Run:
 
     # Loop -------------------------------------------------------------------------------------------------------------
 
-    def loader(self) -> DataLoader:
+    def loader(self) -> DataLoader[dict[str, Tensor]]:
         """Batches of this process from where the run stands to its end.
 
         The loader is not prepared by accelerate: the stream already deals the samples to the processes, and without
@@ -478,9 +485,10 @@ class Run:
         values = {f"train/{name}": value for name, value in figures.items() if name != "step"}
         self.accelerator.log(values, figures["step"])
 
-    def network(self) -> nn.Module:
+    def network(self) -> Generator:
         """The generator that people will use: averaged, if that is on, without any wrapper."""
-        return self.ema or self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
+        made = self.ema or self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
+        return cast(Generator, made)
 
     def photo(self, dataset: PhotoDataset, index: int) -> Batch:
         """A whole photo as a batch of one."""
@@ -617,7 +625,8 @@ class Run:
 
     def home(self) -> Path:
         """Where the generator is kept for people to use."""
-        return self.args.output / ("ein" if self.args.model == "ein" else "generator")
+        output: Path = self.args.output
+        return output / ("ein" if self.args.model == "ein" else "generator")
 
     def finish(self) -> None:
         """Publish the network if that was asked for, and say what the run took."""
@@ -633,7 +642,7 @@ class Run:
             f"peak memory of the main process {peak_memory_mb():,.0f} MB"
         )
 
-    def keep(self, folder: Path, network: nn.Module) -> None:
+    def keep(self, folder: Path, network: Generator | PatchDiscriminator) -> None:
         """Write a network so that ``from_pretrained`` reads it, with a card of what was measured of it."""
         temporary = start_folder(folder)
         with writing(folder):

@@ -57,7 +57,7 @@ from hdrgan.data.scene_cache import SceneCache
 from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
 from hdrgan.evaluation.report import IDENTITY_NAME, write_report
-from hdrgan.evaluation.scores import identity, sample_sheet, score, summarise, table
+from hdrgan.evaluation.scores import identity, score, summarise, table
 from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.card import EVALUATION_NAME, render_card
 from hdrgan.hub.datasets import fetch_dataset
@@ -79,6 +79,7 @@ from hdrgan.training.checkpoints import (
     write_text,
     writing,
 )
+from hdrgan.training.hyperparameters import RECIPES, learning_rate_factor
 from hdrgan.training.losses import discriminator_loss, generator_adversarial_loss
 from hdrgan.training.networks import (
     Generator,
@@ -101,17 +102,15 @@ from hdrgan.training.preflight import (
     leave_mark,
     sees_mark,
 )
-from hdrgan.training.recipes import RECIPES, learning_rate_factor
 from hdrgan.training.records import (
     Progress,
     StepFigures,
     append_line,
     cut_after,
     peak_memory_mb,
-    save_sheet,
-    sheet_for_card,
     validation_report,
 )
+from hdrgan.training.sample_sheet import sample_sheet, save_sheet, sheet_for_card
 
 Answer = TypeVar("Answer")
 

@@ -16,15 +16,17 @@ from torch import Tensor
 
 from hdrgan.files.photo import Photo, Source, load_photo, to_tensor
 from hdrgan.files.response_choice import ChosenResponse, Response, choose_response
+from hdrgan.light.anchoring import anchor
 from hdrgan.light.cancellation import Cancellation, check_cancelled
 from hdrgan.light.confine import extended
 from hdrgan.light.drawn import is_drawn
+from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
-from hdrgan.light.radiometry import DEFAULT_EVS, luminance, srgb_curve, srgb_to_linear, well_exposed
+from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
-from hdrgan.light.tiling import tiled_strips
+from hdrgan.light.tiling import OVERLAP, TILE, tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.convert import PICKLE_SUFFIXES, CheckpointError, published_network
 from hdrgan.models.ein import EIN
@@ -67,7 +69,7 @@ class Pipeline:
         *,
         device: str | torch.device | None = None,
         name: str = "",
-        working_size: int = 384,
+        working_size: int = RadianceGenerator.working_size,
         compile: bool | str = False,
     ):
         if not isinstance(model, tuple(_NETWORKS.values())):
@@ -228,7 +230,8 @@ class Pipeline:
         light = torch.empty(photo.height, photo.width, 3)  # first as the network says, then anchored to the photo
         for rows, relative in self._tiles(photo):
             light[rows] = relative[0].permute(1, 2, 0)
-        scale = _anchor(photo, light)
+        parts = strips(photo.height, photo.width)
+        scale = anchor((_part_of(photo, rows), light[rows].permute(2, 0, 1)[None]) for rows in parts)
         invented = torch.empty(photo.height, photo.width)
         clips = _clips(photo)
         for rows in strips(photo.height, photo.width):
@@ -285,7 +288,7 @@ class Pipeline:
         self._paint(photo, {}, light)
         return light
 
-    def _tiles(self, photo: Photo, *, tile: int = 1024, overlap: int = 128) -> Iterator[tuple[slice, Tensor]]:
+    def _tiles(self, photo: Photo, *, tile: int = TILE, overlap: int = OVERLAP) -> Iterator[tuple[slice, Tensor]]:
         """What a network that works at the photo's own size says, in strips; see `hdrgan.light.tiling.tiled_strips`."""
         network = cast(BracketGenerator | EIN, self.model)
         return tiled_strips(
@@ -313,29 +316,6 @@ def _published(pth: str | os.PathLike[str], dtype: torch.dtype | None) -> Networ
         *(pth, type(network).__name__),
     )
     return network.to(dtype or torch.float32)
-
-
-def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
-    """Coerce EVs to floats; ValueError unless they are at least one, finite, ascending and within 20 stops."""
-    stops = tuple(float(ev) for ev in evs)
-    if not stops or not all(np.isfinite(stops)) or list(stops) != sorted(set(stops)) or max(map(abs, stops)) > 20:
-        raise ValueError(f"evs must be ascending numbers of stops between -20 and 20 without repeats, got {tuple(evs)}")
-    return stops
-
-
-def _anchor(photo: Photo, relative: Tensor) -> Tensor:
-    """The scale that brings EIN's relative radiance (H, W, 3) onto the photo's, by the pixels that did not clip."""
-    ratios = []
-    for rows in strips(photo.height, photo.width):
-        check_cancelled()
-        srgb = _part_of(photo, rows)
-        trusted = well_exposed(srgb)[:, 0]
-        predicted = luminance(relative[rows].permute(2, 0, 1))
-        measured = luminance(srgb_to_linear(srgb)[0])
-        trusted = trusted & (predicted > 1e-6) & (measured > 1e-6)
-        ratios.append(torch.log(measured[trusted]) - torch.log(predicted[trusted]))
-    every = torch.cat(ratios)
-    return every.median().exp() if every.numel() else torch.ones(())
 
 
 def _clipped_share(photo: Photo) -> np.ndarray:

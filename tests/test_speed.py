@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
 from hdrgan.files.photo import load_photo, to_tensor
 from hdrgan.files.response_choice import choose_response
+from hdrgan.light.anchoring import match_exposure
 from hdrgan.light.confine import extended
 from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.quiet import without_noise
-from hdrgan.light.radiometry import decode, match_exposure, srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import decode, srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import Camera, RaisedLight, look_up, rolled_off, stops_of
 from hdrgan.light.tiling import run_tiled
 from hdrgan.models.convolution import convolve

@@ -23,7 +23,7 @@ from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.layout import Fault, visible
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.photo import PhotoError, load_photo
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif"})
 _FRAME = re.compile(r"(?P<name>.+)_(?P<position>[0-4])$")

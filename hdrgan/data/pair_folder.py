@@ -24,7 +24,9 @@ from hdrgan.data.layout import Fault, find_table, reason
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.photo import PhotoError
 from hdrgan.files.radiance import RadianceFileError, load_radiance
-from hdrgan.light.radiometry import match_exposure, srgb_to_linear, well_exposed
+from hdrgan.light.anchoring import match_exposure
+from hdrgan.light.radiometry import srgb_to_linear
+from hdrgan.light.well_exposed import well_exposed
 
 COLUMNS = ("HDR", "SDR")
 SPLITS = ("train", "valid")

@@ -21,7 +21,8 @@ from hdrgan.data.pair_folder import COLUMNS, SPLITS
 from hdrgan.data.panorama import random_views
 from hdrgan.files.radiance import RadianceFileError, load_radiance, save_hdr
 from hdrgan.files.write import save_png
-from hdrgan.light.radiometry import DEFAULT_EVS, expose
+from hdrgan.light.evs import DEFAULT_EVS
+from hdrgan.light.radiometry import expose
 
 
 @dataclass(frozen=True)

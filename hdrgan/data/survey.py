@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from hdrgan.data.hdr_folder import HdrFolder
 from hdrgan.data.layout import DatasetError, Fault, recognise_layout, validation_scenes
 from hdrgan.data.pair_folder import PairFolder
 from hdrgan.data.scene_cache import SceneCache
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
+from hdrgan.light.parallel import each
 
 PhotoDataset = BracketFolder | PairFolder | HdrFolder
 
@@ -73,14 +73,18 @@ class Survey:
 def _examine_all(
     entries: list[Any], examine: Callable[[Any], list[Fault]], progress: Callable[[int, int], None] | None
 ) -> Iterator[tuple[Any, list[Fault]]]:
-    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
-    try:
-        for done, (entry, faults) in enumerate(zip(entries, pool.map(examine, entries), strict=True), start=1):
+    done, counting = 0, threading.Lock()
+
+    def examined(entry: Any) -> list[Fault]:
+        nonlocal done
+        faults = examine(entry)
+        with counting:
+            done += 1
             if progress is not None:
                 progress(done, len(entries))
-            yield entry, faults
-    finally:
-        pool.shutdown(cancel_futures=True)  # who is interrupted waits for what has begun, not for all the rest
+        return faults
+
+    return zip(entries, each(examined, entries), strict=True)
 
 
 def survey(

@@ -19,7 +19,8 @@ from hdrgan.evaluation import metrics, real_brackets
 from hdrgan.evaluation.report import CURVE_NAME, IDENTITY_NAME, RADIANCE_FIGURES, ev_key, new_report, read_peers
 from hdrgan.evaluation.views import View, encoded, open_views, picture_of, planes_of
 from hdrgan.files.photo import Photo
-from hdrgan.light.radiometry import DEFAULT_EVS, expose, srgb_to_linear
+from hdrgan.light.evs import DEFAULT_EVS
+from hdrgan.light.radiometry import expose, srgb_to_linear
 from hdrgan.light.response import mean_camera
 from hdrgan.models.pretrained import CONFIG_NAME, WEIGHTS_NAME, count_parameters, read_config, sha256_of
 

@@ -24,7 +24,8 @@ from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import real_brackets
 from hdrgan.files.photo import Photo, PhotoError, load_photo
 from hdrgan.files.radiance import RadianceFileError, load_radiance
-from hdrgan.light.radiometry import DEFAULT_EVS, expose, linear_to_srgb
+from hdrgan.light.evs import DEFAULT_EVS
+from hdrgan.light.radiometry import expose, linear_to_srgb
 
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
 

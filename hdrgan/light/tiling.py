@@ -16,6 +16,9 @@ from torch import Tensor
 
 from hdrgan.light.cancellation import check_cancelled
 
+TILE, OVERLAP = 1024, 128
+"""Pixels of a tile's sides, and those that neighbours share, where nothing else is asked for: EIN's."""
+
 Network = Callable[[Tensor], Tensor]
 
 
@@ -63,8 +66,8 @@ def tiled_strips(
     network: Network,
     srgb: Tensor,
     *,
-    tile: int = 1024,
-    overlap: int = 128,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
     multiple: int = 1,
     minimum: int = 1,
     device: torch.device | str | None = None,
@@ -136,8 +139,8 @@ def run_tiled(
     network: Network,
     srgb: Tensor,
     *,
-    tile: int = 1024,
-    overlap: int = 128,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
     multiple: int = 1,
     minimum: int = 1,
     device: torch.device | str | None = None,

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.light.radiometry import decode
 from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
@@ -148,13 +149,15 @@ class RadianceGenerator(
     mean_camera: Tensor
     size_multiple = 32
     """What height and width of the input of `light` must be multiples of."""
+    working_size = 384
+    """Longest side, in pixels, at which a photo is looked at unless something else is asked for."""
 
     def __init__(
         self,
         widths: Sequence[int] = (48, 48, 64, 96),
         clip_start: float = CLIPPED[0],
         clip_end: float = CLIPPED[1],
-        evs: Sequence[float] = (-4, -2, 0, 2, 4),
+        evs: Sequence[float] = NETWORK_EVS,
     ):
         super().__init__()
         self.widths = tuple(int(width) for width in widths)

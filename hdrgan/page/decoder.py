@@ -37,6 +37,9 @@ _MOST_PIXEL_BYTES = 6 + 12 + 2 + 6 + 6  # of a pixel: picture, light, opacity, g
 _PIPE_SIZE = 1 << 20  # Linux gives 64 KB unasked, which costs a change of process for every 64 KB of pixels
 _MOST_IDLE = 2
 _READY = b"+"  # what a worker says first
+DECODE_SECONDS = 10
+"""That opening a photo may take where the page's settings say nothing else."""
+
 _START_S = 60.0  # that a worker may take to start
 _REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.page.decoder import serve; serve()"
@@ -45,7 +48,7 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.page.decoder 
 def load_photo_guarded(
     source: str | os.PathLike[str] | bytes,
     *,
-    timeout_s: float = 10.0,
+    timeout_s: float = DECODE_SECONDS,
     memory_mb: int = 2048,
     limits: PhotoLimits = DEFAULT,
 ) -> Photo:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.page.decoder import load_photo_guarded
 from hdrgan.page.environment import gr
 from hdrgan.page.guard import NO_ROOM
@@ -32,7 +32,7 @@ from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
-from hdrgan.pipeline import Pipeline, check_evs
+from hdrgan.pipeline import Pipeline
 from hdrgan.result import Result, caption
 
 log = logging.getLogger(__name__)

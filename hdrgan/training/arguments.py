@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hdrgan.data.layout import LAYOUTS
 from hdrgan.training.checkpoints import KEPT
-from hdrgan.training.recipes import RECIPES
+from hdrgan.training.hyperparameters import RECIPES
 
 TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
 """Those of accelerate; each is a package of its own that is asked for by name."""

@@ -19,6 +19,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from hdrgan.files.atomic import atomic_path
+
 log = logging.getLogger(__name__)
 
 STEP_FILE = "trainer.json"
@@ -98,13 +100,9 @@ def writing(final: Path) -> Iterator[None]:
 
 def write_text(file: Path, text: str) -> None:
     """Write a small file whole or not at all."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    with writing(file):
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+    with writing(file), atomic_path(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        _sync(temporary)
 
 
 def checkpoint_folder(states: Path, step: int) -> Path:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from hdrgan.data.batch import Batch, merge_brackets
 from hdrgan.evaluation.scores import Prediction, radiance_l1, render
-from hdrgan.light.radiometry import match_exposure, mu_law, srgb_to_linear
+from hdrgan.light.anchoring import match_exposure
+from hdrgan.light.radiometry import mu_law, srgb_to_linear
+from hdrgan.light.well_exposed import well_exposed
 from hdrgan.models.radiance_generator import CLIPPED, Light, clip_mask
 from hdrgan.training.light_loss import light_losses, weighted
 from hdrgan.training.losses import bracket_from_radiance
@@ -84,8 +86,7 @@ def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction,
         bracket = render(output.radiance, srgb, batch.evs, batch.inverse_response)
         prediction = Prediction(bracket, output.radiance)
     else:
-        trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
-        radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
+        radiance = output * match_exposure(output, srgb_to_linear(srgb), well_exposed(srgb))
         prediction = Prediction(render(radiance, srgb, batch.evs), radiance)
         # EIN is trained on a scale of its own, before it is anchored to the photo.
         return prediction, trained_l1(model, Prediction(prediction.bracket, output * EIN_HEADROOM), batch)

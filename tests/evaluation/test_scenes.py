@@ -22,7 +22,7 @@ from hdrgan.evaluation import report
 from hdrgan.evaluation.scenes import System, evaluate
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
 
 
 @pytest.fixture(autouse=True, scope="module")

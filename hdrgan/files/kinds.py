@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hdrgan.files import bmp, gif, heif, jpeg, png, raw, tiff, webp
+from hdrgan.files import gif_bmp_webp, heif, jpeg, png, raw, tiff
 from hdrgan.files.limits import Decoder, PhotoError
 
 
@@ -21,9 +21,9 @@ def recognise(data: bytes) -> tuple[str, Decoder]:
     if data.startswith(png.SIGNATURE):
         return "PNG", png.decode
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP", webp.decode
+        return "WebP", gif_bmp_webp.decode_webp
     if data[:6] in (b"GIF87a", b"GIF89a"):
-        return "GIF", gif.decode
+        return "GIF", gif_bmp_webp.decode_gif
     if _RAW.match(data) or tiff.is_raw(data):
         return "raw", raw.decode
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -32,7 +32,7 @@ def recognise(data: bytes) -> tuple[str, Decoder]:
     if media is not None:
         return media, {"AVIF": heif.decode_avif, "HEIC": heif.decode_heic, "HEIF": heif.refuse_heif}[media]
     if data[:2] == b"BM" and len(data) >= 18 and data[14:18] in _BMP_HEADERS:
-        return "BMP", bmp.decode
+        return "BMP", gif_bmp_webp.decode_bmp
     what = _stranger(data)
     if what:
         raise PhotoError(f"This is {what}; give an ordinary photo ({_TAKEN}).")

@@ -58,6 +58,7 @@ from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
 from hdrgan.evaluation.report import IDENTITY_NAME, write_report
 from hdrgan.evaluation.scores import identity, score, summarise, table
+from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.card import EVALUATION_NAME, render_card
 from hdrgan.hub.datasets import fetch_dataset
@@ -738,6 +739,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Train; returns the exit code: 0, 1 for a failed run, 2 for one that could not begin, 128 + N after signal N."""
     args = parse_args(str(__doc__), argv)
+    silence_codecs()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     handled = (signal.SIGTERM, signal.SIGINT)
     before = [signal.signal(number, stop_at_once) for number in handled]

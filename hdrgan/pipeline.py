@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.files.photo import Photo, Source, load_photo, to_tensor
+from hdrgan.files.photo import Photo, Source, load_photo, shared_tensor, to_tensor
 from hdrgan.files.response_choice import ChosenResponse, Response, choose_response
 from hdrgan.light.anchoring import anchor
 from hdrgan.light.cancellation import Cancellation, check_cancelled
@@ -293,7 +293,7 @@ class Pipeline:
         network = cast(BracketGenerator | EIN, self.model)
         return tiled_strips(
             network,
-            torch.from_numpy(photo.pixels).permute(2, 0, 1)[None],
+            shared_tensor(photo.pixels).permute(2, 0, 1)[None],
             tile=tile,
             overlap=overlap,
             multiple=network.size_multiple,

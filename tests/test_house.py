@@ -121,3 +121,19 @@ def test_public_names_are_there():
         assert getattr(hdrgan, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = hdrgan.nonsense
+
+
+@pytest.mark.parametrize("module", ["hdrgan.files.photo", "hdrgan.page.environment", "hdrgan.page.main"])
+def test_importing_a_module_changes_nothing_for_others(module):
+    code = f"""
+import logging, os, sys, warnings
+import torch
+{"import gradio" if module == "hdrgan.page.main" else ""}
+def state():
+    named = {{name: logging.getLogger(name).level for name in ("imagecodecs", "hdrgan", "")}}
+    return dict(os.environ), list(warnings.filters), named
+before = state()
+import {module}
+sys.exit(state() != before)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -81,7 +81,8 @@ def _judge(headers: list[dict[str, Any]], size: int, most_pixels: int) -> list[C
     """The channels of each part; a refusal where their pixels would cost too much."""
     if len(headers) > _MOST_PARTS:
         raise RadianceFileError("it holds too many parts")
-    parts, cost = [], 0
+    parts: list[Channels] = []
+    cost = 0
     for header in headers:
         if header["type"] in (OpenEXR.deepscanline, OpenEXR.deeptile):
             raise RadianceFileError("it holds deep samples; flatten it first")

@@ -39,12 +39,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-# The codec library logs every oddity of a file as a warning on the user's terminal; a refusal says all that matters.
-logging.getLogger("imagecodecs").setLevel(logging.ERROR)
-
-# Pixels of a photo are read-only, which torch cannot say of a tensor and warns of; nothing here writes to them.
-warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 DEFAULT = PhotoLimits()
@@ -219,10 +213,19 @@ def to_tensor(photo: Photo, size: tuple[int, int] | None = None) -> torch.Tensor
         means = torch.nn.functional.adaptive_avg_pool2d(columns, size)
         return means.div_(torch.from_numpy(rows * np.float32(peak)).view(-1, 1))
     if peak == 255:
-        pixels = torch.from_numpy(photo.pixels)
-        return pixels.permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, H, W)
+        return shared_tensor(photo.pixels).permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, H, W)
     scaled = photo.pixels * np.float32(1 / 65535)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None]  # (1, 3, H, W)
+
+
+def shared_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """A tensor over the memory of an array, for reading only."""
+    import torch
+
+    with warnings.catch_warnings():
+        # Pixels of a photo are read-only, which torch cannot say of a tensor and warns of.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(pixels)
 
 
 def _row_sums(pixels: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:

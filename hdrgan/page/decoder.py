@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo, safe_stem
 from hdrgan.files.transport import pack_photo, unpack_photo
 
@@ -267,6 +268,7 @@ def serve() -> None:
     """Answer requests on standard input until it closes: the whole life of a worker."""
     pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # nothing that a library prints may end up between two replies
+    silence_codecs()
     _confine(int(sys.argv[2]))
     pipe_out.write(_READY)
     pipe_out.flush()

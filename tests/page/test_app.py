@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -30,7 +29,6 @@ from PIL import Image
 from hdrgan import Pipeline, load_photo
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.cancellation import check_cancelled
-from hdrgan.page.environment import TEMPORARY
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.main import build_demo, launch_options, offered_models
@@ -74,7 +72,6 @@ def temporary(tmp_path_factory):
         folder = tmp_path_factory.mktemp("temporary")
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         yield folder
-    shutil.rmtree(TEMPORARY, ignore_errors=True)  # chosen when the page was imported, before it could be told
 
 
 @pytest.fixture(scope="module")

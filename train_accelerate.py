@@ -223,7 +223,7 @@ def check_data(args: argparse.Namespace, settings: ReadSettings) -> Survey:
 
 
 def cache_folder(args: argparse.Namespace) -> Path | None:
-    """Where decoded scenes lie."""
+    """Where decoded scenes are cached."""
     return None if args.cache_gb == 0 else args.cache or args.output / ".cache"
 
 
@@ -479,7 +479,7 @@ class Run:
         """Write a line of metrics.jsonl and what the tracker wants."""
         if not self.accelerator.is_main_process:
             return
-        # JSON knows no NaN: a loss that is none is null.
+        # JSON has no NaN: a loss that is not a number becomes null.
         line = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         append_line(self.args.output / "metrics.jsonl", line)
         values = {f"train/{name}": value for name, value in figures.items() if name != "step"}

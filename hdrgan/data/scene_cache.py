@@ -33,7 +33,7 @@ class SceneCache:
     leaves only what is whole.
 
     Args:
-        folder: where the arrays lie; made when first needed. None keeps nothing.
+        folder: where the arrays are stored; made when first needed. None keeps nothing.
         budget: most bytes to write.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,20 +47,24 @@ def score(prediction: Prediction, batch: Batch) -> dict[str, Any]:
         ``bracket_l1`` (of encoded values), ``radiance_l1`` (stops), mean squared error and SSIM by EV, and, where the
         data set knows the radiance, the figures of `hdrgan.evaluation.metrics.score_radiance`.
     """
-    squared, similar = {}, {}
-    for k, ev in enumerate(batch.evs):
-        predicted, reference = prediction.bracket[:, k].clamp(0, 1), batch.bracket[:, k]
-        squared[ev] = float((predicted.double() - reference.double()).square().mean())
-        if min(predicted.shape[-2:]) >= _SSIM_WINDOW:
-            similar[ev] = float(ssim(predicted, reference))
+    shots = ((ev, prediction.bracket[:, k].clamp(0, 1), batch.bracket[:, k]) for k, ev in enumerate(batch.evs))
     known = batch.radiance_is_known
     return {
         "bracket_l1": float((prediction.bracket - batch.bracket).abs().mean()),
         "radiance_l1": radiance_l1(prediction.radiance, batch.radiance),
-        "squared": squared,
-        "ssim": similar,
+        **score_exposures(shots),
         "radiance": score_radiance(prediction.radiance[0], batch.radiance[0], batch.srgb[0]) if known else {},
     }
+
+
+def score_exposures(shots: Iterable[tuple[float, Tensor, Tensor]]) -> dict[str, dict[float, float]]:
+    """``squared`` errors and ``ssim`` by EV of (EV, predicted, true) exposures, each (1, 3, H, W) encoded in [0, 1]."""
+    squared, similar = {}, {}
+    for ev, predicted, reference in shots:
+        squared[ev] = float((predicted.double() - reference.double()).square().mean())
+        if min(predicted.shape[-2:]) >= _SSIM_WINDOW:
+            similar[ev] = float(ssim(predicted, reference))
+    return {"squared": squared, "ssim": similar}
 
 
 def radiance_l1(predicted: Tensor, reference: Tensor, floor: float = 2**-9, ceiling: float = 2**7) -> float:
@@ -81,9 +85,8 @@ def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in dict.fromkeys(name for one in scores for name in one["radiance"]):
         figures[name] = float(np.mean([one["radiance"][name] for one in scores if name in one["radiance"]]))
     for name, source in (("bracket_psnr", "squared"), ("bracket_ssim", "ssim")):
-        by_ev = {
-            ev: float(np.mean([one[source][ev] for one in scores if ev in one[source]])) for ev in scores[0][source]
-        }
+        evs = dict.fromkeys(ev for one in scores for ev in one[source])
+        by_ev = {ev: float(np.mean([one[source][ev] for one in scores if ev in one[source]])) for ev in evs}
         figures[name] = {f"{ev:+g}": psnr_of_error(v) if source == "squared" else v for ev, v in by_ev.items()}
     return figures
 

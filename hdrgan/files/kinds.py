@@ -33,24 +33,24 @@ def recognise(data: bytes) -> tuple[str, Decoder]:
         return media, {"AVIF": heif.decode_avif, "HEIC": heif.decode_heic, "HEIF": heif.refuse_heif}[media]
     if data[:2] == b"BM" and len(data) >= 18 and data[14:18] in _BMP_HEADERS:
         return "BMP", gif_bmp_webp.decode_bmp
-    what = _stranger(data)
+    what = _other_kind(data)
     if what:
         raise PhotoError(f"This is {what}; give an ordinary photo ({_TAKEN}).")
     raise PhotoError(f"This file is no picture that can be read; give an ordinary photo ({_TAKEN}).")
 
 
-def _stranger(data: bytes) -> str | None:
+def _other_kind(data: bytes) -> str | None:
     """A word for files that people take for photos, where they give themselves away."""
     if re.match(rb"(\xef\xbb\xbf)?\s*<", data):
         start = data[:65_536].lower()
         return "an SVG drawing" if b"<svg" in start else "a web page" if b"<html" in start else "an XML or web document"
-    return next((what for pattern, what in _KNOWN_STRANGERS if pattern.match(data)), None)
+    return next((what for pattern, what in _OTHER_KINDS if pattern.match(data)), None)
 
 
 _TAKEN = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP"
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
 _RAW = re.compile(rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", re.DOTALL)
-_KNOWN_STRANGERS = [
+_OTHER_KINDS = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), what)
     for pattern, what in (
         (rb"#\?R(ADIANC|GB)E", "an HDR picture (Radiance .hdr), which needs no reconstruction"),

@@ -307,11 +307,11 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         orientation = 1
     recorded = recorded_light(decoded, gain_map=gain_map)
     own, gains = None, None
-    lies: int | None = 1
+    jpeg_orientation: int | None = 1
     if recorded is None or recorded.pixels is None:
         colours = _in_srgb(decoded)
         if colours is decoded.pixels and decoded.jpeg is not None:
-            own, lies = decoded.jpeg, orientation
+            own, jpeg_orientation = decoded.jpeg, orientation
     else:
         colours = recorded.pixels
     if recorded is not None and recorded.gain_map is not None:
@@ -325,7 +325,7 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         kind,
         exif,
         own,
-        lies or 1,
+        jpeg_orientation or 1,
         None if recorded is None else turn(recorded.light, orientation),
         "" if recorded is None else recorded.source,
         float("inf") if recorded is None else recorded.ceiling,

@@ -1,4 +1,4 @@
-"""Photos from strangers, decoded in a process of its own with a limit on time and memory.
+"""Decode untrusted photos in a separate process with a limit on time and memory.
 
 `load_photo` refuses what it can recognise as hostile, but the libraries behind it are written in C, and a flaw
 in one of them takes its process along. A server lets a worker take that risk: one that crashes, hangs or swells is
@@ -81,7 +81,7 @@ def load_photo_guarded(
     _give_back(worker)
     # A worker that was taken over must not choose what files are called, nor how the photo is turned.
     if photo.jpeg_orientation not in range(1, 9):
-        raise PhotoError("This file brought the decoder down; save it again as JPEG or PNG.")
+        raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.")
     given = isinstance(source, (bytes, bytearray, memoryview))
     return replace(photo, name="photo" if given else safe_stem(os.fspath(source)))  # type: ignore[arg-type]
 
@@ -132,10 +132,10 @@ class _Worker:
             self.close()
             if expired.is_set():
                 raise PhotoError(
-                    f"This photo took longer than {timeout_s:g} seconds to open; save it anew as JPEG or PNG."
+                    f"This photo took longer than {timeout_s:g} seconds to open; save it again as JPEG or PNG."
                 ) from error
             log.warning("a decoding worker ended with status %s", self._process.returncode)
-            raise PhotoError("This file brought the decoder down; save it anew as JPEG or PNG.") from error
+            raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.") from error
         finally:
             timer.cancel()
 

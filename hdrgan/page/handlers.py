@@ -1,4 +1,4 @@
-"""What the page can do: one event a method, and what it says of a result."""
+"""The event handlers of the page: one method for each event."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plain_words() -> Iterator[None]:
 
 
 def sentence_of(problem: Exception) -> tuple[str, str]:
-    """A title and a sentence for whoever met a problem; what is no visitor's business goes to the log alone."""
+    """A title and a sentence for the visitor; details go to the log alone."""
     if isinstance(problem, gr.Error):
         return str(problem.title), str(problem.message)
     if isinstance(problem, PhotoError):
@@ -129,7 +129,7 @@ class Handlers:
         previews = Previews(result, self.settings.preview_pixels)
         with self._answer() as folder:
             drawing = partial(self._drawn, tell, token)
-            # All that is known is told again each time: a browser may skip news that the next ones overtake.
+            # Every message repeats all that is known: a browser may skip messages that newer ones overtake.
             known: dict[str, Any] = {}
 
             def address(path: Path | None) -> str | None:
@@ -151,11 +151,11 @@ class Handlers:
             yield tell(state="first", **known)
 
             def frames() -> dict[str, Any]:
-                painted = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
+                generated = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
                 drawn = zip(evs, previews.exposures(), strict=True)
                 files = ((ev, previews.save(folder / f"ev{ev:+g}.jpg", frame)) for ev, frame in drawn)
                 return {
-                    "frames": [{"ev": ev, "says": caption(ev, painted), "url": address(path)} for ev, path in files]
+                    "frames": [{"ev": ev, "says": caption(ev, generated), "url": address(path)} for ev, path in files]
                 }
 
             known |= yield from drawing(frames)
@@ -278,7 +278,7 @@ class Handlers:
 
         Args:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
-            model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" paints all frames.
+            model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" draws all frames.
             ev_step: stops between two of five exposures. With 2 they are EV -4, -2, 0, +2 and +4.
             response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
             evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
@@ -400,7 +400,7 @@ class Handlers:
 
 
 def news(ticket: str, **facts: Any) -> str:
-    """What the page's script is told: HTML that carries JSON."""
+    """A message for the page's script: HTML that carries JSON."""
     return f'<i data-news="{html.escape(json.dumps({"ticket": ticket} | facts))}"></i>'
 
 

@@ -27,7 +27,7 @@ STEP_FILE = "trainer.json"
 """Written last: where the run stood, and size and SHA-256 of every other file of the checkpoint."""
 
 KEPT = 2
-"""Complete checkpoints that are kept unless told otherwise: the newest, and one more in case a disk loses it."""
+"""Complete checkpoints that are kept by default: the newest, and one more in case a disk loses it."""
 
 _STEP = re.compile(r"step_(\d+)$")
 

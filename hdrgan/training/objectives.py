@@ -40,7 +40,7 @@ def make_objective(model: str, device: torch.device, *, l1_weight: float, advers
         return fake, {"l1": l1_weight * F.l1_loss(fake, batch.bracket)}
 
     def radiance_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
-        # The curve is given: light must not depend on a bet on it.
+        # The true curve is given, so that errors in guessing it do not reach the light.
         output = generator(batch.srgb, batch.inverse_response)
         mask = clip_mask(batch.srgb, *CLIPPED)
         known = torch.ones_like(mask[:, :1])

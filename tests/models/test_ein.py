@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from huggingface_hub.errors import LocalEntryNotFoundError
+from run_tiled import run_tiled
 from safetensors.torch import load_file, save_file
 
 from hdrgan.light.radiometry import mu_law, soft_clip_masks
-from hdrgan.light.tiling import run_tiled
 from hdrgan.models.ein import EIN
 from hdrgan.models.pretrained import PretrainedError
 from hdrgan.training import ein_loss

@@ -177,7 +177,8 @@ def test_the_page_knows_nothing_of_torch(root):
 
 
 def test_nothing_is_sent_home():
-    program = "import os, sys, hdrgan.page.main; from huggingface_hub import constants as hub\n"
+    program = "import os, sys; from hdrgan.page.environment import prepare; prepare(); import hdrgan.page.main\n"
+    program += "from huggingface_hub import constants as hub\n"
     program += "sys.exit(not hub.HF_HUB_DISABLE_TELEMETRY or os.environ['GRADIO_ANALYTICS_ENABLED'] != 'False')"
     named = ("HF_HUB_DISABLE_TELEMETRY", "GRADIO_ANALYTICS_ENABLED")
     environment = {name: value for name, value in os.environ.items() if name not in named}

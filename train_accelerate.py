@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object, set_seed
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -74,9 +74,8 @@ from hdrgan.training.checkpoints import (
     newest_checkpoint,
     read_progress,
     remove_older,
-    seal,
+    save_checkpoint,
     start_folder,
-    temporary_folder,
     write_text,
     writing,
 )
@@ -548,23 +547,9 @@ class Run:
         if self.bad_in_a_row or not finite:
             accelerator.print(f"step {progress.step}: the loss or a weight is not finite, no checkpoint is written")
             return False
-        folder = checkpoint_folder(self.states, progress.step)
+        position = {**asdict(progress), "settings": self.settings()}
+        save_checkpoint(checkpoint_folder(self.states, progress.step), accelerator, self.ema, position)
         if accelerator.is_main_process:
-            start_folder(folder)
-        accelerator.wait_for_everyone()
-        temporary = temporary_folder(folder)
-        try:
-            with writing(folder):
-                accelerator.save_state(str(temporary))
-                if accelerator.is_main_process and self.ema is not None:
-                    save_model(self.ema, str(temporary / "ema.safetensors"), metadata={"format": "pt"})
-        except CheckpointError:
-            shutil.rmtree(temporary, ignore_errors=True)  # gives a full disk its space back
-            raise
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            seal(temporary, {**asdict(progress), "settings": self.settings()})
-            commit_folder(folder)
             remove_older(self.states, progress.step, self.args.keep)
         accelerator.wait_for_everyone()
         return True

@@ -8,6 +8,9 @@ places; whoever changes what was there before adds nothing.
 BEFORE = 14_119
 """Lines of Python in ``hdrgan/``, ``app.py`` and ``train_accelerate.py`` at 7ddb3c4."""
 
+FEWER = 1_000
+"""By how many they must have become fewer for the same features."""
+
 NEW_FEATURES = {
     "many photos: names, shards, records, what goes wrong": [
         "batch/",
@@ -17,6 +20,7 @@ NEW_FEATURES = {
         "files/atomic.py:renamed",
         "light/parallel.py:stream",
         "cli/generate.py:generate-30",
+        "cli/generate.py:reconstruct-28",
     ],
     "one program for every door": ["cli/programs.py", "page/__main__.py", "cli/__init__.py:understood"],
     "calibrated cameras": [
@@ -28,6 +32,8 @@ NEW_FEATURES = {
         "light/calibration.py",
         "light/response_fit.py",
         "light/still_scene.py",
+        "light/response.py:camera_shapes",
+        "light/response.py:deviating_camera",
     ],
     "light that a file records: gain maps, PQ, HLG, raw, scenes given as photos": [
         "files/gain_map.py",
@@ -45,6 +51,9 @@ NEW_FEATURES = {
         "files/heif.py:_av1",
         "files/heif.py:_properties",
         "files/heif.py:_codes",
+        "files/heif.py:_first_frame",
+        "files/heif.py:decode_heic-28",
+        "files/colour.py:_icc_tag",
         "files/jpeg.py:_gain_map",
         "files/limits.py:Decoded-25",
         "files/photo.py:Photo-55",
@@ -66,6 +75,12 @@ NEW_FEATURES = {
         "files/exif.py:exr_making",
         "files/exif.py:hdr_making",
         "files/exif.py:bracket_exif-33",
+        "files/exif.py:_seconds-5",
+        "files/exif.py:_number",
+        "files/jpeg.py:_Header-19",
+        "files/jpeg.py:_read_application-13",
+        "files/write.py:save_jpeg-13",
+        "files/write.py:save_photo_as_jpeg-6",
         "files/photo.py:_opacity",
         "files/png.py:_read_text",
         "files/png.py:encode-24",
@@ -97,6 +112,8 @@ NEW_FEATURES = {
         "models/convert.py:published_network",
         "models/convert.py:_compare",
         "models/pretrained.py:PretrainedModel-195",
+        "models/pretrained.py:_fault_of",
+        "models/finding.py:locate-59",
         "models/weights_file.py:verify_checksum",
         "models/weights_file.py:write_checksums",
         "models/weights_file.py:no_more_tensors_than",
@@ -107,6 +124,14 @@ NEW_FEATURES = {
         "data/lens.py",
         "data/responses.py",
         "data/camera.py:VirtualCamera._developed",
+        "data/camera.py:_encoded",
+        "data/camera.py:_primaries",
+        "data/camera.py:_with_noise",
+        "data/camera.py:mosaic",
+        "data/camera.py:interpolated",
+        "data/camera.py:_blurred",
+        "data/camera.py:_denoised",
+        "data/camera.py:_styled",
         "hub/datasets.py",
         "hub/distribution.py",
         "hub/handler.py",
@@ -126,6 +151,9 @@ NEW_FEATURES = {
         "hub/publish.py:push-46",
         "hub/publish.py:_publish-35",
         "hub/publish.py:_Push",
+        "hub/publish.py:_deployment",
+        "hub/publish.py:_cpu_requirements",
+        "cli/networks.py:push-34",
     ],
     "the page: results kept, drawn in steps, compared, stopped": [
         "page/kept.py",
@@ -146,6 +174,11 @@ NEW_FEATURES = {
         "page/jobs.py:Jobs._stand_aside",
         "page/jobs.py:_Token",
         "page/jobs.py:_Job",
+        "page/jobs.py:Standing",
+        "page/jobs.py:Jobs.close-8",
+        "page/housekeeping.py:has_room-8",
+        "page/handlers.py:Handlers._result-17",
+        "page/main.py:main-36",
         "page/preview.py:Previews",
         "page/look.py:markup",
     ],
@@ -163,5 +196,11 @@ NEW_FEATURES = {
         "train_accelerate.py:find_data",
         "train_accelerate.py:check_machine",
         "train_accelerate.py:Run-400",
+        "train_accelerate.py:Stopped",
+        "train_accelerate.py:leave_signals_to_the_run",
+        "train_accelerate.py:train-47",
+        "training/checkpoints.py:_sync-6",
+        "training/checkpoints.py:read_progress-19",
+        "training/records.py:peak_memory_mb-5",
     ],
 }

@@ -31,7 +31,10 @@ def state_of(kind, prefix=""):
     return {prefix + name: value.clone() for name, value in NETWORKS[kind].state_dict().items()}
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
+@pytest.mark.parametrize(
+    "prefix",
+    ["", pytest.param("module.", marks=pytest.mark.slow), pytest.param("module.module.", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_state_dict_becomes_a_folder_that_loads(kind, prefix, tmp_path):
     torch.save(state_of(kind, prefix), tmp_path / "net.pth")

@@ -121,6 +121,8 @@ NEW_FEATURES = {
     ],
     "data: described on the Hub, cameras as measured, lenses": [
         "data/describe.py",
+        "cli/data.py:prepare-32",
+        "cli/data.py:evaluate-34",
         "data/lens.py",
         "data/responses.py",
         "data/camera.py:VirtualCamera._developed",
@@ -138,6 +140,7 @@ NEW_FEATURES = {
     ],
     "scores on real brackets, and against published networks": [
         "evaluation/real_brackets.py",
+        "evaluation/views.py:_open_yardstick-24",
         "evaluation/report.py:_real_block",
         "evaluation/views.py:_open_real",
         "evaluation/views.py:Views",
@@ -154,6 +157,8 @@ NEW_FEATURES = {
         "hub/publish.py:_deployment",
         "hub/publish.py:_cpu_requirements",
         "cli/networks.py:push-34",
+        "cli/networks.py:convert-15",
+        "cli/networks.py:onnx-15",
     ],
     "the page: results kept, drawn in steps, compared, stopped": [
         "page/kept.py",

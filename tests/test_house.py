@@ -1,6 +1,7 @@
 """The house: which folder may import which, and what importing the package must not cost."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -126,6 +127,17 @@ def test_what_could_be_done_before_takes_fewer_lines(root):
     everything = sum(len(path.read_text().splitlines()) for path in modules(root))
     same_features = everything - sum(lines_of(root, place) for place in places)
     assert same_features <= BEFORE - FEWER, f"{same_features} lines for what took {BEFORE}"
+
+
+def test_the_srgb_curve_stands_in_one_place_for_arrays_and_in_one_for_tensors(root):
+    copies = {path.relative_to(root).as_posix() for path in modules(root) if "0.04045" in path.read_text()}
+    assert copies == {"hdrgan/light/srgb.py", "hdrgan/light/radiometry.py"}
+
+
+def test_the_default_evs_stand_in_one_place(root):
+    written = re.compile(r"-4(\.0)?, ?-2(\.0)?, ?0(\.0)?, ?2(\.0)?, ?4(\.0)?\)")
+    copies = {path.relative_to(root).as_posix() for path in modules(root) if written.search(path.read_text())}
+    assert copies == {"hdrgan/light/evs.py"}
 
 
 def test_each_door_alone_imports_its_framework(root):

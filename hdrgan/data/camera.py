@@ -29,12 +29,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from hdrgan.data.lens import scatter, with_lamp
-from hdrgan.data.responses import CODES, Responses, srgb_response
+from hdrgan.data.responses import CODES, Responses
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS, srgb_response
 
 STEPS = ("glare", "primaries", "noise", "mosaic", "denoising", "style", "sharpening", "jpeg")
 _LAMP_SHARE = 0.5  # of the shots with glare, into whose view a lamp is put
 _BRIGHTEST = 6e4  # half precision ends at 65504
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
+_LUMA = np.array(LUMINANCE_WEIGHTS)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.light.srgb import LUMINANCE_WEIGHTS as LUMINANCE_WEIGHTS  # part of this module's names
+from hdrgan.light.srgb import LUMA_WEIGHTS as LUMA_WEIGHTS  # part of this module's names, like the next
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS as LUMINANCE_WEIGHTS
 
 CURVE_SAMPLES = 256
 """Samples of a response curve: one for each 8-bit code value, so that 8-bit pixels are looked up exactly."""
-
-LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, encoded light
 
 
 def srgb_to_linear(srgb: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class Handlers:
 
     # What the page's own script asks for: JSON in, news in JSON out.
 
-    def develop(self, asked: str) -> Generator[Any, None, None]:
+    def develop(self, asked: str) -> Generator[str, None, None]:
         """Make everything that the page shows of a photo: news of the work, then the pictures as they are drawn."""
         request, ticket, token = self._ticket(asked)
         try:
@@ -112,7 +112,7 @@ class Handlers:
 
     def _developed(
         self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[str, None, None]:
         yield tell(state="working", says="Reading the photo")
         upload, model, evs, response = self._request(request)
 
@@ -172,12 +172,12 @@ class Handlers:
             known |= yield from drawing(rest)
             yield tell(state="done", **known)
 
-    def _drawn(self, tell: Callable[..., str], token: Cancellation, work: Callable[[], T]) -> Generator[Any, None, T]:
+    def _drawn(self, tell: Callable[..., str], token: Cancellation, work: Callable[[], T]) -> Generator[str, None, T]:
         return (
             yield from self.jobs.run(work, lambda _: tell(state="working", says="Drawing", share=1), cancellation=token)
         )
 
-    def save(self, asked: str) -> Generator[Any, None, None]:
+    def save(self, asked: str) -> Generator[str, None, None]:
         """Write one file of what the page shows: news of it."""
         request, ticket, token = self._ticket(asked)
         tell = partial(news, ticket)
@@ -273,7 +273,7 @@ class Handlers:
         ev_step: float,
         response: str,
         evs: str = "",
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[str | tuple[list[str], str], None, None]:
         """Turn one photo into exposures of the same scene, dark to bright, as full-size PNG files.
 
         Args:
@@ -305,7 +305,7 @@ class Handlers:
         response: str,
         kind: str,
         evs: str = "",
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[str, None, None]:
         """Turn one photo into one file of its light at full size.
 
         Args:
@@ -328,7 +328,7 @@ class Handlers:
 
     def _asked(
         self, photo: str | None, model: str, ev_step: float, response: str, evs: str
-    ) -> Generator[Any, None, Result]:
+    ) -> Generator[str, None, Result]:
         given: Sequence[float]
         try:
             given = [float(ev) for ev in evs.split(",")] if evs.strip() else [ev_step * i for i in range(-2, 3)]
@@ -356,7 +356,7 @@ class Handlers:
         response: str,
         pulse: Callable[[Standing], Any],
         token: Cancellation | None,
-    ) -> Generator[Any, None, Result]:
+    ) -> Generator[str, None, Result]:
         """The result that is kept, or that of a run."""
         if response not in CHOICES:  # a name of a file on this machine, from a caller of the API
             raise gr.Error(f"The response is one of {', '.join(CHOICES)}.", print_exception=False)

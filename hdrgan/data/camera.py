@@ -122,7 +122,7 @@ class VirtualCamera:
         raw = sensor.clip(0, 1)
         if "noise" in self.steps:
             raw = _with_noise(raw, rng)
-        # A well that is full stays full: noise does not pull clipped pixels below white.
+        # Full wells stay full: noise does not pull clipped pixels below white.
         raw = np.where(full, np.float32(1), raw.clip(0, 1))
         if "mosaic" in self.steps and rng.random() < 0.6:
             raw = interpolated(mosaic(raw)).clip(0, 1)

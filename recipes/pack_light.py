@@ -1,4 +1,4 @@
-"""Pack what the light of `radiance` is learnt from: photos, and how far their light lies above white.
+"""Pack what the light of `radiance` is learnt from: photos, and how far their light is above white.
 
     python -m recipes.pack_light DATA PACKED --responses cameras.npz --part 0 --parts 2
 
@@ -80,7 +80,7 @@ def silhouette(photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 def lost(srgb: np.ndarray, light: np.ndarray, known: np.ndarray) -> float:
-    """How far a photo's clipped pixels lie above white: mean stops of luminance, 0 where next to none clipped."""
+    """How far a photo's clipped pixels are above white: mean stops of luminance, 0 where next to none clipped."""
     clipped = (srgb.max(-1) >= 250) & known
     if clipped.sum() < 50:
         return 0.0

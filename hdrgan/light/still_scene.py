@@ -127,9 +127,9 @@ def _check_scene(shots: Sequence[np.ndarray], names: Sequence[str]) -> None:
                 scene = [scene[k] if number == scene[j] else number for number in scene]
     if len(set(scene)) > 1:
         smallest = min(set(scene), key=scene.count)
-        strangers = ", ".join(name for name, number in zip(names, scene, strict=True) if number == smallest)
+        others = ", ".join(name for name, number in zip(names, scene, strict=True) if number == smallest)
         raise CalibrationError(
-            f"Of these shots, {strangers} does not show the scene that the others show; give the shots of one bracket, "
+            f"Of these shots, {others} does not show the scene that the others show; give the shots of one bracket, "
             "a folder for each."
         )
 
@@ -153,7 +153,7 @@ def _still(darker: Shot, brighter: Shot, codes_darker: np.ndarray, codes_brighte
     means = np.abs(_squares(off))
     usual = float(np.median(means[means > 0])) if (means > 0).any() else 0.0
     moved = means > max(_MOVED, _MOVED_OF_SPREAD * usual)
-    return _squares(moved.astype(float)) < 1e-6  # what lies next to it, too
+    return _squares(moved.astype(float)) < 1e-6  # and its neighbours
 
 
 def _squares(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""RadianceGenerator: one photo to scene light, by a network that knows what a camera does.
+"""RadianceGenerator: one photo to scene light, with the camera modelled explicitly.
 
 A camera exposes, clips, bends the light with its response curve, adds noise and rounds. The response is given, since no
 photo tells it; pixels that were measured stay measured. What is left to learn is the light above white.
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.light.radiometry import decode
 from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
@@ -38,7 +39,7 @@ CLIPPED = (0.94, 0.995)
 
 
 class Light(NamedTuple):
-    """What the deep part says about a photo; not yet confined to what clipped.
+    """The output of the deep part for a photo, not yet confined to clipped pixels.
 
     gain: (B, 3, H, W) stops above white, >= 0.
     compact: (B, 3, H, W) linear light that is added, >= 0, 1.0 = white.
@@ -104,7 +105,7 @@ class LightNetwork(nn.Module):
         # Energy of a cell, place within it, and how warm it is.
         self.compact = nn.Conv2d(fine, 1 + _CELL**2 + 2, 3, padding=1)
         with torch.no_grad():
-            # The untrained network adds next to nothing.
+            # The untrained network adds almost nothing.
             self.gain.weight.mul_(0.1)
             cast(Tensor, self.gain.bias).zero_()
             self.compact.weight.mul_(0.1)
@@ -168,13 +169,15 @@ class RadianceGenerator(
     mean_camera: Tensor
     size_multiple = 64
     """What height and width of the input of `light` must be multiples of."""
+    working_size = 768
+    """Longest side, in pixels, at which a photo is looked at unless something else is asked for."""
 
     def __init__(
         self,
         widths: Sequence[int] = (48, 48, 64, 96),
         clip_start: float = CLIPPED[0],
         clip_end: float = CLIPPED[1],
-        evs: Sequence[float] = (-4, -2, 0, 2, 4),
+        evs: Sequence[float] = NETWORK_EVS,
         edge_width: int = 32,
     ):
         super().__init__()

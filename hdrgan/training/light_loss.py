@@ -1,4 +1,4 @@
-"""What light above white is judged by while it is learnt: stops, exposures, and energy.
+"""The loss of light above white: stops, exposures, and energy.
 
 No single measure makes pictures right. A logarithm for each pixel learns medians: skies are right and lamps are lost.
 The codes of darker exposures are what people look at. The energy of neighbourhoods, in linear light, is what a lamp
@@ -58,8 +58,8 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
     height, width = stops.shape[2:]
     weight = mask.amax(1, keepdim=True) * known
     area = weight.sum((1, 2, 3))  # (B,)
-    # A photo with next to nothing clipped tells next to nothing.
-    voice = area / (area + _LEAST_AREA)
+    # A photo with hardly any clipped pixels says little, so it counts for less.
+    photo_weight = area / (area + _LEAST_AREA)
     # Most of a photo did not clip: from here on, (N, 3) and (N, 1) of what did.
     where = (weight.flatten() > 1e-3).nonzero()[:, 0]
     photo = torch.div(where, height * width, rounding_mode="floor")
@@ -105,10 +105,12 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
         error = F.smooth_l1_loss(
             (ours / part).clamp(min=2**-8).log2(), (theirs / part).clamp(min=2**-8).log2(), beta=1.0, reduction="none"
         )
-        said = (covered > (0.1 if side else 1e-6)) * part.sqrt()
-        by_energy = by_energy + (said * error).sum((1, 2, 3)) / said.sum((1, 2, 3)).clamp(min=1e-3) / (len(sides) + 1)
+        counted = (covered > (0.1 if side else 1e-6)) * part.sqrt()
+        by_energy = by_energy + (counted * error).sum((1, 2, 3)) / counted.sum((1, 2, 3)).clamp(min=1e-3) / (
+            len(sides) + 1
+        )
     terms = {"stops": by_stops, "exposures": by_exposures, "rims": by_rims, "energy": by_energy}
-    return {name: (voice * term).mean() for name, term in terms.items()}
+    return {name: (photo_weight * term).mean() for name, term in terms.items()}
 
 
 def weighted(terms: dict[str, Tensor]) -> dict[str, Tensor]:

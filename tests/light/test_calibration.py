@@ -42,6 +42,7 @@ def refusal(*arguments):
     return done.output
 
 
+@pytest.mark.slow
 def test_noise_jpeg_rounded_times_a_walker_and_an_unsteady_hand_leave_the_curve_right(shots, tmp_path):
     files, truth = shots
     out, plot = tmp_path / "cameras" / "one.json", tmp_path / "curve.png"
@@ -94,6 +95,7 @@ def test_two_shots_are_enough_and_times_may_come_from_a_list_or_as_stops(shots, 
         assert np.abs(response - truth)[JUDGED].max() < np.abs(mean_camera() - truth)[JUDGED].max()
 
 
+@pytest.mark.slow
 def test_exposures_that_contradict_the_pictures_are_refused(shots, tmp_path):
     files, _ = shots
     stack = written(tmp_path / "stack", files)
@@ -106,6 +108,7 @@ def test_exposures_that_contradict_the_pictures_are_refused(shots, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_other_brackets_that_cannot_be_used_are_refused_in_words(shots, tmp_path):
     files, _ = shots
     other, _ = bracket(TIMES, light=scene(seed=7)[::-1, ::-1].copy(), seed=7)
@@ -119,6 +122,7 @@ def test_other_brackets_that_cannot_be_used_are_refused_in_words(shots, tmp_path
     assert "text.jpg" in refusal(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_several_brackets_refine_one_camera(shots, tmp_path):
     files, truth = shots
     more, _ = bracket(TIMES[1:], light=scene(seed=3), seed=3)

@@ -15,10 +15,10 @@ from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.training import checkpoints
 from hdrgan.training.arguments import TRACKERS, parse_args
 from hdrgan.training.checkpoints import CheckpointError
+from hdrgan.training.hyperparameters import RECIPES, learning_rate_factor
 from hdrgan.training.networks import checkpoint_activations, freeze, rate_groups
 from hdrgan.training.photos import spread
 from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
-from hdrgan.training.recipes import RECIPES, learning_rate_factor
 from hdrgan.training.records import cut_after
 from train_accelerate import main
 

@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hdrgan.files.guarded import load_photo_guarded
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.radiometry import DEFAULT_EVS
-from hdrgan.page.decoder import load_photo_guarded
 from hdrgan.page.environment import gr
 from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room

@@ -2,6 +2,7 @@
 
 import os
 
+import photo_files
 import pytest
 
 from hdrgan.batch.find import InputPhoto, find_photos, read_list
@@ -27,7 +28,7 @@ def test_folders_with_equal_names_keep_their_structure(hdrgan, make_photo, tmp_p
 
 def test_photos_of_one_stem_carry_their_suffix(hdrgan, make_photo, tmp_path):
     make_photo(tmp_path / "in/IMG_1.JPG", 1)
-    make_photo(tmp_path / "in/IMG_1.HEIC", 2, format="PNG")  # recognised by content; the name is what matters here
+    (tmp_path / "in/IMG_1.HEIC").write_bytes(photo_files.heic(photo_files.picture()))
     make_photo(tmp_path / "in/IMG_2.JPG", 3)
     done = hdrgan("reconstruct", tmp_path / "in", "--hdr", "hdr", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr

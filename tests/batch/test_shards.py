@@ -16,6 +16,7 @@ import pytest
 
 from hdrgan.batch.ranks import Ranks, Tally
 from hdrgan.batch.shards import Shard
+from hdrgan.cli.batch import device_of
 
 COMMAND = ("--format", "jpg", "--hdr", "exr", "--json")
 TORCHRUN = "torch.distributed.run --nproc_per_node 2 --master_port PORT"
@@ -125,10 +126,19 @@ def test_ray_data_on_two_workers(photos, one_process, tmp_path, root, files_in):
         "RAY_TMPDIR": str(home),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # so that it listens on 127.0.0.1 alone
+        # A busy machine needs more than Ray thinks.
+        "RAY_worker_register_timeout_seconds": "600",
+        "RAY_agent_register_timeout_ms": "600000",
+        "RAY_gcs_server_request_timeout_seconds": "600",
+        "RAY_health_check_timeout_ms": "120000",
+        "RAY_health_check_failure_threshold": "20",
     }
     command = [sys.executable, tmp_path / "recipe.py", listed, tmp_path / "out"]
     try:
-        code, out, err = run_and_end_all(command, tmp_path, environment)
+        for _ in range(10):
+            code, out, err = run_and_end_all(command, tmp_path, environment)
+            if "The current node timed out during startup" not in err:  # after 30 s, which nothing can change
+                break
     finally:
         shutil.rmtree(home, ignore_errors=True)
     assert code == 0, err[-5000:]
@@ -182,6 +192,13 @@ def run_and_end_all(command, folder, environment, seconds=900.0):
 )
 def test_what_engines_say(environment, shard):
     assert Shard.of_environment(environment) == shard
+
+
+def test_each_process_of_a_machine_has_a_card_of_its_own(monkeypatch):
+    assert device_of(None) is None
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert [device_of(local) for local in (None, 0, 3, 5)] == [None, "cuda:0", "cuda:3", "cuda:1"]
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])

@@ -126,7 +126,10 @@ def test_ray_data_on_two_workers(photos, one_process, tmp_path, root, files_in):
         "RAY_TMPDIR": str(home),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # so that it listens on 127.0.0.1 alone
-        # A busy machine needs more than Ray thinks.
+        # Ray lets all other work go before its workers; where there is much of it, it would wait for very long.
+        "RAY_worker_niceness": "0",
+        # A busy machine needs more time than Ray thinks, and no more processes than are used.
+        "RAY_prestart_worker_first_driver": "0",
         "RAY_worker_register_timeout_seconds": "600",
         "RAY_agent_register_timeout_ms": "600000",
         "RAY_gcs_server_request_timeout_seconds": "600",
@@ -153,7 +156,7 @@ def is_alive(process):
         return False
 
 
-def run_and_end_all(command, folder, environment, seconds=900.0):
+def run_and_end_all(command, folder, environment, seconds=1800.0):
     """Code, output and errors of a command; what it started and left behind is ended, by its number."""
     started = set()
     out, err = folder / "out.txt", folder / "err.txt"

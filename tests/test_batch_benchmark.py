@@ -64,6 +64,7 @@ def test_the_text_says_what_was_measured(tool, tmp_path):
         "load": 9.0,
         "seconds": {"floor": 60.0, "batch": 80.0},
         "over_floor": 0.75,
+        "processor_over_floor": 0.7,
         "gigabytes_written": 3.0,
         "peak_gb": 1.21,
         "peak_gb_of_quarters": [1.1, 1.21, 1.2, 1.19],

@@ -219,7 +219,9 @@ class Pipeline:
         if srgb.shape[-2:] != size:  # a small photo: the encoder, which sees half the size, is to see all of it
             srgb = F.interpolate(srgb, size, mode="bilinear", align_corners=False)
         seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
-        light = network.light(_padded(seen, network.size_multiple).contiguous().to(self.device))
+        # On one thread, as in a batch, a processor convolves channels-last in three quarters of the time.
+        seen = _padded(seen, network.size_multiple).contiguous(memory_format=torch.channels_last)
+        light = network.light(seen.to(self.device))
         check_cancelled()
         left = _OVERLAP if around else 0
         factor = light.factor()[..., : size[0], left : left + size[1]].cpu().float()

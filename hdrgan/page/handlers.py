@@ -21,11 +21,11 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from hdrgan.files.calibrations import CalibrationFileError, CameraCalibration, parse_calibration
+from hdrgan.files.guarded import load_photo_guarded
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.evs import DEFAULT_EVS, check_evs
-from hdrgan.page.decoder import load_photo_guarded
 from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room
 from hdrgan.page.jobs import BusyError, Jobs, Standing

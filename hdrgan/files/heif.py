@@ -15,7 +15,7 @@ from PIL import AvifImagePlugin
 from hdrgan.files import colour
 from hdrgan.files.gain_map import APPLE_MAP, GainMap, read_apple, read_iso
 from hdrgan.files.isobmff import Item, Meta, as_still, boxes, read_meta, with_primary
-from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
+from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, missing_package, refusing
 
 AVIF_BRANDS = {b"avif", b"avis", b"avio"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -107,9 +107,7 @@ def decode_heic(data: bytes, limits: PhotoLimits) -> Decoded:
     try:
         import pillow_heif
     except ImportError as error:
-        raise PhotoError(
-            "This is a HEIC photo, which needs another package: pip install pillow-heif, or save it as JPEG."
-        ) from error
+        raise missing_package("HEIC photo", "pillow-heif", "save it as JPEG") from error
     meta, sequence = _walk(data, limits, "HEIC")
     if sequence and meta.primary:
         data = as_still(data)

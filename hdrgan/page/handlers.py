@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hdrgan.files.limits import for_visitors
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
@@ -66,7 +67,7 @@ def sentence_of(problem: Exception) -> tuple[str, str]:
     if isinstance(problem, gr.Error):
         return str(problem.title), str(problem.message)
     if isinstance(problem, PhotoError):
-        return "This photo can't be used", str(problem)
+        return "This photo can't be used", for_visitors(str(problem))
     if isinstance(problem, BusyError):
         return "Busy", str(problem)
     if isinstance(problem, CancelledError):

@@ -25,14 +25,17 @@ import pytest
 from fake_pipeline import FakePipeline
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from photo_files import heic
 from PIL import Image
 
 from hdrgan import Pipeline, load_photo
+from hdrgan.files.limits import PhotoError
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.cancellation import check_cancelled
 from hdrgan.page.environment import TEMPORARY
-from hdrgan.page.handlers import Handlers
+from hdrgan.page.handlers import Handlers, sentence_of
 from hdrgan.page.housekeeping import sweep
+from hdrgan.page.look import markup
 from hdrgan.page.main import build_demo, launch_options, offered_models
 from hdrgan.page.settings import Settings
 
@@ -328,6 +331,18 @@ def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp
         list(handlers.generate(str(photo), "fake", 2, "auto"))
     assert "secret" not in str(caught.value)
     assert not caught.value.print_exception
+
+
+def test_a_visitor_is_not_told_to_install_anything(monkeypatch):
+    data = heic(np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PhotoError, match=r"pip install pillow-heif; or save it as JPEG\.$") as refused:
+        load_photo(data)
+    _, said = sentence_of(refused.value)
+    assert said == "This is a HEIC photo, which cannot be read on this server; save it as JPEG."
+    assert "save HEIC as JPEG first" in markup({}, {}, {}, {})
+    monkeypatch.undo()
+    assert "JPEG, PNG, HEIC" in markup({}, {}, {}, {})
 
 
 def test_no_photo_is_answered_with_what_to_do(tmp_path, not_a_photo):

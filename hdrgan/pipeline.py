@@ -230,11 +230,13 @@ class Pipeline:
             light[rows] = relative[0].permute(1, 2, 0)
         scale = _anchor(photo, light)
         invented = torch.empty(photo.height, photo.width)
-        clips = _clips(photo)
+        clips, grey = _clips(photo), _is_grey(photo)
         for rows in strips(photo.height, photo.width):
             check_cancelled()
             srgb = _part_of(photo, rows)
             relative = light[rows].permute(2, 0, 1)[None]
+            if grey:  # grey in, grey out
+                relative = luminance(relative).expand_as(relative)
             linear = srgb_to_linear(srgb)
             mask = clip_mask(srgb, *CLIPPED) * clips
             radiance = torch.lerp(linear, torch.maximum(relative * scale, linear), mask)  # (1, 3, rows, W)
@@ -266,12 +268,14 @@ class Pipeline:
     def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
         """Run a BracketGenerator; fill those of its exposures that are asked for, and the light that they agree on."""
         own = cast(BracketGenerator, self.model).evs
-        peak = peak_of(photo.pixels)
+        peak, grey = peak_of(photo.pixels), _is_grey(photo)
         # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
                 check_cancelled()
                 bracket = drawn[0, :, :, part]
+                if grey:  # grey in, grey out
+                    bracket = luminance(bracket).expand_as(bracket)
                 there = slice(rows.start + part.start, rows.start + part.stop)
                 for ev, frame in frames.items():
                     frame[there] = (bracket[own.index(ev)] * peak).round().permute(1, 2, 0).numpy()
@@ -356,6 +360,12 @@ def _clips(photo: Photo) -> bool:
     for clipped.
     """
     return bool(photo.pixels.max() == peak_of(photo.pixels))
+
+
+def _is_grey(photo: Photo) -> bool:
+    """Whether no pixel has a colour."""
+    bands = (photo.pixels[rows] for rows in strips(photo.height, photo.width))
+    return all(bool((band[..., :2] == band[..., 1:]).all()) for band in bands)
 
 
 def _part_of(photo: Photo, rows: slice) -> Tensor:

@@ -182,6 +182,17 @@ def test_the_page_knows_nothing_of_torch(root):
     assert not {name for name in modules if name.split(".")[0] == "torch"}
 
 
+def test_a_strangers_bytes_are_decoded_in_no_process_but_the_guarded_one(root):
+    """What of `hdrgan.files` reads files is imported by the guarded decoder alone."""
+    readers = {"load_photo", "load_radiance", "recognise", "decode_radiance"}
+    found = set()
+    for path in (root / "hdrgan" / "page").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom | ast.Import) else set()
+            found |= {path.name for name in names if name in readers}
+    assert found <= {"decoder.py"}
+
+
 def test_nothing_is_sent_home():
     program = "import os, sys, hdrgan.page.main; from huggingface_hub import constants as hub\n"
     program += "sys.exit(not hub.HF_HUB_DISABLE_TELEMETRY or os.environ['GRADIO_ANALYTICS_ENABLED'] != 'False')"

@@ -22,6 +22,7 @@ import gradio as gr
 
 from hdrgan.files.calibrations import CalibrationFileError, CameraCalibration, parse_calibration
 from hdrgan.files.guarded import load_photo_guarded
+from hdrgan.files.limits import for_visitors
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES
 from hdrgan.light.cancellation import Cancellation, CancelledError
@@ -68,7 +69,7 @@ def sentence_of(problem: Exception) -> tuple[str, str]:
     if isinstance(problem, gr.Error):
         return str(problem.title), str(problem.message)
     if isinstance(problem, PhotoError):
-        return "This photo can't be used", str(problem)
+        return "This photo can't be used", for_visitors(str(problem))
     if isinstance(problem, BusyError):
         return "Busy", str(problem)
     if isinstance(problem, CancelledError):

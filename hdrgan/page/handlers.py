@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
-from hdrgan.files.response_choice import CHOICES
+from hdrgan.files.response_choice import CHOICES, Response
 from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.radiometry import DEFAULT_EVS
 from hdrgan.page.decoder import load_photo_guarded
@@ -32,6 +32,7 @@ from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
+from hdrgan.page.zerogpu import on_gpu
 from hdrgan.pipeline import Pipeline, check_evs
 from hdrgan.result import Result, caption
 
@@ -96,6 +97,7 @@ class Handlers:
         self._pace: dict[str, float] = {}  # seconds a megapixel, measured
         self._tickets: weakref.WeakValueDictionary[str, Cancellation] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
+        self._compute = on_gpu(self._run_pipeline)
 
     # What the page's own script asks for: JSON in, news in JSON out.
 
@@ -370,7 +372,7 @@ class Handlers:
         def work() -> Result:
             nonlocal took
             started = time.monotonic()
-            made = self.pipelines[model](photo, evs=evs, response=response)
+            made = self._compute(model, photo, evs, response)
             took = time.monotonic() - started
             return made
 
@@ -381,6 +383,9 @@ class Handlers:
             self._pace[model] = 0.5 * self._pace.get(model, took / megapixels) + 0.5 * took / megapixels
         self.kept.add(key, result)
         return result
+
+    def _run_pipeline(self, model: str, photo: Photo, evs: Sequence[float], response: Response) -> Result:
+        return self.pipelines[model](photo, evs=evs, response=response)
 
     @contextmanager
     def _answer(self) -> Iterator[Path]:

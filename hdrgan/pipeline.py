@@ -190,6 +190,24 @@ class Pipeline:
             result.response_note = chosen.why
         return result
 
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the network as an ONNX file, checked with onnxruntime; see `hdrgan.models.export.export_onnx`.
+
+        That of a RadianceGenerator takes a photo and gives what this pipeline gives with ``response="camera"``.
+
+        Returns:
+            The largest difference.
+
+        Raises:
+            ExportError: a package of the extra ``hdrgan[onnx]`` is missing, or the file computes something else.
+        """
+        from hdrgan.models.export import export_onnx  # seldom used
+
+        def radiance_of(pixels: np.ndarray) -> np.ndarray:
+            return self(pixels, (0,), "camera", projection="flat").radiance
+
+        return export_onnx(self.model, path, radiance_of)
+
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, projection: str) -> Result:
         network = cast(RadianceGenerator, self.model)

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from empty_environment import EmptyEnvironment
+from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard
 from local_hub import Blob, LocalHub, front_matter, readme_errors
 from packaging.version import Version
@@ -22,7 +24,7 @@ from page_server import clean_environment, fetch, page
 from PIL import Image
 from safetensors.torch import load_file
 
-from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
+from hdrgan import EIN, BracketGenerator, PatchDiscriminator, Pipeline, RadianceGenerator
 from hdrgan.evaluation import report
 from hdrgan.hub import distribution, publish
 from hdrgan.hub.card import OWN_WORDS, keep_own_words, render_card, sample_sheet, sample_sheets
@@ -423,7 +425,7 @@ def test_loading_over_http(published, folders, root, tmp_path):
         assert (third / f"{name}.safetensors").read_bytes() == first
 
 
-def test_the_space_brings_the_page_and_these_weights(published, folders, root):
+def test_the_space_brings_the_page_and_fetches_these_weights(published, root):
     local, done = published
     assert done["bracket"][2] == f"{local.url}/spaces/tester/bracket"
     repo = local.repos["space", "tester/bracket"]
@@ -431,9 +433,12 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     files = {path: blob.content for path, blob in repo.head.files.items()}
     readme = files["README.md"].decode()
     assert readme_errors(readme, "space") == []
-    assert repo.variables == {"HDRGAN_MODELS": "bracket,radiance,ein"}, "the pushed network is the one preselected"
+    assert repo.variables == {"HDRGAN_MODELS": "tester/bracket,radiance,ein"}, "the pushed network is preselected"
     matter = front_matter(readme)
     assert matter["models"] == ["tester/bracket"]
+    assert matter["preload_from_hub"] == ["tester/bracket config.json,model.safetensors"]
+    assert matter["thumbnail"] == f"{local.url}/spaces/tester/bracket/resolve/main/thumbnail.jpg"
+    assert files["thumbnail.jpg"].startswith(b"\xff\xd8")
     assert Version(matter["sdk_version"]) == publish.gradio_pin()
     assert (matter["sdk"], matter["app_file"]) == ("gradio", "app.py")
     requirements = files["requirements.txt"].splitlines()
@@ -441,10 +446,46 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     assert requirements[2:] == (root / "requirements.txt").read_bytes().splitlines()
     for name in ("app.py", "hdrgan/pipeline.py", "hdrgan/data/camera.py", "hdrgan/py.typed"):
         assert files[name] == (root / name).read_bytes()
-    for name in ("config.json", "model.safetensors", "SHA256SUMS"):
-        assert files[f"hdrgan/weights/bracket/{name}"] == (folders["bracket"] / name).read_bytes()
     assert {f"examples/{path.name}" for path in (root / "examples").iterdir()} <= files.keys()
     assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/project"))]
+
+
+def test_what_zerogpu_runs_is_what_the_space_asks_for(root):
+    """Its documentation lists versions of Python and torch (September 2026); a Space that asks for others fails."""
+    assert front_matter((root / "README.md").read_text())["python_version"] in ("3.10.13", "3.12.12")
+    pinned = next(line for line in (root / "requirements.txt").read_text().splitlines() if line.startswith("torch=="))
+    assert pinned.removeprefix("torch==") in ("2.8.0", "2.11.0", "2.12.1", "2.13.0")
+
+
+ON_A_CARD = """
+from hdrgan.hub.publish import push
+folder = Path(sys.argv[1]) / "bracket"
+def refusal(*arguments, **options):
+    try:
+        push(*arguments, **options)
+    except ValueError as error:
+        return str(error)
+push(folder, "tester/card", space=True, hardware="zero-a10g")
+print(json.dumps({
+    "unknown": refusal(folder, "tester/x", space=True, hardware="abacus"),
+    "no space": refusal(folder, "tester/x", hardware="zero-a10g"),
+    "hidden": refusal(folder, "tester/hidden", space=True),
+}))
+"""
+
+
+def test_a_space_with_a_card_gets_torch_for_cards(folders, root, tmp_path):
+    with LocalHub() as local:
+        local.add("tester/hidden", {"README.md": b"mine"}, private=True)
+        seen = client(ON_A_CARD, local, tmp_path / "home", root, folders["radiance"].parent, token=True)
+        space = local.repos["space", "tester/card"]
+        assert set(local.repos) == {("model", "tester/hidden"), ("model", "tester/card"), ("space", "tester/card")}
+    assert space.hardware == "zero-a10g"
+    assert space.head.files["requirements.txt"].content == (root / "requirements.txt").read_bytes()
+    assert front_matter(space.head.files["README.md"].content.decode())["suggested_hardware"] == "zero-a10g"
+    assert "hardware must be one of cpu-basic" in seen["unknown"]
+    assert "goes with space" in seen["no space"]
+    assert "its Space would not be" in seen["hidden"]
 
 
 def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
@@ -472,13 +513,76 @@ def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
         download = ("-m", "huggingface_hub.cli.hf", "download", "tester/page", "--local-dir")
         assert command(*download, "model").returncode == 0
         assert command(*download, "space", "--repo-type", "space").returncode == 0
+        space = local.repos["space", "tester/page"]
+        assert space.variables == {"HDRGAN_MODELS": "bracket,radiance,ein"}
+        for name in ("config.json", "model.safetensors", "SHA256SUMS"):
+            brought = (tmp_path / "space" / "hdrgan" / "weights" / "bracket" / name).read_bytes()
+            assert brought == (folders["bracket"] / name).read_bytes(), "a hidden model takes a login"
+        assert "preload_from_hub" not in front_matter((tmp_path / "space" / "README.md").read_text())
     network = BracketGenerator.from_pretrained(tmp_path / "model")
     expected = outputs(BracketGenerator.from_pretrained(folders["bracket"]))["out"]
     assert torch.equal(outputs(network)["out"], expected)
-    variables = local.repos["space", "tester/page"].variables
-    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | variables) as address:
+    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | space.variables) as address:
         assert "gradio" in fetch(address).lower()
         assert "/generate" in fetch(f"{address}gradio_api/info")
+
+
+def test_a_public_space_runs_the_model_that_was_preloaded_while_it_was_built(folders, published, root, tmp_path):
+    """As the Hub does it: the Space's files in a folder, what it preloads in the cache, and then no more downloads."""
+    local, _ = published
+    env = local.environment(tmp_path / "home")
+    download = [sys.executable, "-m", "huggingface_hub.cli.hf", "download"]
+
+    def fetched(*words: str) -> None:
+        subprocess.run([*download, *words], env=env, cwd=tmp_path, capture_output=True, timeout=240, check=True)
+
+    fetched("tester/bracket", "--repo-type", "space", "--local-dir", "space")
+    for line in front_matter((tmp_path / "space" / "README.md").read_text())["preload_from_hub"]:
+        name, files = line.split(" ")
+        fetched(name, *files.split(","))
+    variables = local.repos["space", "tester/bracket"].variables | {"HF_HOME": str(tmp_path / "home")}
+    photo = root / "examples" / "dandelions.jpg"
+    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | variables) as address:
+        visitor = Client(address, verbose=False, download_files=tmp_path / "answers")
+        files, _ = visitor.predict(handle_file(photo), "tester/bracket", 2, "auto", "", api_name="/generate")
+    expected = Pipeline.from_pretrained(folders["bracket"], device="cpu")(photo).exposures
+    for file, frame in zip(files, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(Image.open(file)).astype(int), frame, atol=1)
+
+
+def test_an_endpoint_runs_from_a_download(published, folders, root, tmp_path):
+    """As Inference Endpoints do it: the repository in a folder, its wheel installed, its handler called."""
+    local, _ = published
+    command = [
+        sys.executable,
+        "-m",
+        "huggingface_hub.cli.hf",
+        "download",
+        "tester/radiance",
+        "--local-dir",
+        "repository",
+    ]
+    env = local.environment(tmp_path / "home")
+    subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, timeout=240, check=True)
+    repository = tmp_path / "repository"
+    installed = EmptyEnvironment(tmp_path / "venv", repository / WHEEL_NAME)
+    code = (
+        "import base64, json, sys; sys.path.insert(0, sys.argv[1]); from handler import EndpointHandler\n"
+        "photo = base64.b64encode(open(sys.argv[2], 'rb').read()).decode()\n"
+        "answer = EndpointHandler(sys.argv[1])({'inputs': photo, 'parameters': {'evs': [-2, 0], 'hdr': 'exr'}})\n"
+        "print(json.dumps(answer))"
+    )
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+    line = [str(installed.python), "-c", code, str(repository), str(tmp_path / "x.png")]
+    home = installed.environment(tmp_path / "empty")
+    done = subprocess.run(line, env=home, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["evs"] == [-2, 0]
+    expected = Pipeline.from_pretrained(folders["radiance"], device="cpu")(tmp_path / "x.png", (-2, 0)).exposures
+    for text, frame in zip(answer["exposures"], expected, strict=True):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))), frame)
+    assert base64.b64decode(answer["hdr"]).startswith(b"\x76\x2f\x31\x01")
 
 
 def test_the_front_matter_of_the_project_is_that_of_a_space(root):
@@ -486,7 +590,8 @@ def test_the_front_matter_of_the_project_is_that_of_a_space(root):
     assert readme_errors(text, "space") == []
     own = front_matter((root / "README.md").read_text())
     assert Version(own["sdk_version"]) == publish.gradio_pin()
-    assert {**own, "models": ["user/name"]} == front_matter(text)
+    added = {"models": ["user/name"], "preload_from_hub": ["user/name config.json,model.safetensors"]}
+    assert own | added == front_matter(text)
 
 
 def test_a_space_of_another_gradio_is_refused(tmp_path, monkeypatch):

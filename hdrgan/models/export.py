@@ -160,7 +160,9 @@ def run_onnx(path: str | os.PathLike[str], inputs: dict[str, np.ndarray]) -> np.
     """The first output of an ONNX file, by onnxruntime on the processor."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of every input that has a value already
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     found: Sequence[np.ndarray] = session.run(None, inputs)
     return found[0]
 

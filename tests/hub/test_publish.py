@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from empty_environment import EmptyEnvironment
@@ -249,6 +250,62 @@ def test_a_push_goes_where_it_is_told_and_keeps_what_the_owner_wrote(root, tmp_p
         "'nobody' is not a name on the Hub, which is written user/name.",
         "tester/new cannot be published: you are not logged in, or the token is wrong ('hf auth login').",
     ]
+
+
+FROM_A_SUBFOLDER = """
+from hdrgan import Pipeline
+options = {"subfolder": "nets/five", "device": "cpu"}
+first = Pipeline.from_pretrained("tester/several", dtype=torch.float64, **options)
+kinds = {str(p.dtype) for p in first.model.parameters()}
+Pipeline.from_pretrained("tester/several", local_files_only=True, **options)
+Pipeline.from_pretrained("tester/several", force_download=True, **options)
+from_folder = Pipeline.from_pretrained(sys.argv[1], subfolder="bracket", device="cpu")
+try:
+    Pipeline.from_pretrained("tester/several", subfolder="nets/six", device="cpu")
+except OSError as error:
+    missing = str(error)
+classes = [type(pipe.model).__name__ for pipe in (first, from_folder)]
+print(json.dumps({"kinds": sorted(kinds), "missing": missing, "classes": classes}))
+"""
+
+
+def test_a_pipeline_is_loaded_as_other_libraries_load_theirs(folders, root, tmp_path):
+    inside = {f"nets/five/{path.name}": path.read_bytes() for path in folders["bracket"].iterdir()}
+    with LocalHub() as local:
+        local.add("tester/several", inside)
+        seen = client(FROM_A_SUBFOLDER, local, tmp_path / "home", root, folders["bracket"].parent)
+        fetched = [path for method, path in local.requests if method == "GET" and path.endswith("model.safetensors")]
+    assert seen["kinds"] == ["torch.float64"]
+    assert seen["classes"] == ["BracketGenerator"] * 2
+    assert len(fetched) == 2, "once at first, not at all from the cache alone, and once more when it is forced"
+    assert "nets/six" in seen["missing"] or "has no config.json" in seen["missing"]
+
+
+def test_the_command_says_where_a_push_goes(folders, root, tmp_path):
+    Image.new("RGB", (60, 40), "grey").save(tmp_path / "frames.jpg")
+    with LocalHub() as local:
+        env = local.environment(tmp_path / "home", token=True) | {"PYTHONPATH": str(root), "NO_COLOR": "1"}
+
+        def push(*flags: str) -> str:
+            line = [sys.executable, "-m", "hdrgan", "push", str(folders["bracket"]), "tester/flags", *flags]
+            line += ["--sample", "frames.jpg"]
+            done = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        assert (
+            push("--onnx", "--branch", "try", "--tag", "v1", "--commit-message", "First") == f"{local.url}/tester/flags"
+        )
+        assert push("--create-pr") == f"{local.url}/tester/flags/discussions/1"
+        repo = local.repos["model", "tester/flags"]
+    assert set(repo.refs) == {"main", "try", "v1", "refs/pr/1"}
+    assert repo.refs["v1"] == repo.refs["try"]
+    commit = repo.find("try")
+    assert commit.title == "First"
+    assert "samples/frames.jpg" in commit.files
+    (tmp_path / "model.onnx").write_bytes(commit.files["onnx/model.onnx"].content)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [entry.name for entry in session.get_outputs()] == ["bracket"]
 
 
 def test_what_stands_above_the_mark_is_rendered_anew():

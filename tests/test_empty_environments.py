@@ -74,7 +74,6 @@ def test_the_page_is_served_with_the_extra_app(environment, tmp_path):
 
 
 def test_a_network_is_trained_with_the_extra_train(environment, tmp_path):
-    make_pairs(tmp_path / "pairs", side=48)
     make_brackets(tmp_path / "brackets", scenes=3)
     flags = "--width 8 --batch-size 2 --crop-size 32 --steps 1 --validation-photos 1 --workers 1 --cpu".split()
     trained = environment("train")

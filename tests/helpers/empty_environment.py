@@ -94,7 +94,7 @@ class EmptyEnvironment:
     def run(self, *words: object, cwd: Path, code: int = 0) -> str:
         """Run its ``hdrgan``; what it said."""
         line = [str(self.command), *map(str, words)]
-        options = {"capture_output": True, "text": True, "timeout": 900, "check": False}
+        options = {"capture_output": True, "text": True, "timeout": 1800, "check": False}
         done = subprocess.run(line, cwd=cwd, env=self.environment(cwd / "home"), **options)
         assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
         return done.stdout + done.stderr

@@ -33,7 +33,9 @@ def test_a_published_network_is_trained_further_and_its_card_names_its_base(root
         def run(*words, code=0, login=True):
             line = [sys.executable, "-m", "hdrgan", *map(str, words)]
             own = env if login else {name: value for name, value in env.items() if name != "HF_TOKEN"}
-            done = subprocess.run(line, env=own, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+            done = subprocess.run(
+                line, env=own, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False
+            )
             assert done.returncode == code, done.stderr[-3000:]
             assert "Traceback" not in done.stderr
             return done.stdout + done.stderr

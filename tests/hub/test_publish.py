@@ -49,7 +49,7 @@ def client(code: str, hub: LocalHub, home: Path, root: Path, *arguments: object,
         cwd=home.parent,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1800,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
@@ -289,7 +289,9 @@ def test_the_command_says_where_a_push_goes(folders, root, tmp_path):
         def push(*flags: str) -> str:
             line = [sys.executable, "-m", "hdrgan", "push", str(folders["bracket"]), "tester/flags", *flags]
             line += ["--sample", "frames.jpg"]
-            done = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+            done = subprocess.run(
+                line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False
+            )
             assert done.returncode == 0, done.stderr
             return done.stdout.strip()
 
@@ -553,7 +555,9 @@ def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
 
         def command(*arguments: object) -> subprocess.CompletedProcess[str]:
             line = [sys.executable, *map(str, arguments)]
-            return subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+            return subprocess.run(
+                line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False
+            )
 
         pushed = command("-m", "hdrgan", "push", folders["bracket"], "tester/page", "--space", "--private")
         assert pushed.stdout.split() == [f"{local.url}/tester/page", f"{local.url}/spaces/tester/page"], pushed.stderr
@@ -591,7 +595,7 @@ def test_a_public_space_runs_the_model_that_was_preloaded_while_it_was_built(fol
     download = [sys.executable, "-m", "huggingface_hub.cli.hf", "download"]
 
     def fetched(*words: str) -> None:
-        subprocess.run([*download, *words], env=env, cwd=tmp_path, capture_output=True, timeout=240, check=True)
+        subprocess.run([*download, *words], env=env, cwd=tmp_path, capture_output=True, timeout=1800, check=True)
 
     fetched("tester/bracket", "--repo-type", "space", "--local-dir", "space")
     for line in front_matter((tmp_path / "space" / "README.md").read_text())["preload_from_hub"]:
@@ -620,7 +624,7 @@ def test_an_endpoint_runs_from_a_download(published, folders, root, tmp_path):
         "repository",
     ]
     env = local.environment(tmp_path / "home")
-    subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, timeout=240, check=True)
+    subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, timeout=1800, check=True)
     repository = tmp_path / "repository"
     installed = EmptyEnvironment(tmp_path / "venv", repository / WHEEL_NAME)
     code = (
@@ -632,7 +636,7 @@ def test_an_endpoint_runs_from_a_download(published, folders, root, tmp_path):
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "x.png")
     line = [str(installed.python), "-c", code, str(repository), str(tmp_path / "x.png")]
     home = installed.environment(tmp_path / "empty")
-    done = subprocess.run(line, env=home, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(line, env=home, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["evs"] == [-2, 0]

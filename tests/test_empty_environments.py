@@ -90,4 +90,4 @@ def test_networks_are_scored_with_the_extra_eval(environment, tmp_path):
 
 def test_a_network_is_exported_with_the_extra_onnx(environment, tmp_path):
     environment("onnx").run("export", "onnx", "radiance", "radiance.onnx", cwd=tmp_path)
-    assert onnxruntime.InferenceSession(str(tmp_path / "radiance.onnx")).get_inputs()[0].name == "srgb"
+    assert onnxruntime.InferenceSession(str(tmp_path / "radiance.onnx")).get_inputs()[0].name == "photo"

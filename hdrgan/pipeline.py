@@ -192,6 +192,24 @@ class Pipeline:
             result.response_note = chosen.why
         return result
 
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the network as an ONNX file, checked with onnxruntime; see `hdrgan.models.export.export_onnx`.
+
+        That of a RadianceGenerator takes a photo and gives what this pipeline gives with ``response="camera"``.
+
+        Returns:
+            The largest difference.
+
+        Raises:
+            ExportError: a package of the extra ``hdrgan[onnx]`` is missing, or the file computes something else.
+        """
+        from hdrgan.models.export import export_onnx  # seldom used
+
+        def radiance_of(pixels: np.ndarray) -> np.ndarray:
+            return self(pixels, (0,), "camera", projection="flat").radiance
+
+        return export_onnx(self.model, path, radiance_of)
+
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, projection: str) -> Result:
         network = cast(RadianceGenerator, self.model)
@@ -212,11 +230,13 @@ class Pipeline:
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
         around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
-        size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1), largest=2.0)
+        size = _bounded(
+            photo.height, photo.width, self.working_size * (_AROUND if around else 1), network.largest_enlargement
+        )
         if not _clips(photo) or is_drawn(photo.pixels):
             return torch.ones(1, 3, *size)
         srgb = to_tensor(photo, _bounded(photo.height, photo.width, max(size)))
-        if srgb.shape[-2:] != size:  # a small photo: the encoder, which sees half the size, is to see all of it
+        if srgb.shape[-2:] != size:
             srgb = F.interpolate(srgb, size, mode="bilinear", align_corners=False)
         seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
         # On one thread, as in a batch, a processor convolves channels-last in three quarters of the time.

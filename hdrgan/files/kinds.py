@@ -39,6 +39,11 @@ def recognise(data: bytes) -> tuple[str, Decoder]:
     raise PhotoError(f"This file is no picture that can be read; give an ordinary photo ({_TAKEN}).")
 
 
+def is_risky(data: bytes) -> bool:
+    """Whether a file is decoded by foreign C code that has crashed on hostile files before: AVIF, HEIC, camera raw."""
+    return bool(_RAW.match(data)) or tiff.is_raw(data) or heif.brand(data) is not None
+
+
 def _other_kind(data: bytes) -> str | None:
     """A word for files that people take for photos, where they give themselves away."""
     if re.match(rb"(\xef\xbb\xbf)?\s*<", data):

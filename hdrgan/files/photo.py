@@ -184,7 +184,7 @@ def load_photo(
             return Photo(_finish(decoded, None), alpha=_opacity(decoded))
         if isinstance(source, Image.Image):
             return _from_pillow(source, limits)
-        data, name = _read(source, limits)
+        data, name = read_bytes(source, limits)
         return _decode(data, name, limits, gain_map=gain_map, scenes=scenes)
     except PhotoError:
         raise
@@ -251,8 +251,12 @@ def _row_sums(pixels: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
 # Reading
 
 
-def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits) -> tuple[bytes, str]:
-    """The bytes of a source, no more than the limit, and the stem of its name."""
+def read_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits) -> tuple[bytes, str]:
+    """The bytes of a source, no more than the limit, and the stem of its name.
+
+    Raises:
+        PhotoError: it cannot be read, is no file, or is larger.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         limits.check_bytes(len(source))
         return bytes(source), "photo"

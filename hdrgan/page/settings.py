@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from hdrgan.page.decoder import DECODE_SECONDS
+from hdrgan.files.guarded import DECODE_SECONDS
 
 
 @dataclass(frozen=True)

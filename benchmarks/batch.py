@@ -180,10 +180,10 @@ def text_of(report: dict[str, Any]) -> str:
         f"({megapixels:,.0f} in all): {digits(report['photos'] / seconds)} photos and {digits(megapixels / seconds)} "
         f"megapixels a second on {report['machine']['cores']} cores of an {report['machine']['processor']}, "
         f"{report['over_floor']:.2f} times the floor (the same photos decoded and five JPEGs of each encoded by as "
-        f"many threads, with no network; {report['processor_over_floor']:.2f} times by processor time). Resident "
-        f"memory was at most {report['peak_gb']:.2f} GB; in the four quarters of the run at most {quarters} GB. A "
-        f"million such photos take {core_hours:,.0f} core hours without a graphics card, and their JPEGs "
-        f"{report['gigabytes_written'] / report['photos'] * 1e3:,.0f} TB. {busy}"
+        f"many threads, with no network; {report['processor_over_floor']:.2f} times by processor time). "
+        f"Resident memory was at most {report['peak_gb']:.2f} GB; in the four quarters "
+        f"of the run at most {quarters} GB. A million such photos take {core_hours:,.0f} core hours without a graphics "
+        f"card, and their JPEGs {report['gigabytes_written'] / report['photos'] * 1e3:,.0f} TB. {busy}"
     )
 
 

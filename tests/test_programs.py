@@ -93,7 +93,7 @@ def test_the_page_and_the_trainer_are_commands(tmp_path):
         ("gradio", ["serve"], "app"),
         ("accelerate", ["train", "--dataset", "x"], "train"),
         ("torchmetrics", ["evaluate", "."], "eval"),
-        ("xlwt", ["prepare", ".", "x", "--layout", "pairs"], "train"),
+        ("python_calamine", ["prepare", ".", "x", "--layout", "pairs"], "eval"),
     ],
 )
 def test_a_missing_extra_is_named_with_the_line_that_installs_it(missing, words, extra):

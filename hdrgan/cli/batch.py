@@ -101,7 +101,8 @@ def run(
     from hdrgan.batch.shards import Shard
     from hdrgan.files.photo import PhotoLimits
     from hdrgan.light.cancellation import Cancellation
-    from hdrgan.pipeline import Pipeline, check_evs
+    from hdrgan.light.evs import check_evs
+    from hdrgan.pipeline import Pipeline
 
     cancellation = Cancellation()
     with stopping_on_signals(cancellation) as stopped, TemporaryDirectory() as spool:

@@ -1,4 +1,4 @@
-"""Photos decoded in a process of its own, with a limit on time and memory.
+"""Decode untrusted photos in a separate process with a limit on time and memory.
 
 `load_photo` refuses what it can recognise as hostile, but the libraries behind it are written in C, and a flaw
 in one of them takes its process along. A server, and a batch of many photos, let a worker take that risk: one that
@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo, safe_stem
 from hdrgan.files.transport import pack_photo, unpack_photo
 
@@ -36,6 +37,9 @@ _LONGEST_REPLY = 1 << 16
 _MOST_PIXEL_BYTES = 6 + 12 + 2 + 6 + 6  # of a pixel: picture, light, opacity, gain map, wide colours
 _PIPE_SIZE = 1 << 20  # Linux gives 64 KB unasked, which costs a change of process for every 64 KB of pixels
 _READY = b"+"  # what a worker says first
+DECODE_SECONDS = 10
+"""That opening a photo may take where the page's settings say nothing else."""
+
 _START_S = 60.0  # that a worker may take to start
 _REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.files.guarded import serve; serve()"
@@ -44,7 +48,7 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.files.guarded
 def load_photo_guarded(
     source: str | os.PathLike[str] | bytes,
     *,
-    timeout_s: float = 10.0,
+    timeout_s: float = DECODE_SECONDS,
     memory_mb: int = 2048,
     limits: PhotoLimits = DEFAULT,
     gain_map: bool = True,
@@ -80,7 +84,7 @@ def load_photo_guarded(
     _give_back(worker, keep)
     # A worker that was taken over must not choose what files are called, nor how the photo is turned.
     if photo.jpeg_orientation not in range(1, 9):
-        raise PhotoError("This file brought the decoder down; save it again as JPEG or PNG.")
+        raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.")
     given = isinstance(source, (bytes, bytearray, memoryview))
     return replace(photo, name="photo" if given else safe_stem(os.fspath(source)))  # type: ignore[arg-type]
 
@@ -138,10 +142,10 @@ class _Worker:
             self.close()
             if expired.is_set():
                 raise PhotoError(
-                    f"This photo took longer than {timeout_s:g} seconds to open; save it anew as JPEG or PNG."
+                    f"This photo took longer than {timeout_s:g} seconds to open; save it again as JPEG or PNG."
                 ) from error
             log.warning("a decoding worker ended with status %s", self._process.returncode)
-            raise PhotoError("This file brought the decoder down; save it anew as JPEG or PNG.") from error
+            raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.") from error
         finally:
             timer.cancel()
 
@@ -274,6 +278,7 @@ def serve() -> None:
     """Answer requests on standard input until it closes: the whole life of a worker."""
     pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # nothing that a library prints may end up between two replies
+    silence_codecs()
     _confine(int(sys.argv[2]))
     pipe_out.write(_READY)
     pipe_out.flush()

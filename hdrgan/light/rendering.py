@@ -302,7 +302,7 @@ class Exposures(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, index: slice) -> tuple[np.ndarray, ...]: ...
 
-    def __getitem__(self, index: int | slice) -> Any:
+    def __getitem__(self, index: int | slice) -> np.ndarray | tuple[np.ndarray, ...]:
         if isinstance(index, slice):
             return tuple(self[k] for k in range(*index.indices(len(self))))
         place = range(len(self))[index]

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image
-
-from hdrgan.page.environment import gr
 
 TITLE = "hdrgan: one photo in, five exposures and an HDR image out"
 DESCRIPTION = (

@@ -89,6 +89,7 @@ WANTED = (
 ).split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jpg", "png", "tiff"])
 def test_exiftool_shows_of_every_output_what_it_shows_of_the_photo(format, tmp_path):
     assert shutil.which("exiftool"), "install libimage-exiftool-perl"
@@ -111,6 +112,7 @@ def test_exiftool_shows_of_every_output_what_it_shows_of_the_photo(format, tmp_p
         assert "XMP-exif:ExifImageWidth" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jpg", "png", "tiff"])
 def test_the_position_goes_along_when_asked(format, tmp_path):
     path = tmp_path / "p.jpg"

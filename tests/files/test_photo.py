@@ -973,6 +973,7 @@ def test_of_several_pictures_the_first_is_taken_without_harm(kind, count):
     assert np.abs(found.astype(int) - picture()).mean() < 8  # a palette, or the loss of a codec
 
 
+@pytest.mark.slow
 def test_an_animated_avif_costs_no_process(root):
     """The library wrote all frames into room for one; in a process of its own, so that a crash is seen as one."""
     code = (

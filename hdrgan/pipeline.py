@@ -23,7 +23,7 @@ from hdrgan.light.drawn import is_drawn
 from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
-from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.tiling import OVERLAP, TILE, tiled_strips
@@ -192,6 +192,24 @@ class Pipeline:
             result.response_note = chosen.why
         return result
 
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the network as an ONNX file, checked with onnxruntime; see `hdrgan.models.export.export_onnx`.
+
+        That of a RadianceGenerator takes a photo and gives what this pipeline gives with ``response="camera"``.
+
+        Returns:
+            The largest difference.
+
+        Raises:
+            ExportError: a package of the extra ``hdrgan[onnx]`` is missing, or the file computes something else.
+        """
+        from hdrgan.models.export import export_onnx  # seldom used
+
+        def radiance_of(pixels: np.ndarray) -> np.ndarray:
+            return self(pixels, (0,), "camera", projection="flat").radiance
+
+        return export_onnx(self.model, path, radiance_of)
+
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, projection: str) -> Result:
         network = cast(RadianceGenerator, self.model)
@@ -212,11 +230,13 @@ class Pipeline:
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
         around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
-        size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1), largest=2.0)
+        size = _bounded(
+            photo.height, photo.width, self.working_size * (_AROUND if around else 1), network.largest_enlargement
+        )
         if not _clips(photo) or is_drawn(photo.pixels):
             return torch.ones(1, 3, *size)
         srgb = to_tensor(photo, _bounded(photo.height, photo.width, max(size)))
-        if srgb.shape[-2:] != size:  # a small photo: the encoder, which sees half the size, is to see all of it
+        if srgb.shape[-2:] != size:
             srgb = F.interpolate(srgb, size, mode="bilinear", align_corners=False)
         seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
         # On one thread, as in a batch, a processor convolves channels-last in three quarters of the time.
@@ -237,11 +257,13 @@ class Pipeline:
         parts = strips(photo.height, photo.width)
         scale = anchor((_part_of(photo, rows), light[rows].permute(2, 0, 1)[None]) for rows in parts)
         invented = torch.empty(photo.height, photo.width)
-        clips = _clips(photo)
+        clips, grey = _clips(photo), _is_grey(photo)
         for rows in strips(photo.height, photo.width):
             check_cancelled()
             srgb = _part_of(photo, rows)
             relative = light[rows].permute(2, 0, 1)[None]
+            if grey:  # grey in, grey out
+                relative = luminance(relative).expand_as(relative)
             linear = srgb_to_linear(srgb)
             mask = clip_mask(srgb, *CLIPPED) * clips
             radiance = torch.lerp(linear, torch.maximum(relative * scale, linear), mask)  # (1, 3, rows, W)
@@ -273,12 +295,14 @@ class Pipeline:
     def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
         """Run a BracketGenerator; fill the exposures that are asked for, and the merged light."""
         own = cast(BracketGenerator, self.model).evs
-        peak = peak_of(photo.pixels)
+        peak, grey = peak_of(photo.pixels), _is_grey(photo)
         # Its receptive field is eleven pixels, so small tiles lose nothing and keep five exposures of a strip small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
                 check_cancelled()
                 bracket = drawn[0, :, :, part]
+                if grey:  # grey in, grey out
+                    bracket = luminance(bracket).expand_as(bracket)
                 there = slice(rows.start + part.start, rows.start + part.stop)
                 for ev, frame in frames.items():
                     frame[there] = (bracket[own.index(ev)] * peak).round().permute(1, 2, 0).numpy()
@@ -340,6 +364,12 @@ def _clips(photo: Photo) -> bool:
     for clipped.
     """
     return bool(photo.pixels.max() == peak_of(photo.pixels))
+
+
+def _is_grey(photo: Photo) -> bool:
+    """Whether no pixel has a colour."""
+    bands = (photo.pixels[rows] for rows in strips(photo.height, photo.width))
+    return all(bool((band[..., :2] == band[..., 1:]).all()) for band in bands)
 
 
 def _part_of(photo: Photo, rows: slice) -> Tensor:

@@ -271,10 +271,11 @@ class Result:
     def _write_finished(self, path: Path, *, keep_gps: bool) -> None:
         exif = bracket_exif(self.photo.exif, (self.photo.width, self.photo.height), 0.0, keep_gps=keep_gps)
         pixels = self.finished()
+        xmp, iptc = kept_xmp(self.photo.xmp, keep_gps=keep_gps), kept_iptc(self.photo.iptc)
         if np.array_equal(pixels, self.photo.pixels):
-            save_photo_as_jpeg(path, self.photo, exif=exif)
+            save_photo_as_jpeg(path, self.photo, exif=exif, xmp=xmp, iptc=iptc)
         else:
-            save_jpeg(path, pixels, exif=exif)
+            save_jpeg(path, pixels, exif=exif, xmp=xmp, iptc=iptc)
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,16 @@ def test_a_large_photo_worked_on_in_strips_equals_the_whole(radiance, monkeypatc
     np.testing.assert_allclose(whole.radiance, strips.radiance, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["radiance", "bracket", "ein"])
+def test_grey_in_grey_out(kind, dtype, request):
+    pixels = np.repeat(picture(dtype=dtype)[..., :1], 3, 2)
+    result = request.getfixturevalue(kind)(pixels)
+    for frame in result.exposures:
+        assert np.ptp(frame, axis=-1).max() == 0
+    assert (np.ptp(result.radiance, axis=-1) <= 1e-5 * result.radiance.max(-1)).all()
+
+
 def test_the_published_bracket_is_given_as_the_network_drew_it(bracket):
     result = bracket(picture(40, 56))
     srgb = torch.from_numpy(picture(40, 56)).permute(2, 0, 1)[None].float() / 255

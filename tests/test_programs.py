@@ -110,7 +110,7 @@ def requirements(texts):
 def test_what_the_page_is_run_with_is_what_the_library_asks_for(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = requirements([*project["dependencies"], *extras["app"], *extras["train"], *extras["eval"]])
+    asked = requirements([*project["dependencies"], *extras["app"], *extras["train"], *extras["eval"], *extras["heic"]])
     lines = [line.partition("#")[0].strip() for line in (root / "requirements.txt").read_text().splitlines()]
     locked = requirements(filter(None, lines))
     assert locked.keys() == asked.keys()
@@ -130,12 +130,13 @@ def test_every_package_that_is_imported_is_declared(root):
     texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
     declared = {name.lower().replace("_", "-") for name in requirements(texts)}
     known = packages_distributions()
+    given = {"hdrgan", "spaces"}  # Spaces have the latter, and nobody else has use for it
     undeclared = {}
     for path in [*(root / "hdrgan").rglob("*.py"), root / "train_accelerate.py", root / "app.py"]:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for top in {str(name).partition(".")[0] for name in names} - sys.stdlib_module_names - {"hdrgan"}:
+            for top in {str(name).partition(".")[0] for name in names} - sys.stdlib_module_names - given:
                 if not {one.lower().replace("_", "-") for one in known.get(top, [top])} & declared:
                     undeclared[top] = str(path.relative_to(root))
     assert not undeclared

@@ -17,6 +17,7 @@ __all__ = ["app", "calibrate", "data", "generate", "main", "networks", "programs
 EXTRAS = {
     "accelerate": "train",
     "gradio": "app",
+    "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "psutil": "train",

@@ -64,11 +64,11 @@ def _find(folder: Path, name: str) -> Path | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def scan(root: Path) -> tuple[list[Pair], list[Fault]]:
-    """List the pairs that the tables name, and the faults of tables, rows and names."""
+def scan(root: Path, splits: Sequence[str] = SPLITS) -> tuple[list[Pair], list[Fault]]:
+    """List the pairs that the tables of these splits name, and the faults of tables, rows and names."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
-    for split in SPLITS:
+    for split in splits:
         folders = {column: root / f"{split}_{column}" for column in COLUMNS}
         absent = [folder.name for folder in folders.values() if not folder.is_dir()]
         faults += [Fault(name, "this folder is missing") for name in absent]

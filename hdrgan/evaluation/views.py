@@ -255,8 +255,9 @@ def _open_brackets(data: Path, limit: int | None) -> Views:
 
 
 def _open_pairs(data: Path, limit: int | None) -> Views:
-    found, faults = pair_folder.scan(data)
-    pairs = [pair for pair in found if pair.split == "valid"][:limit]
+    # Test sets have nothing to train on.
+    found, faults = pair_folder.scan(data, ("valid",))
+    pairs = found[:limit]
     if faults:
         raise DatasetError(f"{data} cannot be scored", faults)
     if not pairs:

@@ -14,8 +14,8 @@ from PIL import AvifImagePlugin
 
 from hdrgan.files import colour
 from hdrgan.files.gain_map import APPLE_MAP, GainMap, read_apple, read_iso
-from hdrgan.files.isobmff import Item, Meta, as_still, boxes, read_meta, with_primary
-from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
+from hdrgan.files.isobmff import Item, Meta, as_still, boxes, read_meta, with_primary, without_maps
+from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, missing_package, refusing
 
 AVIF_BRANDS = {b"avif", b"avis", b"avio"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -84,6 +84,7 @@ def decode_avif(data: bytes, limits: PhotoLimits) -> Decoded:
     elif sequence:
         return _first_frame(data, limits)
     picture = _properties(meta.items.get(meta.primary), limits, "AVIF")
+    data = without_maps(data, meta)
     with refusing("AVIF"), AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as header:
         # Pillow has only parsed the container so far, and folds its rotation into the orientation of EXIF.
         limits.check_size(*header.size)
@@ -128,9 +129,7 @@ def decode_heic(data: bytes, limits: PhotoLimits) -> Decoded:
     try:
         import pillow_heif
     except ImportError as error:
-        raise PhotoError(
-            "This is a HEIC photo, which needs another package: pip install pillow-heif, or save it as JPEG."
-        ) from error
+        raise missing_package("HEIC photo", "pillow-heif", "save it as JPEG") from error
     meta, sequence = _walk(data, limits, "HEIC")
     if sequence and meta.primary:
         data = as_still(data)

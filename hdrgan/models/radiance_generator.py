@@ -171,6 +171,8 @@ class RadianceGenerator(
     """What height and width of the input of `light` must be multiples of."""
     working_size = 768
     """Longest side, in pixels, at which a photo is looked at unless something else is asked for."""
+    largest_enlargement = 2.0
+    """How many times larger a small photo is made: the encoder, which sees half the size, then sees all of it."""
 
     def __init__(
         self,

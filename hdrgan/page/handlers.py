@@ -22,8 +22,9 @@ import gradio as gr
 
 from hdrgan.files.calibrations import CalibrationFileError, CameraCalibration, parse_calibration
 from hdrgan.files.guarded import load_photo_guarded
+from hdrgan.files.limits import for_visitors
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
-from hdrgan.files.response_choice import CHOICES
+from hdrgan.files.response_choice import CHOICES, Response
 from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.page.guard import NO_ROOM
@@ -34,6 +35,7 @@ from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
+from hdrgan.page.zerogpu import on_gpu
 from hdrgan.pipeline import Pipeline
 from hdrgan.result import Result, caption
 
@@ -68,7 +70,7 @@ def sentence_of(problem: Exception) -> tuple[str, str]:
     if isinstance(problem, gr.Error):
         return str(problem.title), str(problem.message)
     if isinstance(problem, PhotoError):
-        return "This photo can't be used", str(problem)
+        return "This photo can't be used", for_visitors(str(problem))
     if isinstance(problem, BusyError):
         return "Busy", str(problem)
     if isinstance(problem, CancelledError):
@@ -98,6 +100,7 @@ class Handlers:
         self._pace: dict[str, float] = {}  # seconds a megapixel, measured
         self._tickets: weakref.WeakValueDictionary[str, Cancellation] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
+        self._compute = on_gpu(self._run_pipeline)
 
     # What the page's own script asks for: JSON in, news in JSON out.
 
@@ -378,7 +381,7 @@ class Handlers:
         def work() -> Result:
             nonlocal took
             started = time.monotonic()
-            made = self.pipelines[model](photo, evs=evs, response=response)
+            made = self._compute(model, photo, evs, response)
             took = time.monotonic() - started
             return made
 
@@ -389,6 +392,9 @@ class Handlers:
             self._pace[model] = 0.5 * self._pace.get(model, took / megapixels) + 0.5 * took / megapixels
         self.kept.add(key, result)
         return result
+
+    def _run_pipeline(self, model: str, photo: Photo, evs: Sequence[float], response: Response) -> Result:
+        return self.pipelines[model](photo, evs=evs, response=response)
 
     @contextmanager
     def _answer(self) -> Iterator[Path]:

@@ -24,13 +24,16 @@ import pytest
 from fake_pipeline import FakePipeline
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from photo_files import heic
 from PIL import Image
 
 from hdrgan import Pipeline, load_photo
+from hdrgan.files.limits import PhotoError
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.cancellation import check_cancelled
-from hdrgan.page.handlers import Handlers
+from hdrgan.page.handlers import Handlers, sentence_of
 from hdrgan.page.housekeeping import sweep
+from hdrgan.page.look import markup
 from hdrgan.page.main import build_demo, launch_options, offered_models
 from hdrgan.page.settings import Settings
 
@@ -174,6 +177,17 @@ def test_the_page_knows_nothing_of_torch(root):
         modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert "hdrgan.page.main" in modules
     assert not {name for name in modules if name.split(".")[0] == "torch"}
+
+
+def test_a_strangers_bytes_are_decoded_in_no_process_but_the_guarded_one(root):
+    """What of `hdrgan.files` reads files is imported by the guarded decoder alone."""
+    readers = {"load_photo", "load_radiance", "recognise", "decode_radiance"}
+    found = set()
+    for path in (root / "hdrgan" / "page").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom | ast.Import) else set()
+            found |= {path.name for name in names if name in readers}
+    assert found <= {"decoder.py"}
 
 
 def test_nothing_is_sent_home():
@@ -343,6 +357,18 @@ def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp
         list(handlers.generate(str(photo), "fake", 2, "auto"))
     assert "secret" not in str(caught.value)
     assert not caught.value.print_exception
+
+
+def test_a_visitor_is_not_told_to_install_anything(monkeypatch):
+    data = heic(np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PhotoError, match=r"pip install pillow-heif; or save it as JPEG\.$") as refused:
+        load_photo(data)
+    _, said = sentence_of(refused.value)
+    assert said == "This is a HEIC photo, which cannot be read on this server; save it as JPEG."
+    assert "save HEIC as JPEG first" in markup({}, {}, {}, {})
+    monkeypatch.undo()
+    assert "JPEG, PNG, HEIC" in markup({}, {}, {}, {})
 
 
 def test_no_photo_is_answered_with_what_to_do(tmp_path, not_a_photo):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
+from hdrgan.light.evs import check_evs
 from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import render
 from hdrgan.models.pretrained import PretrainedError
-from hdrgan.pipeline import check_evs
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,16 @@ def test_a_large_photo_worked_on_in_strips_equals_the_whole(radiance, monkeypatc
     for a, b in zip(whole.exposures, strips.exposures, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
     np.testing.assert_allclose(whole.radiance, strips.radiance, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["radiance", "bracket", "ein"])
+def test_grey_in_grey_out(kind, dtype, request):
+    pixels = np.repeat(picture(dtype=dtype)[..., :1], 3, 2)
+    result = request.getfixturevalue(kind)(pixels)
+    for frame in result.exposures:
+        assert np.ptp(frame, axis=-1).max() == 0
+    assert (np.ptp(result.radiance, axis=-1) <= 1e-5 * result.radiance.max(-1)).all()
 
 
 def test_the_published_bracket_is_given_as_the_network_drew_it(bracket):

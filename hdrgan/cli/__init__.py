@@ -24,7 +24,6 @@ EXTRAS = {
     "python_calamine": "eval",
     "starlette": "app",
     "torchmetrics": "eval",
-    "xlwt": "train",
 }
 """Packages that not everyone has, and the extra of hdrgan that brings them."""
 

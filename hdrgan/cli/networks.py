@@ -11,6 +11,7 @@ import typer
 
 from hdrgan.cli.options import Evs, stops_of
 from hdrgan.cli.root import app, plain_errors
+from hdrgan.light.evs import EVS_TEXT
 
 
 class Kind(StrEnum):
@@ -26,7 +27,7 @@ def convert(
     kind: Annotated[Kind, typer.Argument(help="Which published network the checkpoint is of.")],
     checkpoint: Annotated[Path, typer.Argument(help="The published .pth state dict.")],
     folder: Annotated[Path, typer.Argument(help="Folder for model.safetensors and config.json.")],
-    evs: Evs = "-4,-2,0,2,4",
+    evs: Evs = EVS_TEXT,
 ) -> None:
     """Convert a published checkpoint to a model folder; nothing inside it is ever executed.
 

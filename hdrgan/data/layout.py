@@ -100,7 +100,7 @@ def validation_scenes(scenes: Iterable[str], share: float) -> set[str]:
         Names of the validation scenes; none where a single scene would leave nothing to train on.
     """
     if not 0 <= share < 1:
-        raise ValueError(f"the share of validation scenes must lie in [0, 1), got {share}")
+        raise ValueError(f"the share of validation scenes must be in [0, 1), got {share}")
     ordered = sorted(set(scenes), key=lambda name: hashlib.sha256(name.encode()).digest())
     if share == 0 or len(ordered) < 2:
         return set()

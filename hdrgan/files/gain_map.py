@@ -19,6 +19,7 @@ from PIL import Image
 
 from hdrgan.files import ifd
 from hdrgan.light.parallel import each
+from hdrgan.light.srgb import srgb_response
 
 ISO_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
@@ -108,10 +109,11 @@ class GainMap:
             return None
         if not all(0 <= h <= _MOST_STOPS for h in heads) or min(self.gamma) <= 0 or self.headroom <= 0:
             return None
-        if any(a > b for a, b in zip(self.low, self.high, strict=True)) or min(self.base_offset) < 0:
-            return None
         counts = {len(v) for v in (self.low, self.high, self.gamma, self.base_offset, self.alternate_offset)}
-        if not counts <= {1, 3}:
+        if not counts <= {1, 3} or min(self.base_offset) < 0:
+            return None
+        # One value may stand beside three: files leave out what is the same in all channels.
+        if bool((np.array(self.low) > np.array(self.high)).any()):
             return None
         if counts == {1, 3} or (3 in counts and self.codes.shape[2] == 1):
             return replace(
@@ -200,10 +202,8 @@ def read_apple(xmp: bytes, exif: bytes | None, codes: np.ndarray) -> GainMap | N
     headroom = apple_headroom(xmp, exif)
     if headroom is None or not 1 < headroom < 2**_MOST_STOPS:
         return None
-    position = np.linspace(0, 1, 256)
-    linear = np.where(position <= 0.04045, position / 12.92, ((position + 0.055) / 1.055) ** 2.4)
     stops = math.log2(headroom)
-    table = np.log2(1 + (headroom - 1) * linear) / stops
+    table = np.log2(1 + (headroom - 1) * srgb_response()) / stops
     if codes.dtype != np.uint8:
         codes = (codes >> 8).astype(np.uint8)
     fine = np.round(table * 65535).astype(np.uint16)[codes]
@@ -231,9 +231,10 @@ def apple_headroom(xmp: bytes, exif: bytes | None) -> float | None:
     order = ifd.Order(">" if note[12:14] == b"MM" else "<", False, 14)
     fields = ifd.read_directory(note, order, 14)
     found = [_real(fields.get(tag)) for tag in (_APPLE_HEADROOM, _APPLE_GAIN)]
-    if found[0] is None or found[1] is None:
+    if found[0] is None:
         return None
-    head, gain = found[0], found[1]
+    # The first phones that wrote maps gave no second number.
+    head, gain = found[0], found[1] or 0.0
     if head < 1:
         stops = -20 * gain + 1.8 if gain <= 0.01 else -0.101 * gain + 1.601
     else:

@@ -14,8 +14,8 @@ from PIL import AvifImagePlugin
 
 from hdrgan.files import colour
 from hdrgan.files.gain_map import APPLE_MAP, GainMap, read_apple, read_iso
-from hdrgan.files.isobmff import Item, Meta, as_still, boxes, read_meta, with_primary
-from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
+from hdrgan.files.isobmff import Item, Meta, as_still, boxes, read_meta, with_primary, without_maps
+from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, missing_package, refusing
 
 AVIF_BRANDS = {b"avif", b"avis", b"avio"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -47,6 +47,27 @@ def brand(data: bytes) -> str | None:
     return "HEIF" if brands[0] in _GENERIC_BRANDS - {b"msf1"} or b"unif" in brands else None
 
 
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height of the picture that an AVIF or HEIC stands for, before it is cropped, as its boxes state them.
+
+    None where they do not.
+
+    Args:
+        data: the file up to its picture data, or more of it.
+
+    Raises:
+        PhotoError: the boxes are damaged.
+    """
+    kind, any_size = "AVIF or HEIC", PhotoLimits(megapixels=float("inf"))
+    for name, start, end in boxes(data, 0, len(data), kind):
+        if name == b"meta":
+            with refusing(kind):
+                meta = read_meta(data, start + 4, end, kind)
+            picture = _properties(meta.items.get(meta.primary), any_size, kind)
+            return (picture.width, picture.height) if picture.width else None
+    return None
+
+
 def refuse_heif(data: bytes, limits: PhotoLimits) -> Decoded:
     """Refuse a HEIF that holds neither AV1 nor HEVC: uncompressed, JPEG 2000 and others."""
     raise PhotoError("This is a HEIF picture of a rare kind (neither HEVC nor AV1); save it as JPEG or PNG.")
@@ -63,6 +84,7 @@ def decode_avif(data: bytes, limits: PhotoLimits) -> Decoded:
     elif sequence:
         return _first_frame(data, limits)
     picture = _properties(meta.items.get(meta.primary), limits, "AVIF")
+    data = without_maps(data, meta)
     with refusing("AVIF"), AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as header:
         # Pillow has only parsed the container so far, and folds its rotation into the orientation of EXIF.
         limits.check_size(*header.size)
@@ -107,9 +129,7 @@ def decode_heic(data: bytes, limits: PhotoLimits) -> Decoded:
     try:
         import pillow_heif
     except ImportError as error:
-        raise PhotoError(
-            "This is a HEIC photo, which needs another package: pip install pillow-heif, or save it as JPEG."
-        ) from error
+        raise missing_package("HEIC photo", "pillow-heif", "save it as JPEG") from error
     meta, sequence = _walk(data, limits, "HEIC")
     if sequence and meta.primary:
         data = as_still(data)

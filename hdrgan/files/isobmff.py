@@ -46,7 +46,7 @@ class Meta:
     references: list[tuple[bytes, int, tuple[int, ...], int]] = field(default_factory=list)
 
     def payload(self, data: bytes, number: int) -> bytes | None:
-        """The bytes of an item; None where they do not lie in the file."""
+        """The bytes of an item; None where they are not in the file."""
         item = self.items.get(number)
         if item is None or not item.spans or sum(length for _, length in item.spans) > _LARGEST_PAYLOAD:
             return None
@@ -201,6 +201,25 @@ def with_primary(data: bytes, meta: Meta, number: int) -> bytes:
     for kind, origin, _, at in meta.references:
         if kind in (b"auxl", b"thmb") and origin == number:
             patched[at : at + 4] = b"none"
+    return bytes(patched)
+
+
+def without_maps(data: bytes, meta: Meta) -> bytes:
+    """The file as a reader sees it that knows no gain maps of ISO 21496-1; the same where it has none.
+
+    libavif reads them with the picture, and refuses the picture for what is wrong with its map.
+    """
+    maps = [item for item in meta.items.values() if item.kind == b"tmap"]
+    if not maps:
+        return data
+    patched = bytearray(data)
+    for item in maps:
+        at = patched.find(b"tmap", item.flags_at, item.flags_at + 16)
+        if at > 0:
+            patched[at : at + 4] = b"none"
+    for at in range(16, min(struct.unpack_from(">I", data, 0)[0], 512, len(data)) - 3, 4):
+        if patched[at : at + 4] == b"tmap":
+            patched[at : at + 4] = b"miaf"
     return bytes(patched)
 
 

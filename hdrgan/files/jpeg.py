@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import imagecodecs
@@ -71,7 +72,9 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         if header.adobe is not None:
             np.subtract(255, pixels, out=pixels)  # Adobe stores ink upside down
         return Decoded(pixels, "cmyk", header.icc, header.exif)
-    gains = _gain_map(data, header, limits)
+    gains = None
+    with suppress(ValueError, ArithmeticError, LookupError, struct.error):  # a map that is damaged costs the light
+        gains = _gain_map(data, header, limits)
     plain = header.components == 3 and header.frame in _HUFFMAN_FRAMES and header.adobe != 0 and header.complete
     own = _essence(data, header) if plain else None
     decoded = Decoded(pixels, "gray" if header.components == 1 else "rgb", header.icc, header.exif, jpeg=own)
@@ -150,7 +153,7 @@ def _walk(data: bytes, limits: PhotoLimits) -> _Header:
             header.scans += 1
             most = min(limits.scans, int(_MOST_PAINTED / max(1, header.width * header.height)))
             if header.scans > most:
-                raise PhotoError(f"This JPEG paints its picture in more than {most} passes; save it anew.")
+                raise PhotoError(f"This JPEG draws its picture in more than {most} passes; save it again.")
         keep = marker in _PICTURE_SEGMENTS or _read_application(data, body, marker, header)
         start, at = match.start(), at + length
         if marker == _SOS:

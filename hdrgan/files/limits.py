@@ -1,7 +1,8 @@
-"""What a photo may cost to open, how its refusal is said, and what every decoder hands back."""
+"""Limits of decoding, the errors that refuse a file, and what every decoder returns."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 
 class PhotoError(ValueError):
     """A photo that cannot be taken; the message is one plain sentence: what is wrong and what to do."""
+
+
+_PACKAGE = re.compile(r"needs another package: pip install [\w.-]+; or ")
+
+
+def missing_package(kind: str, package: str, instead: str) -> PhotoError:
+    """The refusal of a file whose reader is not installed: what to install, or what to give in its place."""
+    return PhotoError(f"This is a {kind}, which needs another package: pip install {package}; or {instead}.")
+
+
+def for_visitors(sentence: str) -> str:
+    """The sentence of a `PhotoError` for somebody who cannot install anything where it was said."""
+    return _PACKAGE.sub("cannot be read on this server; ", sentence)
 
 
 class RadianceFileError(ValueError):

@@ -9,6 +9,7 @@ import re
 import struct
 import xml.etree.ElementTree as ElementTree
 import zlib
+from collections.abc import Sequence
 
 _LARGEST = 60_000  # bytes of a packet that fits the segment of a JPEG
 _IPTC_RESOURCE = 0x0404
@@ -131,6 +132,21 @@ def kept_iptc(resources: bytes | None) -> bytes | None:
         if kind == _IPTC_RESOURCE:
             return body if len(body) == size and 0 < size <= _LARGEST else None
         at += 4 + (size + 1) // 2 * 2
+    return None
+
+
+def iptc_of_longs(numbers: Sequence[int]) -> bytes | None:
+    """IPTC-IIM records that a TIFF file holds as 32-bit numbers, which most of them do; None where they are none.
+
+    The bytes stand in order, or in groups of four turned round, and zeros fill the last group.
+    """
+    for order in "<>":
+        raw = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        end = 0
+        while raw[end : end + 1] == b"\x1c" and end + 5 <= len(raw):
+            end += 5 + struct.unpack_from(">H", raw, end + 3)[0]
+        if 0 < end <= len(raw):
+            return raw[:end]
     return None
 
 

@@ -131,7 +131,7 @@ def save_hdr(
         "FORMAT=32-bit_rle_rgbe",
     ]
     head = "\n".join(lines) + f"\n\n-Y {height} +X {width}\n"
-    write_atomic(path, head.encode("ascii", "replace"), *rgbe.encode(radiance))
+    write_atomic(path, head.encode("utf-8", "replace"), *rgbe.encode(radiance))
 
 
 def _load(path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from hdrgan.files import ifd, tiff
-from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, refusing
+from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, missing_package, refusing
 from hdrgan.light.response import mean_camera
 
 SOURCE = "raw"
@@ -26,9 +26,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     try:
         import rawpy
     except ImportError as error:
-        raise PhotoError(
-            f"This is a camera raw file, which needs another package: pip install rawpy; or {_ADVICE}."
-        ) from error
+        raise missing_package("camera raw file", "rawpy", _ADVICE) from error
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             limits.check_size(raw.sizes.iwidth, raw.sizes.iheight)

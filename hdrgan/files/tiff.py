@@ -86,6 +86,8 @@ def _with_packets(decoded: Decoded, fields: Mapping[int, Entry]) -> Decoded:
         entry = fields.get(tag)
         if entry is not None and isinstance(entry.value, bytes):
             setattr(decoded, name, entry.value)
+        elif entry is not None and name == "iptc" and entry.type == ifd.LONG:
+            decoded.iptc = metadata.iptc_of_longs(entry.value)  # type: ignore[arg-type]
     if decoded.iptc is not None:
         decoded.iptc = metadata.photoshop_resources(decoded.iptc)
     return decoded

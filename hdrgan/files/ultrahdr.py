@@ -29,6 +29,9 @@ from hdrgan.light.radiometry import srgb_curve
 MOST_STOPS = 4.0
 """Stops above white that a file promises at most: no screen shows more, and one that shows less scales all of them."""
 
+MOST_GRADED_STOPS = 6.0
+"""The same for light that was mastered for screens; PQ ends 5.6 stops above its white."""
+
 OFFSET = 1 / 64
 """Added to both lights before they are divided, so that black has a ratio."""
 
@@ -48,7 +51,7 @@ _MOST_SCALE = 16
 _MPF_BYTES = 2 + 2 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16  # marker, length, name, header, directory of 3, two pictures
 _MULTI_PICTURE_PRIMARY = 0x030000
 # From upright (H, W, 3) to how each EXIF orientation stores it.
-_LAID: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+_STORED_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -61,7 +64,12 @@ _LAID: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def make_gain_map(
-    srgb: np.ndarray, radiance: np.ndarray, *, scale: int | None = None, response: np.ndarray | None = None
+    srgb: np.ndarray,
+    radiance: np.ndarray,
+    *,
+    scale: int | None = None,
+    response: np.ndarray | None = None,
+    headroom: float | None = None,
 ) -> GainMap:
     """Divide light by what a photo shows of it.
 
@@ -76,6 +84,7 @@ def make_gain_map(
         radiance: (H, W, 3) float, linear, >= 0, 1.0 = the photo's white.
         scale: pixels of the photo to one of the map, along each side; None keeps the map below `MAP_PIXELS`.
         response: (256,) inverse response by which ``srgb`` shows ``radiance``; None is sRGB.
+        headroom: stops above white that the map promises, and above which light is cut; None is as above.
 
     Raises:
         ValueError: the two have different shapes.
@@ -97,7 +106,7 @@ def make_gain_map(
         shown[rows] = _reduced(base, box, shown[rows].shape[:2])
         light[rows] = _reduced(lit, box, shown[rows].shape[:2])
     brightest = light.max(-1)
-    headroom = _headroom(brightest)
+    headroom = _headroom(brightest) if headroom is None else headroom
     light *= np.minimum(1, 2**headroom / np.maximum(brightest, 1e-6))[..., None]
     gain = np.log2((light + np.float32(OFFSET)) / (shown + np.float32(OFFSET)))
     # A few noisy pixels near black must not coarsen the steps of all others, nor widen what the file promises.
@@ -143,11 +152,15 @@ def encode_ultrahdr(
     """
     base = photo.jpeg or encode_jpeg(photo.pixels, BASE_QUALITY)
     orientation = photo.jpeg_orientation if photo.jpeg is not None else 1
-    if photo.gain_map is not None and photo.light is not None and np.shares_memory(radiance, photo.light):
+    recorded = photo.light is not None and np.shares_memory(radiance, photo.light)
+    # The map belongs to the picture as it was, before it was laid on white.
+    if photo.gain_map is not None and recorded and photo.alpha is None:
         gains = photo.gain_map
         picture = gains.jpeg or _map_picture(gains, orientation)
     else:
-        gains, picture = _small_enough(photo, radiance, response, orientation, len(base))
+        graded = recorded and photo.light_source in ("gain map", "PQ", "HLG")
+        headroom = min(photo.headroom or 0.0, MOST_GRADED_STOPS) if graded else None
+        gains, picture = _small_enough(photo, radiance, response, orientation, len(base), headroom)
     iptc = kept_iptc(photo.iptc)
     second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, ISO_NAME + write_iso(gains))])
     length = sum(map(len, second))
@@ -161,7 +174,7 @@ def encode_ultrahdr(
             _segment(0xE1, XMP_NAME + (kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b"")),
             *([_segment(0xED, b"Photoshop 3.0\0" + photoshop_resources(iptc))] if iptc else []),
             _segment(0xE2, ISO_NAME + struct.pack(">HH", 0, 0)),
-            bytes(_MPF_BYTES),  # filled in below, once it is known where everything lies
+            bytes(_MPF_BYTES),  # filled in below, once all offsets are known
         ],
     )
     at, total = sum(map(len, first[:-2])), sum(map(len, first))
@@ -170,13 +183,18 @@ def encode_ultrahdr(
 
 
 def _small_enough(
-    photo: Photo, radiance: np.ndarray, response: np.ndarray | None, orientation: int, photo_bytes: int
+    photo: Photo,
+    radiance: np.ndarray,
+    response: np.ndarray | None,
+    orientation: int,
+    photo_bytes: int,
+    headroom: float | None,
 ) -> tuple[GainMap, bytes]:
     """The finest map that takes no more of the file than `MAP_SHARE`."""
     shown = np.asarray(photo)
     scale = _least_scale(photo.height, photo.width)
     while True:
-        gains = make_gain_map(shown, radiance, scale=scale, response=response)
+        gains = make_gain_map(shown, radiance, scale=scale, response=response, headroom=headroom)
         picture = _map_picture(gains, orientation)
         if len(picture) <= max(MAP_BYTES, MAP_SHARE * photo_bytes) or scale >= _MOST_SCALE:
             return gains, picture
@@ -186,12 +204,12 @@ def _small_enough(
 
 
 def _map_picture(gains: GainMap, orientation: int) -> bytes:
-    # A photo that lies on its side in its file goes on lying there, and its map beside it.
+    # A photo that is stored turned stays turned in the file, and so does its map.
     codes = gains.codes if gains.codes.dtype == np.uint8 else ((gains.codes.astype(np.uint32) + 128) // 257)
-    laid = np.ascontiguousarray(_LAID[orientation](codes.astype(np.uint8)))
-    if laid.shape[2] == 1:
-        return bytes(imagecodecs.jpeg8_encode(laid[..., 0].copy(), level=MAP_QUALITY))
-    return bytes(imagecodecs.jpeg8_encode(laid.copy(), level=MAP_QUALITY, subsampling="444"))
+    stored = np.ascontiguousarray(_STORED_TURNS[orientation](codes.astype(np.uint8)))
+    if stored.shape[2] == 1:
+        return bytes(imagecodecs.jpeg8_encode(stored[..., 0].copy(), level=MAP_QUALITY))
+    return bytes(imagecodecs.jpeg8_encode(stored.copy(), level=MAP_QUALITY, subsampling="444"))
 
 
 def save_ultrahdr(
@@ -263,7 +281,7 @@ def _with_segments(jpeg: bytes, segments: list[bytes]) -> list[bytes | memoryvie
 
 
 def _multi_picture(first: int, second: int, at: int) -> bytes:
-    """MPF segment of two pictures, the second right behind the first; ``at`` is where the segment lies in the file."""
+    """MPF segment of two pictures, the second right behind the first; ``at``: the segment's offset in the file."""
     header = at + 8  # offsets count from behind the name
     directory = struct.pack(">2sHI", b"MM", 42, 8) + struct.pack(">H", 3)
     directory += struct.pack(">HHI4s", 0xB000, 7, 4, b"0100")

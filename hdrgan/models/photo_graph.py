@@ -25,9 +25,6 @@ from torch import Tensor, nn
 from hdrgan.models.radiance_generator import RadianceGenerator, clip_mask
 
 OUTPUTS = ("radiance", "curve")
-WORKING_SIZE = 384
-"""Longest side, in pixels, at which the network looks at a photo; that of `hdrgan.pipeline.Pipeline`."""
-
 _LEAST = 1e-3  # as in `hdrgan.light.confine.extended`
 
 
@@ -40,7 +37,7 @@ class LightFactor(nn.Module):
         self.size_multiple = network.size_multiple
 
     def forward(self, srgb: Tensor) -> Tensor:
-        """(1, 3, H, W) with sides that are multiples of 32, to the same size."""
+        """(1, 3, H, W) with sides that are multiples of 64, to the same size."""
         factor: Tensor = self.network.light(srgb).factor()
         return factor
 
@@ -54,7 +51,7 @@ def photo_model(network: RadianceGenerator, exported: onnx.ModelProto, response:
         response: (256,) float32, where none is given.
     """
     graph = _Graph()
-    pixels, look, size = _look(graph)
+    pixels, look, size = _look(graph, network)
     network_input = _padded(graph, look, network.size_multiple)
     for node in exported.graph.node:
         graph.nodes.append(_renamed(node, {"srgb": network_input, "factor": "network_factor"}))
@@ -67,7 +64,7 @@ def photo_model(network: RadianceGenerator, exported: onnx.ModelProto, response:
     surely = _clip_mask(graph, look, network)
     most = graph("ReduceMax", surely, graph.constant([1]))
     weight = graph("Max", surely, graph("Mul", most, graph.constant(np.float32(0.01))))
-    factor = _extended(graph, factor, weight, levels=math.ceil(math.log2(WORKING_SIZE)))
+    factor = _extended(graph, factor, weight, levels=math.ceil(math.log2(network.working_size)))
     factor = graph("Max", factor, graph.constant(np.float32(1)))
     factor = _resized(graph, factor, graph("Shape", pixels, start=0, end=2))  # (1, 3, H, W)
     factor = graph("Squeeze", graph("Transpose", factor, perm=[0, 2, 3, 1]), graph.constant([0]))
@@ -128,22 +125,28 @@ def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
     return copied
 
 
-def _look(graph: _Graph) -> tuple[str, str, str]:
-    """The photo as (H, W, 3) in [0, 1]; averaged to at most `WORKING_SIZE` as (1, 3, h, w); and h and w."""
+def _look(graph: _Graph, network: RadianceGenerator) -> tuple[str, str, str]:
+    """The photo as (H, W, 3) in [0, 1]; averaged, or enlarged, to the working size as (1, 3, h, w); and h and w."""
     pixels = graph("Div", graph("Cast", "photo", to=TensorProto.FLOAT), graph.constant(np.float32(255)))
     whole = graph("Shape", "photo", start=0, end=2)
     sides = graph("Cast", whole, to=TensorProto.DOUBLE)
     longest = graph("ReduceMax", sides, keepdims=0)
-    scale = graph("Min", graph.constant(1.0), graph("Div", graph.constant(float(WORKING_SIZE)), longest))
-    rounded = graph("Cast", graph("Round", graph("Mul", sides, scale)), to=TensorProto.INT64)  # half to even, as Python
-    size = graph("Max", rounded, graph.constant(np.int64(1)))
-    small_height, small_width = graph("Split", size, outputs=2, num_outputs=2)
+    scale = graph("Div", graph.constant(float(network.working_size)), longest)
+    small, size = (
+        _scaled(graph, sides, graph("Min", scale, graph.constant(most))) for most in (1.0, network.largest_enlargement)
+    )
+    small_height, small_width = graph("Split", small, outputs=2, num_outputs=2)
     height, width = graph("Split", whole, outputs=2, num_outputs=2)
     planes = graph("Transpose", pixels, perm=[2, 0, 1])  # (3, H, W)
     rows = graph("MatMul", _windows(graph, small_height, height), planes)  # (3, h, W)
     across = graph("Transpose", _windows(graph, small_width, width), perm=[1, 0])
     look = graph("Unsqueeze", graph("MatMul", rows, across), graph.constant([0]))
-    return pixels, look, size
+    return pixels, _resized(graph, look, size), size
+
+
+def _scaled(graph: _Graph, sides: str, scale: str) -> str:
+    rounded = graph("Cast", graph("Round", graph("Mul", sides, scale)), to=TensorProto.INT64)  # half to even, as Python
+    return str(graph("Max", rounded, graph.constant(np.int64(1))))
 
 
 def _windows(graph: _Graph, small: str, large: str) -> str:
@@ -188,7 +191,7 @@ def _extended(graph: _Graph, field: str, weight: str, levels: int) -> str:
     total = graph("Max", graph("ReduceSum", weight, plane), tiny)
     around = graph("Div", graph("ReduceSum", weighted, plane), total)
     if levels:
-        pool = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}
+        pool: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}
         known = graph("AveragePool", weight, **pool)
         coarse = graph("Div", graph("AveragePool", weighted, **pool), graph("Max", known, tiny))
         trusted = graph("Min", graph("Mul", graph.constant(np.float32(4)), known), graph.constant(np.float32(1)))

@@ -170,7 +170,7 @@ class Jobs:
                 job.error = stopped
                 if job.dropped:
                     log.info("work stopped %.2f s after nobody waited for it any more", time.monotonic() - job.dropped)
-            except BaseException as error:  # whoever waits for it says what it means
+            except BaseException as error:  # the thread that waits for it explains it
                 job.error = error
             with self._changed:
                 lane.popleft()
@@ -189,7 +189,7 @@ _every: weakref.WeakSet[Jobs] = weakref.WeakSet()
 
 
 class _Token(Cancellation):
-    """The token of a job, which follows that of whoever asked for it."""
+    """The token of a job, which follows its caller's token."""
 
     def __init__(self, outer: Cancellation | None) -> None:
         super().__init__(self._before_check)

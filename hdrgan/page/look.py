@@ -6,11 +6,11 @@ import base64
 import io
 from collections.abc import Mapping
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image
-
-from hdrgan.page.environment import gr
 
 TITLE = "hdrgan: one photo in, five exposures and an HDR image out"
 DESCRIPTION = (
@@ -40,6 +40,13 @@ _HERE = Path(__file__).parent
 MARKUP = (_HERE / "page.html").read_text(encoding="utf-8")
 SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
 CSS = (_HERE / "page.css").read_text(encoding="utf-8")
+
+
+def _formats() -> str:
+    """Which photos the page takes, in a sentence."""
+    if find_spec("pillow_heif") is None:
+        return "JPEG, PNG, AVIF, WebP, TIFF; save HEIC as JPEG first."
+    return "JPEG, PNG, HEIC, AVIF, WebP, TIFF."
 
 
 EXAMPLE = "example:"
@@ -88,7 +95,8 @@ def markup(
         )
 
     return (
-        MARKUP.replace("MODELS", options(models))
+        MARKUP.replace("FORMATS", _formats())
+        .replace("MODELS", options(models))
         .replace("EVS", options(evs))
         .replace("SAVES", "".join(save(kind, *texts) for kind, texts in saves.items()))
         .replace("EXAMPLES", "".join(example(name, path) for name, path in examples.items()))

@@ -22,7 +22,7 @@ from hdrgan.evaluation import report
 from hdrgan.evaluation.scenes import System, evaluate
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -198,6 +198,7 @@ def test_peers_stand_beside_but_only_on_the_same_inputs(bench, tmp_path):
         evaluate(bench, [], peers=table)
 
 
+@pytest.mark.slow
 def test_folders_of_hdr_scenes_are_photographed(tmp_path):
     save_exr(tmp_path / "room.exr", scene(7, 96, 128).astype(np.float32))
     save_exr(tmp_path / "round.exr", scene(8, 60, 120).astype(np.float32)[:, :120])

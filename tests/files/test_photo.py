@@ -953,26 +953,7 @@ def test_the_whole_corpus(role, loader, refusal, shared, root, tmp_path):
 # What people hit
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 5])
-@pytest.mark.parametrize("kind", ["AVIF", "WEBP", "GIF", "PNG", "TIFF", "HEIF"])
-def test_of_several_pictures_the_first_is_taken_without_harm(kind, count):
-    frames = [Image.fromarray(np.roll(picture(), 9 * k, 1)) for k in range(count)]
-    if kind == "HEIF":
-        import pillow_heif
-
-        file, stream = pillow_heif.HeifFile(), io.BytesIO()
-        for k, frame in enumerate(frames):
-            file.add_from_pillow(frame.crop((0, 0, 56 - 8 * k, 40 - 4 * k)))  # pages may be of any size
-        file.save(stream, quality=98)
-        data = stream.getvalue()
-    else:
-        options = {"AVIF": {"quality": 98}, "WEBP": {"lossless": True}}.get(kind, {})
-        data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    found = load_photo(data).pixels
-    assert found.shape == picture().shape
-    assert np.abs(found.astype(int) - picture()).mean() < 8  # a palette, or the loss of a codec
-
-
+@pytest.mark.slow
 def test_an_animated_avif_costs_no_process(root):
     """The library wrote all frames into room for one; in a process of its own, so that a crash is seen as one."""
     code = (

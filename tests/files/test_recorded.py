@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 
 import gain_map_files as made
 import imagecodecs
@@ -17,8 +18,10 @@ from photo_files import exr, hdr, heic, insert_png_chunk, planes, saved
 from PIL import Image
 
 from hdrgan import Pipeline, load_photo
-from hdrgan.files.gain_map import read_hdrgm, read_iso
+from hdrgan.files.colour import coded_profile
+from hdrgan.files.gain_map import apple_headroom, read_hdrgm, read_iso
 from hdrgan.files.photo import PhotoError
+from hdrgan.files.radiance import load_radiance
 from hdrgan.files.transfer import HLG, PQ, hlg_scene, of_curve, pq_light
 from hdrgan.files.transport import pack_photo, unpack_photo
 from hdrgan.files.ultrahdr import encode_ultrahdr
@@ -31,6 +34,7 @@ WITH_MAPS = {
     "iso_three_channels.jpg": (lambda: made.jpeg_with_iso(LIGHT, channels=3), LIGHT),
     "adobe.jpg": (lambda: made.jpeg_with_hdrgm(LIGHT), LIGHT),
     "adobe_elements.jpg": (lambda: made.jpeg_with_hdrgm(LIGHT, elements=True), LIGHT),
+    "adobe_mixed.jpg": (lambda: made.jpeg_with_hdrgm(LIGHT, mixed=True), LIGHT),
     "apple_xmp.jpg": (lambda: made.apple_jpeg(LIGHT, in_xmp=True), APPLE_LIGHT),
     "apple_note.jpg": (lambda: made.apple_jpeg(LIGHT, in_xmp=False), APPLE_LIGHT),
     "iso.avif": (lambda: made.avif_with_map(LIGHT), LIGHT),
@@ -158,6 +162,53 @@ def test_numbers_that_make_no_sense_are_no_map():
     assert read_hdrgm(b"nothing", codes) is None
 
 
+def test_a_picture_that_is_not_opaque_keeps_its_light_on_paper():
+    base, alpha = made.encoded(LIGHT), np.full((*LIGHT.shape[:2], 1), 255, np.uint8)
+    alpha[:, 64:] = 0
+    codes, low, high = made.gains(made.decoded(base), LIGHT)
+    described = made.iso(low, high, alternate=high)
+    photo = load_photo(made.muxed(made.avif(base), made.avif(np.repeat(codes[..., None], 3, 2)), tmap=described))
+    light = np.where(alpha > 0, photo.light, 1)
+    laid = replace(
+        photo, pixels=np.where(alpha > 0, photo.pixels, 255).astype(np.uint8), light=light, alpha=alpha[..., 0]
+    )
+    again = load_photo(b"".join(encode_ultrahdr(laid, laid.light)))
+    assert again.headroom == pytest.approx(photo.headroom, abs=0.05)
+    assert error(again.light, light) < 0.05
+    assert again.light[:, 66:] == pytest.approx(1, abs=0.05)
+
+
+def test_one_value_may_stand_beside_three():
+    head = 'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:HDRCapacityMax="3"'
+    three = "<hdrgm:GainMapMax><rdf:Seq>" + "<rdf:li>{}</rdf:li>" * 3 + "</rdf:Seq></hdrgm:GainMapMax>"
+    gains = read_hdrgm((head + three.format(3, 2, 1)).encode(), np.zeros((2, 2, 1), np.uint8))
+    assert (gains.low, gains.high, gains.codes.shape) == ((0, 0, 0), (3, 2, 1), (2, 2, 3))
+    assert read_hdrgm((head + three.format(3, -2, 1)).encode(), np.zeros((2, 2, 1), np.uint8)) is None
+
+
+def test_whatever_a_map_raises_costs_the_light_and_not_the_photo(monkeypatch):
+    def explode(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("hdrgan.files.jpeg.read_iso", explode)
+    assert load_photo(made.jpeg_with_iso(LIGHT)).light is None
+
+
+@pytest.mark.parametrize("wrong", [made.iso(3.0, 1.0), made.iso(0.0, 3.0)[:-3], made.iso(0.0, 3.0) + b"more"])
+def test_a_map_that_libavif_refuses_costs_no_photo(wrong):
+    base = made.encoded(LIGHT)
+    data = made.muxed(made.avif(base), made.avif(base), tmap=wrong)
+    photo = load_photo(data)
+    assert np.abs(photo.pixels.astype(int) - base).max() <= 3
+    assert (photo.light is None) == (not wrong.endswith(b"more"))
+
+
+def test_the_headroom_of_the_first_phones_that_wrote_maps():
+    assert apple_headroom(b"", made.apple_exif()) == pytest.approx(4)
+    assert apple_headroom(b"", made.apple_exif(first=True)) == pytest.approx(2**1.8)
+    assert apple_headroom(b"", photo_files.camera_exif().tobytes()) is None
+
+
 # PQ and HLG
 
 
@@ -220,6 +271,9 @@ def test_pq_is_light_with_white_at_203(name, pipe):
     assert photo.bits == 16
     # A screen that ends at white shows the wall as it is and the lamps white.
     assert np.abs(np.asarray(photo).astype(int) - made.encoded(LIGHT)).max() <= 3
+    again = load_photo(b"".join(encode_ultrahdr(photo, photo.light)))
+    assert again.headroom == pytest.approx(photo.headroom, abs=0.05)
+    assert error(again.light, LIGHT) < 0.05
     result = pipe(photo, evs=(-3.0, 0.0))
     assert not result.invented.any()
     assert np.median(result.exposures[0][36, 90]) == 65535
@@ -387,3 +441,30 @@ def test_wide_colours_are_measured_and_not_invented(kind, pipe):
     assert not result.invented[12:48, 12:48].any()
     assert result.radiance[30, 30, 0] == pytest.approx(1.2249 * linear, rel=0.02)
     assert load_photo(bytes(imagecodecs.png_encode(pixels))).wide is None
+
+
+@pytest.mark.parametrize("carrier", ["png", "avif", "jpg"])
+@pytest.mark.parametrize("primaries", [9, 12], ids=["Rec. 2020", "P3"])
+def test_a_flower_of_wide_colours_goes_whole_into_files_of_light(primaries, carrier, pipe, tmp_path):
+    """A smooth red flower which sRGB flattens: its light rises on, and none of it is called invented."""
+    y, x = np.mgrid[:96, :128].astype(np.float32)
+    petals = np.exp(-((x - 64) ** 2 + (y - 48) ** 2) / 900)
+    pixels = np.stack([70 + 178 * petals, 60 - 30 * petals, 50 - 20 * petals], -1).round().astype(np.uint8)
+    if carrier == "png":
+        data = insert_png_chunk(bytes(imagecodecs.png_encode(pixels)), b"cICP", bytes([primaries, 13, 0, 1]))
+    elif carrier == "avif":
+        data = made.avif(pixels, primaries=primaries, transfer=13, matrix=0)
+    else:
+        data = saved(Image.fromarray(pixels), "JPEG", quality=98, icc_profile=coded_profile(primaries, 13))
+    photo = load_photo(data)
+    peak = np.iinfo(photo.pixels.dtype).max
+    flat = photo.pixels[..., 0] == peak
+    assert flat.mean() > 0.01
+    result = pipe(photo, response="srgb")
+    assert not result.invented.any()
+    red = result.radiance[..., 0]
+    assert red.max() == pytest.approx({9: 1.52, 12: 1.14}[primaries], rel=0.05)
+    assert len(np.unique(red[flat])) > 8, "what was measured is no flat patch"
+    result.save_hdr(tmp_path, ("exr", "hdr"))
+    for file in ("photo.exr", "photo.hdr"):
+        assert load_radiance(tmp_path / file)[..., 0].max() == pytest.approx(red.max(), rel=0.01)

@@ -83,14 +83,18 @@ def jpeg_with_iso(light: np.ndarray, **options) -> bytes:
     )
 
 
-def jpeg_with_hdrgm(light: np.ndarray, *, elements: bool = False) -> bytes:
-    """The same, described by Adobe's XMP alone: as attributes, or as elements with three values each."""
+def jpeg_with_hdrgm(light: np.ndarray, *, elements: bool = False, mixed: bool = False) -> bytes:
+    """The same, described by Adobe's XMP alone: as attributes, as elements with three values each, or some of both."""
     base = encoded(light)
     codes, low, high = gains(decoded(base), light)
     values = {"GainMapMin": low, "GainMapMax": high, "Gamma": 1, "OffsetSDR": OFFSET, "OffsetHDR": OFFSET}
     head = 'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
     head += f' hdrgm:HDRCapacityMin="0" hdrgm:HDRCapacityMax="{high}"'
-    if elements:
+    if mixed:  # what has a default may be left out, and one value may stand beside three
+        attributes = "".join(f' hdrgm:{k}="{v}"' for k, v in values.items() if k not in ("GainMapMax", "Gamma"))
+        body = f"{head}{attributes}><hdrgm:GainMapMax><rdf:Seq>" + f"<rdf:li>{high}</rdf:li>" * 3
+        body += "</rdf:Seq></hdrgm:GainMapMax></rdf:Description>"
+    elif elements:
         inner = "".join(
             f"<hdrgm:{k}><rdf:Seq>" + f"<rdf:li>{v}</rdf:li>" * 3 + f"</rdf:Seq></hdrgm:{k}>" for k, v in values.items()
         )
@@ -109,11 +113,17 @@ def apple_codes(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return base, encoded(((brighter - 1) / (APPLE_HEADROOM - 1)).clip(0, 1))
 
 
-def apple_exif() -> bytes:
-    """EXIF whose maker note gives a headroom of 2 stops: tags 33 and 48, as iPhones write them."""
-    note = b"Apple iOS\0\0\x01MM" + struct.pack(">H", 2)
-    note += struct.pack(">HHII", 33, 10, 1, 44) + struct.pack(">HHII", 48, 10, 1, 52) + b"\0\0\0\0"
-    note += struct.pack(">iiii", 1, 1, 1, 1)
+def apple_exif(*, first: bool = False) -> bytes:
+    """EXIF whose maker note gives a headroom of 2 stops: tags 33 and 48, as iPhones write them.
+
+    The ``first`` phones that wrote maps had tag 33 alone, which gives 1.8 stops.
+    """
+    note = b"Apple iOS\0\0\x01MM" + struct.pack(">H", 1 if first else 2)
+    if first:
+        note += struct.pack(">HHII", 33, 10, 1, 32) + b"\0\0\0\0" + struct.pack(">ii", 7, 8)
+    else:
+        note += struct.pack(">HHII", 33, 10, 1, 44) + struct.pack(">HHII", 48, 10, 1, 52) + b"\0\0\0\0"
+        note += struct.pack(">iiii", 1, 1, 1, 1)
     exif = Image.Exif()
     exif[271] = "Apple"
     exif.get_ifd(0x8769)[37500] = note

@@ -259,7 +259,21 @@ def test_two_processes_resume_exactly(two_processes, tmp_path):
 
 def test_radiance_trains_on_hdr_scenes_and_starts_from_given_weights(tmp_path):
     scenes = make_scenes(tmp_path / "scenes")
-    common = ["--model", "radiance", "--dataset", scenes, *SMALL, "--views", 2, "--view-size", 48, "--steps", 2]
+    common = [
+        "--model",
+        "radiance",
+        "--dataset",
+        scenes,
+        *SMALL,
+        "--views",
+        2,
+        "--view-size",
+        64,
+        "--crop-size",
+        64,
+        "--steps",
+        2,
+    ]
     said = run(*common, "--output", tmp_path / "one", "--width", 4, "--log-with", "tensorboard")
     assert "PU21-PSNR" in said
     generator = RadianceGenerator.from_pretrained(tmp_path / "one" / "generator", strict=True)
@@ -423,7 +437,7 @@ def test_compiled_networks_train_with_their_discriminator(brackets, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", ["--model radiance --width 4 --crop-size 32 --views 1", "--model ein --width 8 --crop-size 72"]
+    "flags", ["--model radiance --width 4 --crop-size 64 --views 1", "--model ein --width 8 --crop-size 72"]
 )
 def test_the_other_networks_train_compiled(tmp_path, flags):
     scenes = make_scenes(tmp_path / "scenes", count=2, side=80)

@@ -172,7 +172,7 @@ class RadianceGenerator(
     working_size = 768
     """Longest side, in pixels, at which a photo is looked at unless something else is asked for."""
     largest_enlargement = 2.0
-    """How much larger than it is a small photo is looked at: the encoder, which sees half the size, then sees it all."""
+    """How many times larger a small photo is made: the encoder, which sees half the size, then sees all of it."""
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ def site(root, tmp_path_factory):
 
 def test_a_photo_becomes_light_in_the_browser(site, root, tmp_path):
     with Image.open(root / "examples" / "sunset.jpg") as whole:
-        whole.resize((420, 300)).save(tmp_path / "sunset.png")
+        whole.resize((210, 150)).save(tmp_path / "sunset.png")
     expected = Pipeline.from_pretrained("radiance", device="cpu")(tmp_path / "sunset.png", response="camera")
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     assert executable, "this test needs a browser: apt-get install chromium"
@@ -67,13 +67,13 @@ def test_a_photo_becomes_light_in_the_browser(site, root, tmp_path):
         page.set_input_files("#file", tmp_path / "sunset.png")
         expect(page.locator("body")).to_have_attribute("data-state", "done", timeout=SLOW)
         says = page.locator("#says").inner_text()
-        light = np.array(page.evaluate("Array.from(lightOfPhoto().radiance)"), np.float32).reshape(300, 420, 3)
+        light = np.array(page.evaluate("Array.from(lightOfPhoto().radiance)"), np.float32).reshape(150, 210, 3)
         drawn = {}
         for ev in (0, -2):
             page.locator("#ev").fill(str(ev))
-            pixels = "Array.from(picture.getContext('2d').getImageData(0, 0, 420, 300).data)"
+            pixels = "Array.from(picture.getContext('2d').getImageData(0, 0, 210, 150).data)"
             rgba = page.evaluate(f"(() => {{ const picture = document.querySelector('canvas'); return {pixels}; }})()")
-            drawn[ev] = np.array(rgba, np.uint8).reshape(300, 420, 4)
+            drawn[ev] = np.array(rgba, np.uint8).reshape(150, 210, 4)
         page.screenshot(path=tmp_path / "page.png", full_page=True)
         browser.close()
     assert not strangers

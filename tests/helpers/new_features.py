@@ -18,6 +18,8 @@ NEW_FEATURES = {
         "files/atomic.py:atomic_files",
         "files/atomic.py:move_files",
         "files/atomic.py:renamed",
+        "files/heif.py:size_of",
+        "files/kinds.py:is_risky",
         "light/parallel.py:stream",
         "cli/generate.py:generate-30",
         "cli/generate.py:reconstruct-28",

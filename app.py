@@ -6,7 +6,7 @@ Every limit is a field of `hdrgan.page.settings.Settings`, whose environment var
 the start.
 """
 
-from hdrgan.page.main import main
+from hdrgan.page.environment import start
 
 if __name__ == "__main__":
-    main()
+    start()

@@ -39,13 +39,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object, set_seed
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -57,11 +57,13 @@ from hdrgan.data.scene_cache import SceneCache
 from hdrgan.data.stream import SampleStream
 from hdrgan.data.survey import PhotoDataset, ReadSettings, Survey, survey
 from hdrgan.evaluation.report import IDENTITY_NAME, write_report
-from hdrgan.evaluation.scores import identity, sample_sheet, score, summarise, table
+from hdrgan.evaluation.scores import identity, score, summarise, table
+from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.card import EVALUATION_NAME, render_card
 from hdrgan.hub.datasets import fetch_dataset
 from hdrgan.hub.publish import push
+from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
 from hdrgan.training.arguments import dated_folder, parse_args
@@ -72,14 +74,15 @@ from hdrgan.training.checkpoints import (
     newest_checkpoint,
     read_progress,
     remove_older,
-    seal,
+    save_checkpoint,
     start_folder,
-    temporary_folder,
     write_text,
     writing,
 )
+from hdrgan.training.hyperparameters import RECIPES, learning_rate_factor
 from hdrgan.training.losses import discriminator_loss, generator_adversarial_loss
 from hdrgan.training.networks import (
+    Generator,
     build_generator,
     check_networks,
     checkpoint_activations,
@@ -99,17 +102,17 @@ from hdrgan.training.preflight import (
     leave_mark,
     sees_mark,
 )
-from hdrgan.training.recipes import RECIPES, learning_rate_factor
 from hdrgan.training.records import (
     Progress,
     StepFigures,
     append_line,
     cut_after,
     peak_memory_mb,
-    save_sheet,
-    sheet_for_card,
     validation_report,
 )
+from hdrgan.training.sample_sheet import sample_sheet, save_sheet, sheet_for_card
+
+Answer = TypeVar("Answer")
 
 MOST_BAD_STEPS = 10
 SHEET_PHOTOS = 4
@@ -143,19 +146,19 @@ def leave_signals_to_the_run(_worker: int) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def from_main(accelerator: Accelerator, work: Callable[[], Any]) -> Any:
+def from_main(accelerator: Accelerator, work: Callable[[], Answer]) -> Answer:
     """Do something in the main process alone and hand its result, or its error, to all."""
-    box: list[Any] = [None]
+    box: list[tuple[Answer | None, Exception | None]] = [(None, None)]
     if accelerator.is_main_process:
         try:
             box[0] = (work(), None)
         except (UsageError, DatasetError, CheckpointError) as error:
             box[0] = (None, error)
     broadcast_object_list(box)
-    result, error = box[0]
-    if error is not None:
-        raise error
-    return result
+    result, failure = box[0]
+    if failure is not None:
+        raise failure
+    return cast(Answer, result)
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -219,7 +222,7 @@ def check_data(args: argparse.Namespace, settings: ReadSettings) -> Survey:
 
 
 def cache_folder(args: argparse.Namespace) -> Path | None:
-    """Where decoded scenes lie."""
+    """Where decoded scenes are cached."""
     return None if args.cache_gb == 0 else args.cache or args.output / ".cache"
 
 
@@ -239,7 +242,7 @@ class Run:
         self.figures: dict[str, dict[str, Any]] = {}  # of the last validation
         self.stopping = False  # agreed upon by all processes
         self.asked_to_stop = False  # this one alone
-        self.signal = signal.SIGTERM
+        self.signal: int = signal.SIGTERM
         self.total_steps = self.total_samples = self.bad_in_a_row = 0
         self.figures_step = -1  # when they were measured
 
@@ -250,13 +253,14 @@ class Run:
         if args.freeze is not None:
             freeze(generator, args.freeze)
         discriminator = PatchDiscriminator(exposures=len(found.evs)) if args.adversarial_weight else None
-        self.trained = [generator] if discriminator is None else [generator, discriminator]
-        self.trained = [network.to(memory_format=torch.channels_last) for network in self.trained]
+        self.trained: list[nn.Module] = [generator] if discriminator is None else [generator, discriminator]
+        for network in self.trained:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         parameters = sum(p.numel() for network in self.trained for p in network.parameters())
         averaged = sum(p.numel() for p in generator.parameters())
         # Weights, two moments and the average, in float32; kept ones, the next one, and the networks twice.
         self.bytes_needed = 4 * (3 * parameters + averaged) * (args.keep + 1) + 8 * parameters + 64 * 2**20
-        self.ema = None
+        self.ema: nn.Module | None = None
 
         # Data
         cache = SceneCache(cache_folder(args))
@@ -267,7 +271,7 @@ class Run:
         if args.ema:
             self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
 
-        if args.gradient_checkpointing:
+        if args.gradient_checkpointing and isinstance(generator, EIN):
             checkpoint_activations(generator)
 
         # Optimisers. The rate is set before each step from the samples seen, so there is no scheduler to restore.
@@ -292,6 +296,7 @@ class Run:
         with accelerator.accumulate(*self.trained):  # once for both networks: it counts calls
             fake, terms = self.objective(self.generator, batch)  # (B, N, 3, H, W)
             if self.discriminator is not None:
+                assert fake is not None  # every objective makes a bracket where there is a discriminator
                 real_logits = self.discriminator(batch.srgb, batch.bracket)
                 d_loss = discriminator_loss(real_logits, self.discriminator(batch.srgb, fake.detach()))
                 accelerator.backward(d_loss)
@@ -375,6 +380,7 @@ class Run:
 
     def average(self) -> None:
         """Move the averaged generator towards the trained one; quickly in the first steps."""
+        assert self.ema is not None
         decay = min(self.args.ema, (1 + self.progress.step) / (10 + self.progress.step))
         trained = self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
         with torch.no_grad():
@@ -384,7 +390,7 @@ class Run:
 
     # Loop -------------------------------------------------------------------------------------------------------------
 
-    def loader(self) -> DataLoader:
+    def loader(self) -> DataLoader[dict[str, Tensor]]:
         """Batches of this process from where the run stands to its end.
 
         The loader is not prepared by accelerate: the stream already deals the samples to the processes, and without
@@ -472,15 +478,16 @@ class Run:
         """Write a line of metrics.jsonl and what the tracker wants."""
         if not self.accelerator.is_main_process:
             return
-        # JSON knows no NaN: a loss that is none is null.
+        # JSON has no NaN: a loss that is not a number becomes null.
         line = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         append_line(self.args.output / "metrics.jsonl", line)
         values = {f"train/{name}": value for name, value in figures.items() if name != "step"}
         self.accelerator.log(values, figures["step"])
 
-    def network(self) -> nn.Module:
+    def network(self) -> Generator:
         """The generator that people will use: averaged, if that is on, without any wrapper."""
-        return self.ema or self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
+        made = self.ema or self.accelerator.unwrap_model(self.generator, keep_torch_compile=False)
+        return cast(Generator, made)
 
     def photo(self, dataset: PhotoDataset, index: int) -> Batch:
         """A whole photo as a batch of one."""
@@ -540,23 +547,9 @@ class Run:
         if self.bad_in_a_row or not finite:
             accelerator.print(f"step {progress.step}: the loss or a weight is not finite, no checkpoint is written")
             return False
-        folder = checkpoint_folder(self.states, progress.step)
+        position = {**asdict(progress), "settings": self.settings()}
+        save_checkpoint(checkpoint_folder(self.states, progress.step), accelerator, self.ema, position)
         if accelerator.is_main_process:
-            start_folder(folder)
-        accelerator.wait_for_everyone()
-        temporary = temporary_folder(folder)
-        try:
-            with writing(folder):
-                accelerator.save_state(str(temporary))
-                if accelerator.is_main_process and self.ema is not None:
-                    save_model(self.ema, str(temporary / "ema.safetensors"), metadata={"format": "pt"})
-        except CheckpointError:
-            shutil.rmtree(temporary, ignore_errors=True)  # gives a full disk its space back
-            raise
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            seal(temporary, {**asdict(progress), "settings": self.settings()})
-            commit_folder(folder)
             remove_older(self.states, progress.step, self.args.keep)
         accelerator.wait_for_everyone()
         return True
@@ -617,7 +610,8 @@ class Run:
 
     def home(self) -> Path:
         """Where the generator is kept for people to use."""
-        return self.args.output / ("ein" if self.args.model == "ein" else "generator")
+        output: Path = self.args.output
+        return output / ("ein" if self.args.model == "ein" else "generator")
 
     def finish(self) -> None:
         """Publish the network if that was asked for, and say what the run took."""
@@ -633,7 +627,7 @@ class Run:
             f"peak memory of the main process {peak_memory_mb():,.0f} MB"
         )
 
-    def keep(self, folder: Path, network: nn.Module) -> None:
+    def keep(self, folder: Path, network: Generator | PatchDiscriminator) -> None:
         """Write a network so that ``from_pretrained`` reads it, with a card of what was measured of it."""
         temporary = start_folder(folder)
         with writing(folder):
@@ -730,6 +724,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Train; returns the exit code: 0, 1 for a failed run, 2 for one that could not begin, 128 + N after signal N."""
     args = parse_args(str(__doc__), argv)
+    silence_codecs()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     handled = (signal.SIGTERM, signal.SIGINT)
     before = [signal.signal(number, stop_at_once) for number in handled]

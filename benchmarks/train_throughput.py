@@ -3,7 +3,7 @@
     python benchmarks/train_throughput.py                 # images per second, ours and plain, and the time lost waiting
     python benchmarks/train_throughput.py --networks      # time and memory of each network with its default settings
 
-The plain loop opens and resizes the five pictures of every item anew with Pillow, in the process that trains, in
+The plain loop opens and resizes the five pictures of every item again with Pillow, in the process that trains, in
 float32 without channels_last; it ends the discriminator in a sigmoid and lets the generator's turn fill the
 discriminator's gradients, as the published code does. Networks, batch, picture size, optimisers and machine are the
 same; the two take turns. Ours is `train_accelerate.py` itself, read from the metrics that it writes.
@@ -118,7 +118,7 @@ def plain_steps(root: Path, size: int, batch_size: int, steps: int) -> list[tupl
 
 
 def train(output: Path, *arguments: object) -> tuple[list[dict], str]:
-    """Run the trainer; returns its records and what it said."""
+    """Run the trainer; returns its records and its output."""
     quiet = ["--validation-share", 0, "--validate-every", 10**6, "--checkpoint-every", 10**6]
     command = [sys.executable, str(ROOT / "train_accelerate.py"), *map(str, [*arguments, *quiet, "--output", output])]
     done = subprocess.run(

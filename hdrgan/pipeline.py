@@ -14,17 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.files.photo import Photo, Source, load_photo, to_tensor
+from hdrgan.files.photo import Photo, Source, load_photo, shared_tensor, to_tensor
 from hdrgan.files.response_choice import ChosenResponse, Response, choose_response
+from hdrgan.light.anchoring import anchor
 from hdrgan.light.cancellation import Cancellation, check_cancelled
 from hdrgan.light.confine import extended
 from hdrgan.light.drawn import is_drawn
+from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
-from hdrgan.light.radiometry import DEFAULT_EVS, luminance, srgb_curve, srgb_to_linear, well_exposed
+from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
-from hdrgan.light.tiling import tiled_strips
+from hdrgan.light.tiling import OVERLAP, TILE, tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.convert import PICKLE_SUFFIXES, CheckpointError, published_network
 from hdrgan.models.ein import EIN
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 
 _AROUND = 8 / 3  # working size of a panorama, which shows six times the angle, relative to a photo's
 _OVERLAP = 64  # pixels by which a panorama is continued on both sides
-_LIGHT_AT_ONCE = 40e6  # pixels up to which painted exposures and their light are held side by side
+_LIGHT_AT_ONCE = 40e6  # pixels up to which generated exposures and their light are held together
 
 Network = RadianceGenerator | BracketGenerator | EIN
 _NETWORKS: dict[str, type[Network]] = {net.__name__: net for net in (RadianceGenerator, BracketGenerator, EIN)}
@@ -67,7 +69,7 @@ class Pipeline:
         *,
         device: str | torch.device | None = None,
         name: str = "",
-        working_size: int = 384,
+        working_size: int = RadianceGenerator.working_size,
         compile: bool | str = False,
     ):
         if not isinstance(model, tuple(_NETWORKS.values())):
@@ -150,7 +152,7 @@ class Pipeline:
                 else the mean of measured cameras; of renders and screenshots sRGB), "camera" (that mean), "srgb",
                 "linear", the file of a calibration, or a `CameraCalibration`. The other networks always assume sRGB.
             projection: "equirectangular" for a panorama that closes around the viewer, "flat" for anything else, "auto"
-                to look whether the left edge continues the right one. Only a RadianceGenerator is told.
+                to look whether the left edge continues the right one. Only a RadianceGenerator uses it.
             cancellation: asked at every tile and stage; None is the token that is in force, if any.
 
         Returns:
@@ -190,6 +192,24 @@ class Pipeline:
             result.response_note = chosen.why
         return result
 
+    def export_onnx(self, path: str | os.PathLike[str]) -> float:
+        """Write the network as an ONNX file, checked with onnxruntime; see `hdrgan.models.export.export_onnx`.
+
+        That of a RadianceGenerator takes a photo and gives what this pipeline gives with ``response="camera"``.
+
+        Returns:
+            The largest difference.
+
+        Raises:
+            ExportError: a package of the extra ``hdrgan[onnx]`` is missing, or the file computes something else.
+        """
+        from hdrgan.models.export import export_onnx  # seldom used
+
+        def radiance_of(pixels: np.ndarray) -> np.ndarray:
+            return self(pixels, (0,), "camera", projection="flat").radiance
+
+        return export_onnx(self.model, path, radiance_of)
+
     @torch.inference_mode()
     def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, projection: str) -> Result:
         network = cast(RadianceGenerator, self.model)
@@ -206,21 +226,27 @@ class Pipeline:
         )
 
     def _factor(self, photo: Photo, projection: str) -> Tensor:
-        """How many times as bright as white clipped channels are: (1, 3, h, w) >= 1, at the size of the look at it."""
+        """How many times as bright as white clipped channels are: (1, 3, h, w) >= 1, at the working size."""
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
         around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
-        size = _bounded(photo.height, photo.width, self.working_size * (_AROUND if around else 1))
+        size = _bounded(
+            photo.height, photo.width, self.working_size * (_AROUND if around else 1), network.largest_enlargement
+        )
         if not _clips(photo) or is_drawn(photo.pixels):
             return torch.ones(1, 3, *size)
-        srgb = to_tensor(photo, size)
+        srgb = to_tensor(photo, _bounded(photo.height, photo.width, max(size)))
+        if srgb.shape[-2:] != size:
+            srgb = F.interpolate(srgb, size, mode="bilinear", align_corners=False)
         seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
-        light = network.light(_padded(seen, network.size_multiple).contiguous().to(self.device))
+        # On one thread, as in a batch, a processor convolves channels-last in three quarters of the time.
+        seen = _padded(seen, network.size_multiple).contiguous(memory_format=torch.channels_last)
+        light = network.light(seen.to(self.device))
         check_cancelled()
         left = _OVERLAP if around else 0
         factor = light.factor()[..., : size[0], left : left + size[1]].cpu().float()
         mask = network.clipped(srgb)
-        # A channel that clipped alone knows best what it is; where none did, any neighbour knows better.
+        # Trust a channel most where it clipped; where no channel did, take the neighbours' value.
         return extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))).clamp(min=1)
 
     @torch.inference_mode()
@@ -228,7 +254,8 @@ class Pipeline:
         light = torch.empty(photo.height, photo.width, 3)  # first as the network says, then anchored to the photo
         for rows, relative in self._tiles(photo):
             light[rows] = relative[0].permute(1, 2, 0)
-        scale = _anchor(photo, light)
+        parts = strips(photo.height, photo.width)
+        scale = anchor((_part_of(photo, rows), light[rows].permute(2, 0, 1)[None]) for rows in parts)
         invented = torch.empty(photo.height, photo.width)
         clips, grey = _clips(photo), _is_grey(photo)
         for rows in strips(photo.height, photo.width):
@@ -260,16 +287,16 @@ class Pipeline:
             photo,
             tuple(frames[ev] for ev in evs),
             evs,
-            partial(self._painted_light, photo) if light is None else light,
+            partial(self._generated_light, photo) if light is None else light,
             partial(_clipped_share, photo),
             curve,
         )
 
     def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
-        """Run a BracketGenerator; fill those of its exposures that are asked for, and the light that they agree on."""
+        """Run a BracketGenerator; fill the exposures that are asked for, and the merged light."""
         own = cast(BracketGenerator, self.model).evs
         peak, grey = peak_of(photo.pixels), _is_grey(photo)
-        # It sees eleven pixels far, so that small tiles lose nothing, and five exposures of a strip stay small.
+        # Its receptive field is eleven pixels, so small tiles lose nothing and keep five exposures of a strip small.
         for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
                 check_cancelled()
@@ -283,18 +310,18 @@ class Pipeline:
                     light[there] = merge(bracket, own).permute(1, 2, 0).numpy()
 
     @torch.inference_mode()
-    def _painted_light(self, photo: Photo) -> np.ndarray:
+    def _generated_light(self, photo: Photo) -> np.ndarray:
         """The light alone, by another run of the network: of a large photo it would not fit beside the exposures."""
         light = np.empty((photo.height, photo.width, 3), np.float32)
         self._paint(photo, {}, light)
         return light
 
-    def _tiles(self, photo: Photo, *, tile: int = 1024, overlap: int = 128) -> Iterator[tuple[slice, Tensor]]:
-        """What a network that works at the photo's own size says, in strips; see `hdrgan.light.tiling.tiled_strips`."""
+    def _tiles(self, photo: Photo, *, tile: int = TILE, overlap: int = OVERLAP) -> Iterator[tuple[slice, Tensor]]:
+        """The output of a network that works at the photo's own size, in strips: `hdrgan.light.tiling.tiled_strips`."""
         network = cast(BracketGenerator | EIN, self.model)
         return tiled_strips(
             network,
-            torch.from_numpy(photo.pixels).permute(2, 0, 1)[None],
+            shared_tensor(photo.pixels).permute(2, 0, 1)[None],
             tile=tile,
             overlap=overlap,
             multiple=network.size_multiple,
@@ -305,7 +332,7 @@ class Pipeline:
 
 
 def _published(pth: str | os.PathLike[str], dtype: torch.dtype | None) -> Network:
-    """The network of a published checkpoint; PretrainedError where it is none that draws pictures."""
+    """The network of a published checkpoint; PretrainedError unless it is a generator."""
     try:
         network = published_network(pth)
     except CheckpointError as error:
@@ -319,31 +346,8 @@ def _published(pth: str | os.PathLike[str], dtype: torch.dtype | None) -> Networ
     return network.to(dtype or torch.float32)
 
 
-def check_evs(evs: Sequence[float]) -> tuple[float, ...]:
-    """Coerce EVs to floats; ValueError unless they are at least one, finite, ascending and within 20 stops."""
-    stops = tuple(float(ev) for ev in evs)
-    if not stops or not all(np.isfinite(stops)) or list(stops) != sorted(set(stops)) or max(map(abs, stops)) > 20:
-        raise ValueError(f"evs must be ascending numbers of stops between -20 and 20 without repeats, got {tuple(evs)}")
-    return stops
-
-
-def _anchor(photo: Photo, relative: Tensor) -> Tensor:
-    """The scale that brings EIN's relative radiance (H, W, 3) onto the photo's, by the pixels that did not clip."""
-    ratios = []
-    for rows in strips(photo.height, photo.width):
-        check_cancelled()
-        srgb = _part_of(photo, rows)
-        trusted = well_exposed(srgb)[:, 0]
-        predicted = luminance(relative[rows].permute(2, 0, 1))
-        measured = luminance(srgb_to_linear(srgb)[0])
-        trusted = trusted & (predicted > 1e-6) & (measured > 1e-6)
-        ratios.append(torch.log(measured[trusted]) - torch.log(predicted[trusted]))
-    every = torch.cat(ratios)
-    return every.median().exp() if every.numel() else torch.ones(())
-
-
 def _clipped_share(photo: Photo) -> np.ndarray:
-    """Every pixel of a painted bracket is the network's; what counts as invented is what the photo had clipped."""
+    """In a generated bracket every pixel is the network's; what the photo had clipped counts as invented."""
     share = np.zeros(photo.pixels.shape[:2], np.float32)
     if not _clips(photo):
         return share
@@ -379,8 +383,9 @@ def _padded(srgb: Tensor, multiple: int) -> Tensor:
     return F.pad(srgb, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
-def _bounded(height: int, width: int, longest: float) -> tuple[int, int]:
-    scale = min(1.0, longest / max(height, width))
+def _bounded(height: int, width: int, longest: float, largest: float = 1.0) -> tuple[int, int]:
+    """Height and width for a longest side, at most ``largest`` times as large as they are."""
+    scale = min(largest, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

@@ -34,10 +34,10 @@ FINISHED = "finished"  # beside the HDR formats: one picture for a screen, drawn
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 
 
-def caption(ev: float, painted: bool = False) -> str:
-    """What stands under an exposure: its EV and what that means for the light; ``painted`` frames are no photo."""
+def caption(ev: float, generated: bool = False) -> str:
+    """The caption of an exposure: its EV and what that means for the light; ``generated`` frames are no photo."""
     if ev == 0:
-        return "EV 0 · as bright as the photo" if painted else "EV 0 · the photo"
+        return "EV 0 · as bright as the photo" if generated else "EV 0 · the photo"
     return f"EV {signed(ev)} · {2 ** abs(ev):g}× {'more' if ev > 0 else 'less'} light".replace("-", "−")
 
 
@@ -186,7 +186,7 @@ class Result:
             self._write_frame(folder / names[index], format, index, exif, keep_gps=keep_gps)
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
-        # From both ends: the darkest works out the light above white, which all dark ones wait for; the brightest does
+        # From both ends: the darkest computes the light above white, which all dark ones need; the brightest does
         # not need it.
         each(write, sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k])), workers=max(1, at_once))
 
@@ -309,7 +309,7 @@ def _packed(folder: Path, archive_name: str, names: Sequence[str]) -> Iterator[P
     yield inside
     with zipfile.ZipFile(folder / archive_name, "w", zipfile.ZIP_STORED) as archive:
         for name in names:
-            # The hour of packing is left out: the same photo gives the same bytes.
+            # Without a time stamp, so that the same photo gives the same bytes.
             member = zipfile.ZipInfo(name)
             member.external_attr, member.file_size = 0o644 << 16, (inside / name).stat().st_size
             with open(inside / name, "rb") as source, archive.open(member, "w") as target:

@@ -1,4 +1,4 @@
-"""Pack what the light of `radiance` is learnt from: photos, and how far their light lies above white.
+"""Pack what the light of `radiance` is learnt from: photos, and how far their light is above white.
 
     python -m recipes.pack_light DATA PACKED --responses cameras.npz --part 0 --parts 2
 
@@ -9,9 +9,9 @@ DATA holds ``scenes.tsv`` with ``hdr/`` and, if wanted, ``ldr.tsv`` with ``ldr/`
   photos  ordinary photos read with the curve of some camera and exposed up until 5 to 45 % clip again; what was clipped
           before is unknown and carries no weight, and photos that lose next to nothing are left out
 
-Written are PACKED/<kind>-<part>.npz: ``srgb`` (N, S, S, 3) uint8, ``stops`` (N, S, S, 3) float16 above white, ``known``
-(N, S, S) bool, ``lost`` (N,) mean stops above white of what clipped, ``held_out`` (N,) bool and ``source`` (N,). Held
-out are the sites that ``recipes/scenes.tsv`` names, and every tenth photo.
+Written are PACKED/<kind>-<part>.npz: ``srgb`` (N, S, S, 3) uint8, ``stops`` (N, S, S, 3) uint8 above white, 14 to the
+stop, ``known`` (N, S, S) bool, ``lost`` (N,) mean stops above white of what clipped, ``held_out`` (N,) bool and
+``source`` (N,). Held out are the sites that ``recipes/scenes.tsv`` names, and every tenth photo.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from hdrgan.files.radiance import load_radiance
 from hdrgan.light.radiometry import LUMINANCE_WEIGHTS
 
 HELD_OUT = Path(__file__).with_name("scenes.tsv")
+STEPS_PER_STOP = 14  # of packed light: 18 stops in a byte, and no step that anybody sees
 _SHADED = 0.35  # share of views behind a silhouette
 _LEAST_LOST = 0.15  # stops; see `lost`
 
@@ -79,7 +80,7 @@ def silhouette(photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 def lost(srgb: np.ndarray, light: np.ndarray, known: np.ndarray) -> float:
-    """How far a photo's clipped pixels lie above white: mean stops of luminance, 0 where next to none clipped."""
+    """How far a photo's clipped pixels are above white: mean stops of luminance, 0 where next to none clipped."""
     clipped = (srgb.max(-1) >= 250) & known
     if clipped.sum() < 50:
         return 0.0
@@ -110,7 +111,7 @@ class Pack:
 
     def add(self, srgb: np.ndarray, light: np.ndarray, known: np.ndarray, held_out: bool, source: str) -> None:
         """Keep one photo with its light, (S, S, 3), 1.0 = white."""
-        stops = np.log2(np.maximum(light, 1)).astype(np.float16)
+        stops = np.round(np.log2(np.maximum(light, 1)) * STEPS_PER_STOP).clip(0, 255).astype(np.uint8)
         self.samples.append((srgb, stops, known, lost(srgb, light, known), held_out, source))
 
     def save(self, path: Path) -> None:
@@ -182,9 +183,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("packed", type=Path)
     parser.add_argument("--responses", type=Path, help="measured camera responses; else the spread in the package")
-    parser.add_argument("--views", type=int, default=24, help="of each scene")
-    parser.add_argument("--crops", type=int, default=8, help="of each photo")
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--views", type=int, default=12, help="of each scene")
+    parser.add_argument("--crops", type=int, default=4, help="of each photo")
+    parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

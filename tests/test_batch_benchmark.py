@@ -25,6 +25,23 @@ def test_photos_are_of_1_to_24_megapixels_and_mixed(tool):
     assert halves[0] == pytest.approx(halves[1], rel=0.05)
 
 
+def test_photos_of_one_size_are_made_once(tool, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(tool, "make_photo", lambda path, *size: (made.append(size), path.write_text(str(size))))
+    paths = tool.make_photos(tmp_path, 60)
+    assert len(set(paths)) == 60
+    assert len(made) == len(set(made)) == tool.SIZES
+    assert all(path.stem.endswith("x".join(path.read_text().strip("()").split(", "))) for path in paths)
+    tool.make_photos(tmp_path, 60)
+    assert len(made) == tool.SIZES
+
+
+def test_the_pages_say_what_the_report_says(tool, root):
+    text = tool.text_of(json.loads(tool.REPORT.read_text()))
+    for page in ("README.md", "docs/scale.md"):
+        assert text in (root / page).read_text()
+
+
 def test_the_floor_reads_every_photo_and_writes_five_of_each(tool, root, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join(str(path) for path in sorted((root / "examples").glob("*.jpg"))))
@@ -47,6 +64,8 @@ def test_the_text_says_what_was_measured(tool, tmp_path):
         "load": 9.0,
         "seconds": {"floor": 60.0, "batch": 80.0},
         "over_floor": 0.75,
+        "processor_over_floor": 0.7,
+        "gigabytes_written": 3.0,
         "peak_gb": 1.21,
         "peak_gb_of_quarters": [1.1, 1.21, 1.2, 1.19],
         "machine": {"processor": "Test", "cores": 2, "python": "3.11"},
@@ -55,6 +74,7 @@ def test_the_text_says_what_was_measured(tool, tmp_path):
     assert "2.5 photos and 31 megapixels a second on 2 cores of an Test, 0.75 times the floor" in text
     assert "at most 1.21 GB" in text
     assert "222 core hours" in text
+    assert "their JPEGs 15 TB" in text
     assert "Other work ran beside" in text
     page = tmp_path / "page.md"
     page.write_text(f"before\n{tool.BEGIN}stale{tool.END}\nafter\n")

@@ -1,10 +1,12 @@
 """The house: which folder may import which, and what importing the package must not cost."""
 
 import ast
+import re
 import subprocess
 import sys
 
 import pytest
+from new_features import BEFORE, FEWER, NEW_FEATURES
 
 # Each may import what stands in the rows above its own, and its own folder; `__init__` names the public names of all.
 ORDER = [
@@ -98,6 +100,46 @@ def test_no_module_is_too_long(root):
     assert all(lines[name] > 450 for name in LONG), "it is short enough now: take it out of LONG"
 
 
+def lines_of(root, place):
+    """Lines of a place of `NEW_FEATURES`."""
+    module, _, name = place.partition(":")
+    name, _, before = name.partition("-")
+    path = root / module if (root / module).exists() else root / "hdrgan" / module
+    if path.is_dir():
+        return sum(len(file.read_text().splitlines()) for file in path.rglob("*.py"))
+    text = path.read_text()
+    if not name:
+        return len(text.splitlines())
+    inside = ast.parse(text).body
+    for part in name.split("."):
+        node = next((node for node in inside if getattr(node, "name", None) == part), None)
+        assert node is not None, f"{place}: there is no such function or class any more"
+        inside = node.body
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return node.end_lineno - first + 1 - int(before or 0)
+
+
+def test_what_could_be_done_before_takes_fewer_lines(root):
+    places = [place for places in NEW_FEATURES.values() for place in places]
+    assert len(set(places)) == len(places)
+    whole = {place.partition(":")[0] for place in places if ":" not in place}
+    assert not [place for place in places if ":" in place and place.partition(":")[0] in whole], "counted twice"
+    everything = sum(len(path.read_text().splitlines()) for path in modules(root))
+    same_features = everything - sum(lines_of(root, place) for place in places)
+    assert same_features <= BEFORE - FEWER, f"{same_features} lines for what took {BEFORE}"
+
+
+def test_the_srgb_curve_stands_in_one_place_for_arrays_and_in_one_for_tensors(root):
+    copies = {path.relative_to(root).as_posix() for path in modules(root) if "0.04045" in path.read_text()}
+    assert copies == {"hdrgan/light/srgb.py", "hdrgan/light/radiometry.py"}
+
+
+def test_the_default_evs_stand_in_one_place(root):
+    written = re.compile(r"-4(\.0)?, ?-2(\.0)?, ?0(\.0)?, ?2(\.0)?, ?4(\.0)?\)")
+    copies = {path.relative_to(root).as_posix() for path in modules(root) if written.search(path.read_text())}
+    assert copies == {"hdrgan/light/evs.py"}
+
+
 def test_each_door_alone_imports_its_framework(root):
     wrong = [
         f"{place} imports {package}"
@@ -121,3 +163,18 @@ def test_public_names_are_there():
         assert getattr(hdrgan, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = hdrgan.nonsense
+
+
+@pytest.mark.slow
+def test_importing_modules_changes_nothing_for_others():
+    code = """
+import logging, os, sys, warnings
+import gradio, torch
+def state():
+    named = {name: logging.getLogger(name).level for name in ("imagecodecs", "hdrgan", "")}
+    return dict(os.environ), list(warnings.filters), named
+before = state()
+import hdrgan.files.photo, hdrgan.page.environment, hdrgan.page.main
+sys.exit(state() != before)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -46,7 +46,7 @@ def run(command: list[object], cwd: Path) -> str:
         env=clean_environment() | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "hf")},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

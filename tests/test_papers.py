@@ -43,3 +43,18 @@ def test_actions_of_ci_are_pinned_by_commit(root):
     for workflow in (root / ".github/workflows").glob("*.yml"):
         for used in re.findall(r"uses: (\S+)", workflow.read_text()):
             assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", used), f"{workflow.name}: {used}"
+
+
+def test_the_published_repository_is_named_as_it_is_spelled(root):
+    for name in ("README.md", "model_card.md"):
+        text = (root / name).read_text().replace("\\_", "_")
+        assert "GAN_Based_Mutli-Exposure_Model" in text, name
+        assert "Multi-Exposure_Model" not in text, name
+
+
+def test_a_space_is_uploaded_and_not_pushed_with_git(root):
+    """The Hub refuses weights and pictures that come through git without LFS."""
+    said = "\n".join(page.read_text() for page in (root / "README.md", *(root / "docs").rglob("*.md")))
+    assert "--repo-type space" in said
+    assert "push this repository" not in said
+    assert "git+https://huggingface.co" not in said

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
+from hdrgan.light.evs import check_evs
 from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import render
 from hdrgan.models.pretrained import PretrainedError
-from hdrgan.pipeline import check_evs
 
 
 @pytest.fixture(scope="module")

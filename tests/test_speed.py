@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from run_tiled import run_tiled
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
 from hdrgan.files.photo import load_photo, to_tensor
 from hdrgan.files.response_choice import choose_response
+from hdrgan.light.anchoring import match_exposure
 from hdrgan.light.confine import extended
 from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.quiet import without_noise
-from hdrgan.light.radiometry import decode, match_exposure, srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import decode, srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import Camera, RaisedLight, look_up, rolled_off, stops_of
-from hdrgan.light.tiling import run_tiled
-from hdrgan.models.convolution import convolve
 from hdrgan.models.radiance_generator import clip_mask
 
 EVS = (-4.0, -1.5, 0.0, 0.5, 3.0)
@@ -366,16 +366,6 @@ def test_a_camera_gives_the_code_of_its_curve(peak, off):
         exact = np.interp(np.minimum(light.astype(np.float64) * 2**ev, 1), curve, np.linspace(0, peak, 256))
         assert np.abs(camera.expose(stops_of(light), ev) - exact).max() <= off
     assert camera.expose(stops_of(np.float32([0, 1, 1e9])), 20.0).tolist() == [0, peak, peak]
-
-
-def test_winograd_convolves_as_direct_summation_does():
-    torch.manual_seed(0)
-    conv = torch.nn.Conv2d(48, 64, 3, padding=1)
-    x = torch.randn(2, 48, 30, 41)
-    with torch.inference_mode():
-        torch.testing.assert_close(convolve(conv, x), conv(x), rtol=1e-3, atol=1e-3)
-        torch.testing.assert_close(convolve(conv, x, 16), conv(x)[:, :16], rtol=1e-3, atol=1e-3)
-    assert convolve(conv, x).requires_grad  # training goes the way that has gradients
 
 
 def test_memory_while_saving_is_that_of_a_few_exposures(tmp_path):

@@ -12,6 +12,10 @@ from contextlib import contextmanager
 
 from PIL import Image
 
+from hdrgan.files import heif
+from hdrgan.files.kinds import is_risky
+from hdrgan.files.limits import PhotoError
+
 # Large photos are the loader's to judge; here only the header is read.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -52,12 +56,28 @@ class Budget:
 def megapixels_of(photo: str) -> float:
     """Size of a photo by its header; what cannot be told counts as a large one, or as its bytes suggest."""
     try:
-        with Image.open(photo) as picture:
-            return picture.width * picture.height / 1e6
+        with open(photo, "rb") as file:
+            data = file.read(1 << 20)
+        if is_risky(data):  # no library of theirs may see it here, and in raw files Pillow finds the thumbnail
+            size = _stated(data)
+        else:
+            with Image.open(photo) as picture:
+                size = picture.size
+        if size is not None:
+            return size[0] * size[1] / 1e6
     except Image.DecompressionBombError:
         return math.inf
     except Exception:  # whatever is wrong with it, the loader will say
-        try:
-            return max(_UNKNOWN, os.stat(photo).st_size / 1e6)
-        except OSError:
-            return 0.0
+        pass
+    try:
+        return max(_UNKNOWN, os.stat(photo).st_size / 1e6)
+    except OSError:
+        return 0.0
+
+
+def _stated(data: bytes) -> tuple[int, int] | None:
+    """Width and height by the boxes of an AVIF or HEIC, which stand before its picture data."""
+    try:
+        return heif.size_of(data) if heif.brand(data) else None
+    except PhotoError:
+        return None

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from hdrgan.batch.records import Record
 from hdrgan.files.exif import SOFTWARE
 
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .jps .mpo .png .webp .avif .gif .bmp .tif .tiff .heic .heif .hif".split())
@@ -58,6 +59,9 @@ class PhotoSearch:
 def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequence[str] = ()) -> PhotoSearch:
     """The photos that are named, those in the folders that are named, and those of a list; each once.
 
+    Of what a folder or a list holds, every result of hdrgan is left out. A photo that was named by itself is meant:
+    such a file is left out only where the record beside it says that a batch wrote it.
+
     Args:
         named: photos and folders.
         recursive: look into folders within folders.
@@ -68,12 +72,12 @@ def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequen
     """
     search, seen = PhotoSearch(), set[str]()
 
-    def add(path: str, root: str) -> None:
+    def add(path: str, root: str, *, meant: bool = False) -> None:
         key = os.path.normpath(os.path.join(os.getcwd(), path))
         if key in seen:
             return
         seen.add(key)
-        if is_own_result(path):
+        if is_own_result(path) and not (meant and not is_recorded(path)):
             search.own += 1
         else:
             search.photos.append(InputPhoto(path, root))
@@ -83,7 +87,7 @@ def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequen
             for path in _photos_within(name, recursive, search):
                 add(path, name)
         elif os.path.exists(name):
-            add(name, "")
+            add(name, "", meant=True)
         else:
             raise FileNotFoundError(f"{name} does not exist")
     for path in listed:
@@ -116,6 +120,17 @@ def is_own_result(path: str) -> bool:
             return str(picture.getexif().get(SOFTWARE, "")).startswith("hdrgan")
     except Exception:  # no picture, or one that Pillow cannot read: what is wrong with it is for the loader to say
         return False
+
+
+def is_recorded(path: str) -> bool:
+    """Whether the record beside a file says that a batch wrote it, as it is now."""
+    folder, file = os.path.split(path)
+    name = _OURS.sub("", file)
+    record = Record.read(Path(folder), name)
+    if record is None:
+        return False
+    entry = record.files.get(file)
+    return file in record.claimed or (entry is not None and entry["bytes"] == os.path.getsize(path))
 
 
 def _photos_within(folder: str, recursive: bool, search: PhotoSearch) -> Iterator[str]:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from hdrgan.batch.budget import Budget, megapixels_of
 from hdrgan.batch.plan import Planned
+from hdrgan.batch.reading import read_photo
 from hdrgan.batch.records import RefusedError, commit, drop_private_folders, is_complete, private_folder, remove_orphans
 from hdrgan.batch.settings import OutputSettings, Process
 from hdrgan.batch.shards import Shard
-from hdrgan.files.photo import Photo, PhotoError, load_photo
+from hdrgan.files.photo import Photo, PhotoError
 from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancelled
 from hdrgan.light.parallel import cores, stream
 
@@ -82,7 +83,7 @@ class Batch:
     megapixels: float = 60.0
     overwrite: bool = False
     cancellation: Cancellation = field(default_factory=Cancellation)
-    load: Callable[[str], Photo] = load_photo
+    load: Callable[[str], Photo] = read_photo
 
     def __post_init__(self) -> None:
         self._budget = Budget(self.megapixels)

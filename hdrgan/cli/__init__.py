@@ -17,13 +17,13 @@ __all__ = ["app", "calibrate", "data", "generate", "main", "networks", "programs
 EXTRAS = {
     "accelerate": "train",
     "gradio": "app",
+    "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "psutil": "train",
     "python_calamine": "eval",
     "starlette": "app",
     "torchmetrics": "eval",
-    "xlwt": "train",
 }
 """Packages that not everyone has, and the extra of hdrgan that brings them."""
 

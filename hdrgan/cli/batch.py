@@ -95,12 +95,14 @@ def run(
     from hdrgan.batch.plan import plan
     from hdrgan.batch.progress import Progress
     from hdrgan.batch.ranks import Ranks
+    from hdrgan.batch.reading import read_photo
     from hdrgan.batch.run import Batch, default_jobs
     from hdrgan.batch.settings import OutputSettings, digest_of, processor
     from hdrgan.batch.shards import Shard
-    from hdrgan.files.photo import PhotoLimits, load_photo
+    from hdrgan.files.photo import PhotoLimits
     from hdrgan.light.cancellation import Cancellation
-    from hdrgan.pipeline import Pipeline, check_evs
+    from hdrgan.light.evs import check_evs
+    from hdrgan.pipeline import Pipeline
 
     cancellation = Cancellation()
     with stopping_on_signals(cancellation) as stopped, TemporaryDirectory() as spool:
@@ -137,10 +139,10 @@ def run(
             request.overwrite,
             cancellation,
             partial(
-                load_photo,
+                read_photo,
                 limits=PhotoLimits(megapixels=request.max_megapixels),
                 gain_map=not request.ignore_gain_map,
-                scenes=True,
+                keep=jobs,
             ),
         )
         reporter = Reporter(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.own)

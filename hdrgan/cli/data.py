@@ -14,7 +14,7 @@ from hdrgan.cli.root import app, plain_errors
 
 
 class Layout(StrEnum):
-    """How a training set lies on disk."""
+    """The layout of a training set on disk."""
 
     bracket = "bracket"
     pairs = "pairs"
@@ -82,7 +82,7 @@ def evaluate(
     from hdrgan.pipeline import Pipeline
 
     with plain_errors(), progress_bar("Inputs") as progress:
-        if output is not None and not output.absolute().parent.is_dir():  # said before the work, not after it
+        if output is not None and not output.absolute().parent.is_dir():  # checked before the work, not after it
             raise ValueError(f"--output {output}: there is no folder {output.parent}")
         systems = []
         for name in model:

@@ -25,6 +25,7 @@ from hdrgan.cli.options import (
     stops_of,
 )
 from hdrgan.cli.root import app, plain_errors
+from hdrgan.light.evs import EVS_TEXT
 
 
 class PictureFormat(StrEnum):
@@ -40,7 +41,7 @@ def generate(
     photos: Photos = None,
     output: Output = Path("out"),
     model: Model = "radiance",
-    evs: Evs = "-4,-2,0,2,4",
+    evs: Evs = EVS_TEXT,
     hdr: Hdr = "",
     format: Annotated[PictureFormat, typer.Option(help="Format of the exposures.")] = PictureFormat.png,
     response: Response = "auto",

@@ -11,6 +11,7 @@ import typer
 
 from hdrgan.cli.options import Evs, stops_of
 from hdrgan.cli.root import app, plain_errors
+from hdrgan.light.evs import EVS_TEXT
 
 
 class Kind(StrEnum):
@@ -26,7 +27,7 @@ def convert(
     kind: Annotated[Kind, typer.Argument(help="Which published network the checkpoint is of.")],
     checkpoint: Annotated[Path, typer.Argument(help="The published .pth state dict.")],
     folder: Annotated[Path, typer.Argument(help="Folder for model.safetensors and config.json.")],
-    evs: Evs = "-4,-2,0,2,4",
+    evs: Evs = EVS_TEXT,
 ) -> None:
     """Convert a published checkpoint to a model folder; nothing inside it is ever executed.
 
@@ -53,15 +54,16 @@ def onnx(
     model: Annotated[str, typer.Argument(help="Bundled name, model folder, or user/repo on the Hub.")],
     file: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
 ) -> None:
-    """Write the network alone as ONNX, and check with onnxruntime that it computes the same.
+    """Write a network as ONNX, and check with onnxruntime that it computes the same.
+
+    The file of radiance takes a photo and gives radiance; those of the others hold the network alone.
 
     Example: hdrgan export onnx radiance radiance.onnx
     """
     with plain_errors():
-        from hdrgan.models.export import export_onnx
         from hdrgan.pipeline import Pipeline
 
-        difference = export_onnx(Pipeline.from_pretrained(model, device="cpu").model, file)
+        difference = Pipeline.from_pretrained(model, device="cpu").export_onnx(file)
     typer.echo(f"{file}: differs from torch by {difference:.0e} of its range at most")
 
 
@@ -75,6 +77,9 @@ def push(
     space: Annotated[
         bool, typer.Option("--space", help="Publish the page as a Space of the same name as well.")
     ] = False,
+    hardware: Annotated[
+        str | None, typer.Option(help="Of a new Space: cpu-basic, zero-a10g (ZeroGPU), t4-small and so on.")
+    ] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="Report of `hdrgan evaluate`; its figures go onto the card.")
     ] = None,
@@ -101,7 +106,7 @@ def push(
         from hdrgan.hub.datasets import push_dataset
 
         with plain_errors():
-            if space or evaluation or sample or onnx or branch or create_pr or tag:
+            if space or hardware or evaluation or sample or onnx or branch or create_pr or tag:
                 raise ValueError("--dataset goes with --private and --commit-message alone")
             typer.echo(push_dataset(Path(model), repo, private=private, message=message))
         return
@@ -116,15 +121,14 @@ def push(
             samples = [*card.results_figure(model), *sheets]
         graph = None
         if onnx:
-            from hdrgan.models.export import export_onnx
-
             graph = Path(folder) / "model.onnx"
-            export_onnx(Pipeline.from_pretrained(model, device="cpu").model, graph)
+            Pipeline.from_pretrained(model, device="cpu").export_onnx(graph)
         done = publish.push(
             model,
             repo,
             private=private,
             space=space,
+            hardware=hardware,
             evaluation=evaluation,
             samples=samples,
             onnx=graph,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -64,13 +64,6 @@ def split(names: str) -> list[str]:
 def kinds_of(hdr: str, finished: bool) -> list[str]:
     """What is to be written beside the exposures: the HDR formats, and "finished" for the picture to keep."""
     return split(hdr) + ["finished"] * finished
-
-
-def saying(result: Any) -> Any:
-    """The result itself; where a calibrated camera was recognised, one line on stderr says so."""
-    if "calibration" in result.response_note:
-        typer.echo(f"{result.photo.name}: read with {result.response_note}", err=True)
-    return result
 
 
 @contextmanager

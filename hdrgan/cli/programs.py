@@ -26,9 +26,9 @@ def serve(
     """
     given = {"GRADIO_SERVER_NAME": host, "GRADIO_SERVER_PORT": port, "HDRGAN_MODELS": models}
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
-    from hdrgan.page.main import main  # reads the environment while it is imported
+    from hdrgan.page.environment import start
 
-    main()
+    start()
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from hdrgan.files.codec_logs import silence_codecs
+
 app = typer.Typer(
     name="hdrgan",
     help="One photo in; five exposures and an HDR image out.",
@@ -36,6 +38,7 @@ def options(
     ] = False,
 ) -> None:
     """One photo in; five exposures and an HDR image out."""
+    silence_codecs()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
 
 

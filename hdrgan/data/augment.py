@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-_TURNED = 0.1  # share of varied views that may lie on their side or stand on their head
+_TURNED = 0.1  # share of varied views that may be turned by a quarter or upside down
 
 
 def item_rng(seed: int, epoch: int, index: int) -> np.random.Generator:

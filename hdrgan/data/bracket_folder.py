@@ -1,6 +1,6 @@
 """The HDR-GAN layout: ``<Scene>/images/<k>_<0..4>.png``, five exposures of one view from dark to bright.
 
-``evs.json``, a list of five stops with 0 in the middle, may lie beside the pictures, in the scene or in the root; the
+``evs.json``, a list of five stops with 0 in the middle, may stand beside the pictures, in the scene or in the root; the
 nearest one counts, and without one the exposures are at EV -4, -2, 0, 2, 4. Pictures are read at 8 bits.
 """
 
@@ -23,7 +23,7 @@ from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.layout import Fault, visible
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.photo import PhotoError, load_photo
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif"})
 _FRAME = re.compile(r"(?P<name>.+)_(?P<position>[0-4])$")
@@ -154,7 +154,7 @@ class BracketFolder(Dataset[dict[str, Tensor]]):
         brackets: entries that passed `examine`.
         crop_size: side of the random crops in pixels.
         seed: of crops, flips and turns.
-        cache: where decoded brackets may lie.
+        cache: where decoded brackets are kept.
     """
 
     def __init__(self, brackets: Sequence[Bracket], *, crop_size: int, seed: int, cache: SceneCache):

@@ -29,12 +29,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from hdrgan.data.lens import scatter, with_lamp
-from hdrgan.data.responses import CODES, Responses, srgb_response
+from hdrgan.data.responses import CODES, Responses
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS, srgb_response
 
 STEPS = ("glare", "primaries", "noise", "mosaic", "denoising", "style", "sharpening", "jpeg")
 _LAMP_SHARE = 0.5  # of the shots with glare, into whose view a lamp is put
 _BRIGHTEST = 6e4  # half precision ends at 65504
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
+_LUMA = np.array(LUMINANCE_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class VirtualCamera:
         raw = sensor.clip(0, 1)
         if "noise" in self.steps:
             raw = _with_noise(raw, rng)
-        # A well that is full stays full: noise does not pull clipped pixels below white.
+        # Full wells stay full: noise does not pull clipped pixels below white.
         raw = np.where(full, np.float32(1), raw.clip(0, 1))
         if "mosaic" in self.steps and rng.random() < 0.6:
             raw = interpolated(mosaic(raw)).clip(0, 1)

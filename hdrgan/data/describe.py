@@ -20,7 +20,7 @@ NOT_STATED = "not stated"
 
 _LAYOUTS = {
     "bracket": "`<Scene>/images/<k>_<0..4>.png`, five exposures of each view from dark to bright; `_2` is the photo",
-    "pairs": "`train.xls` and `valid.xls` name photos in `*_SDR/` and the light behind them in `*_HDR/`",
+    "pairs": "`train.csv` and `valid.csv` name photos in `*_SDR/` and the light behind them in `*_HDR/`",
 }
 
 

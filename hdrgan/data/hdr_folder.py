@@ -143,7 +143,7 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
         view_size: side of a view in pixels.
         crop_size: side of the photos, at most ``view_size``; equal sides train on whole views.
         seed: of the camera and of what is varied.
-        cache: where rendered views may lie.
+        cache: where rendered views are kept.
         responses: camera responses for `VirtualCamera`, or None.
     """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 LAYOUTS = ("bracket", "pairs", "hdr")
 TABLE_SUFFIXES = (".xls", ".xlsx", ".csv")
 RADIANCE_SUFFIXES = (".hdr", ".exr")
+_SPLITS, _KINDS = ("train", "valid"), ("SDR", "HDR")
 
 _EXPECTED = """expected one of
   bracket: <Scene>/images/<k>_<0..4>.png, five exposures dark to bright, optional evs.json
@@ -75,7 +76,7 @@ def recognise_layout(root: Path) -> str:
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder")
     found = []
-    if any((root / folder).is_dir() for folder in ("train_SDR", "train_HDR")) or find_table(root, "train"):
+    if any((root / f"{split}_{kind}").is_dir() or find_table(root, split) for split in _SPLITS for kind in _KINDS):
         found.append("pairs")
     if any(visible(scene) and (scene / "images").is_dir() for scene in root.iterdir()):
         found.append("bracket")
@@ -99,7 +100,7 @@ def validation_scenes(scenes: Iterable[str], share: float) -> set[str]:
         Names of the validation scenes; none where a single scene would leave nothing to train on.
     """
     if not 0 <= share < 1:
-        raise ValueError(f"the share of validation scenes must lie in [0, 1), got {share}")
+        raise ValueError(f"the share of validation scenes must be in [0, 1), got {share}")
     ordered = sorted(set(scenes), key=lambda name: hashlib.sha256(name.encode()).digest())
     if share == 0 or len(ordered) < 2:
         return set()

@@ -35,7 +35,7 @@ def with_lamp(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def scatter(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Send a part of the light astray, as the glass and the iris of a lens do.
+    """Scatter a part of the light, as the glass and the iris of a lens do.
 
     Some thousandths to some hundredths of all light end up in a halo that falls off with the square to the cube of the
     distance, sometimes drawn out into rays (veiling glare: Talvala et al. 2007). Diffraction makes it wider for red

@@ -22,9 +22,11 @@ from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.bracket_folder import read_pixels
 from hdrgan.data.layout import Fault, find_table, reason
 from hdrgan.data.scene_cache import SceneCache, scene_key
-from hdrgan.files.photo import PhotoError
+from hdrgan.files.photo import PhotoError, shared_tensor
 from hdrgan.files.radiance import RadianceFileError, load_radiance
-from hdrgan.light.radiometry import match_exposure, srgb_to_linear, well_exposed
+from hdrgan.light.anchoring import match_exposure
+from hdrgan.light.radiometry import srgb_to_linear
+from hdrgan.light.well_exposed import well_exposed
 
 COLUMNS = ("HDR", "SDR")
 SPLITS = ("train", "valid")
@@ -62,11 +64,11 @@ def _find(folder: Path, name: str) -> Path | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def scan(root: Path) -> tuple[list[Pair], list[Fault]]:
-    """List the pairs that the tables name, and the faults of tables, rows and names."""
+def scan(root: Path, splits: Sequence[str] = SPLITS) -> tuple[list[Pair], list[Fault]]:
+    """List the pairs that the tables of these splits name, and the faults of tables, rows and names."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
-    for split in SPLITS:
+    for split in splits:
         folders = {column: root / f"{split}_{column}" for column in COLUMNS}
         absent = [folder.name for folder in folders.values() if not folder.is_dir()]
         faults += [Fault(name, "this folder is missing") for name in absent]
@@ -113,8 +115,8 @@ def _keys(pair: Pair) -> tuple[str, str]:
 
 def anchor(radiance: np.ndarray, srgb: np.ndarray) -> np.ndarray:
     """Bring radiance (H, W, 3) of any scale onto its photo: 1.0 = the photo's white; half precision."""
-    light = torch.from_numpy(radiance).permute(2, 0, 1)[None]
-    photo = torch.from_numpy(srgb).permute(2, 0, 1)[None].float() / 255
+    light = shared_tensor(radiance).permute(2, 0, 1)[None]
+    photo = shared_tensor(srgb).permute(2, 0, 1)[None].float() / 255
     scale = float(match_exposure(light, srgb_to_linear(photo), well_exposed(photo)))
     return np.minimum(radiance * scale, _BRIGHTEST).astype(np.float16)
 

@@ -33,7 +33,7 @@ def perspective_view(
         view's own resolution, so that small lamps keep their energy.
     """
     if not 0 < fov < math.pi:
-        raise ValueError(f"fov must lie between 0 and pi radians, got {fov}")
+        raise ValueError(f"fov must be between 0 and pi radians, got {fov}")
     height = max(1, round(size / aspect))
     source = torch.from_numpy(np.ascontiguousarray(panorama, dtype=np.float32)).permute(2, 0, 1)[None]  # (1, 3, H, W)
     focal = 0.5 / math.tan(fov / 2)  # in units of the view's width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import xlwt
 
 from hdrgan.data.camera import Shot, VirtualCamera
 from hdrgan.data.describe import Origin, bracket_row, describe, licences_of
@@ -21,7 +21,8 @@ from hdrgan.data.pair_folder import COLUMNS, SPLITS
 from hdrgan.data.panorama import random_views
 from hdrgan.files.radiance import RadianceFileError, load_radiance, save_hdr
 from hdrgan.files.write import save_png
-from hdrgan.light.radiometry import DEFAULT_EVS, expose
+from hdrgan.light.evs import DEFAULT_EVS
+from hdrgan.light.radiometry import expose
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,8 @@ def _write_bracket(folder: Path, number: int, shot: Shot, evs: Sequence[float]) 
 
 
 def _write_table(file: Path, rows: Sequence[Sequence[str]]) -> None:
-    book = xlwt.Workbook(encoding="utf-8")
-    sheet = book.add_sheet(file.stem)
-    for y, row in enumerate([COLUMNS, *rows]):
-        for x, cell in enumerate(row):
-            sheet.write(y, x, cell)
-    book.save(str(file))
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([COLUMNS, *rows])
 
 
 def prepare(
@@ -85,7 +82,7 @@ def prepare(
         hdr_folder: .hdr and .exr files, panoramas or pictures; see `hdrgan.data.hdr_folder`.
         out: a folder that does not exist yet, or is empty.
         layout: "bracket", ``<Scene>/images/<k>_<0..4>.png`` with ``evs.json``; or "pairs", ``train_SDR/``,
-            ``train_HDR/``, ``valid_SDR/``, ``valid_HDR/`` with ``train.xls`` and ``valid.xls``.
+            ``train_HDR/``, ``valid_SDR/``, ``valid_HDR/`` with ``train.csv`` and ``valid.csv``.
         views: views of each scene.
         size: side of a view in pixels.
         seed: of views and camera.
@@ -159,6 +156,6 @@ def prepare(
         for split in SPLITS:
             for column in COLUMNS:
                 (target / f"{split}_{column}").mkdir(exist_ok=True)
-            _write_table(target / f"{split}.xls", rows[split])
+            _write_table(target / f"{split}.csv", rows[split])
     describe(target, Origin(layout, written, size, seed, DEFAULT_EVS), licences_of(good, source), table)
     return Prepared(len(good), written, tuple(faults))

@@ -16,11 +16,6 @@ CODES = np.linspace(0, 1, 256)
 _JITTER = 0.3  # standard deviations of `camera_shapes` that a measured curve is varied by
 
 
-def srgb_response() -> np.ndarray:
-    """The inverse of the sRGB curve (IEC 61966-2-1): what renders are encoded with."""
-    return np.where(CODES <= 0.04045, CODES / 12.92, ((CODES + 0.055) / 1.055) ** 2.4)
-
-
 def sigmoid_response(n: float, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
     """f(H) = (1 + sigma) H^n / (H^n + sigma), the curves of Eilertsen et al. 2017 (HDRCNN), H in [0, 1].
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
+from hdrgan.files.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class SceneCache:
     leaves only what is whole.
 
     Args:
-        folder: where the arrays lie; made when first needed. None keeps nothing.
+        folder: where the arrays are stored; made when first needed. None keeps nothing.
         budget: most bytes to write.
     """
 
@@ -60,16 +61,13 @@ class SceneCache:
             if array.nbytes > self.left:
                 return
             self.left -= array.nbytes
-        partial = self.folder / f".{key}.{os.getpid()}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.save(file, array)
-            partial.replace(self.folder / f"{key}.npy")
+            with atomic_path(self.folder / f"{key}.npy") as partial:
+                np.save(partial, array)
         except OSError as error:
             log.warning("decoded scenes are not kept any more: %s", error)
             self.left = 0
-            partial.unlink(missing_ok=True)
 
     def is_checked(self, key: str) -> bool:
         """Whether this scene passed its check before."""

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 class SampleStream(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) for one process out of an endless, shuffled row of samples.
 
-    Sample number p is item ``permutation(p // length)[p % length]``, whoever asks for it. A global batch is the next
+    Sample number p is item ``permutation(p // length)[p % length]``, in every process. A global batch is the next
     ``batch_size * processes * accumulation`` samples; processes take turns in it. So the global batch decides the
     result and not how many processes share it, epochs need not be whole batches, and a run that goes on at sample p
     sees what an uninterrupted one would have seen.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from hdrgan.data.hdr_folder import HdrFolder
 from hdrgan.data.layout import DatasetError, Fault, recognise_layout, validation_scenes
 from hdrgan.data.pair_folder import PairFolder
 from hdrgan.data.scene_cache import SceneCache
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
+from hdrgan.light.parallel import each
 
 PhotoDataset = BracketFolder | PairFolder | HdrFolder
 
@@ -73,14 +74,18 @@ class Survey:
 def _examine_all(
     entries: list[Any], examine: Callable[[Any], list[Fault]], progress: Callable[[int, int], None] | None
 ) -> Iterator[tuple[Any, list[Fault]]]:
-    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
-    try:
-        for done, (entry, faults) in enumerate(zip(entries, pool.map(examine, entries), strict=True), start=1):
+    done, counting = 0, threading.Lock()
+
+    def examined(entry: Any) -> list[Fault]:
+        nonlocal done
+        faults = examine(entry)
+        with counting:
+            done += 1
             if progress is not None:
                 progress(done, len(entries))
-            yield entry, faults
-    finally:
-        pool.shutdown(cancel_futures=True)  # who is interrupted waits for what has begun, not for all the rest
+        return faults
+
+    return zip(entries, each(examined, entries), strict=True)
 
 
 def survey(
@@ -113,42 +118,27 @@ def survey(
         raise DatasetError(f"{root} is not a folder")
     found = Survey(layout)
     entries: list[Any]
+    examine: Callable[[Any], list[Fault]]
+    kept_back: Collection[str]
     minimum = settings.crop_size
     if layout == "bracket":
         entries, found.faults = bracket_folder.scan(root)
         common = Counter(entry.evs for entry in entries).most_common(1)
         found.evs = common[0][0] if common else DEFAULT_EVS
-        held_out = validation_scenes((entry.scene for entry in entries), settings.validation_share)
-
-        def examine(entry: Any) -> list[Fault]:
-            return bracket_folder.examine(entry, minimum, found.evs, cache)
-
-        def is_validation(entry: Any) -> bool:
-            return entry.scene in held_out
-
+        kept_back = validation_scenes((entry.scene for entry in entries), settings.validation_share)
+        group, examine = "scene", partial(bracket_folder.examine, minimum=minimum, evs=found.evs, cache=cache)
     elif layout == "pairs":
         entries, found.faults = pair_folder.scan(root)
-
-        def examine(entry: Any) -> list[Fault]:
-            return pair_folder.examine(entry, minimum, cache)
-
-        def is_validation(entry: Any) -> bool:
-            return bool(entry.split == "valid")
-
+        kept_back, group, examine = {"valid"}, "split", partial(pair_folder.examine, minimum=minimum, cache=cache)
     else:
         entries, found.faults, found.kept_out = hdr_folder.scan(root)
-        held_out = hdr_folder.held_out_sites(entries, settings.validation_share)
-
-        def examine(entry: Any) -> list[Fault]:
-            return hdr_folder.examine(entry, settings.views, settings.view_size, cache)
-
-        def is_validation(entry: Any) -> bool:
-            return entry.site in held_out
-
+        kept_back = hdr_folder.held_out_sites(entries, settings.validation_share)
+        views, size = settings.views, settings.view_size
+        group, examine = "site", partial(hdr_folder.examine, views=views, size=size, cache=cache)
     for entry, faults in _examine_all(entries, examine, progress):
         found.faults += faults
         if not faults:
-            (found.validation if is_validation(entry) else found.training).append(entry)
+            (found.validation if getattr(entry, group) in kept_back else found.training).append(entry)
     if found.faults and not skip_bad:
         raise DatasetError(f"{root} has {len(found.faults)} faults:", found.faults)
     if not found.training:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from hdrgan.light.radiometry import luminance, mu_law, well_exposed
+from hdrgan.light.radiometry import luminance, mu_law
+from hdrgan.light.well_exposed import well_exposed
 
 DISPLAY_PEAK_NITS = 1000.0
 """Where the 99.9th percentile of a reference is shown, in cd/m²: a bright HDR display."""

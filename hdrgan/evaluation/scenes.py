@@ -16,14 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from hdrgan.evaluation import metrics, real_brackets
-from hdrgan.evaluation.report import CURVE_NAME, IDENTITY_NAME, RADIANCE_FIGURES, ev_key, new_report, read_peers
+from hdrgan.evaluation.report import CURVE_NAME, IDENTITY_NAME, RADIANCE_FIGURES, new_report, read_peers
+from hdrgan.evaluation.scores import score_exposures, summarise
 from hdrgan.evaluation.views import View, encoded, open_views, picture_of, planes_of
 from hdrgan.files.photo import Photo
-from hdrgan.light.radiometry import DEFAULT_EVS, expose, srgb_to_linear
+from hdrgan.light.evs import DEFAULT_EVS
+from hdrgan.light.radiometry import expose, srgb_to_linear
 from hdrgan.light.response import mean_camera
 from hdrgan.models.pretrained import CONFIG_NAME, WEIGHTS_NAME, count_parameters, read_config, sha256_of
-
-_SMALLEST_FOR_SSIM = 11
 
 
 class Prediction(Protocol):
@@ -177,40 +177,32 @@ class _Tally:
     """Figures of one system in one condition."""
 
     def __init__(self) -> None:
-        self.views = 0
-        self.radiance: list[dict[str, float]] = []
-        self.squared: dict[str, list[float]] = defaultdict(list)
-        self.ssim: dict[str, list[float]] = defaultdict(list)
+        self.scores: list[dict[str, Any]] = []
         self.real = real_brackets.RealTally()
 
     def add(self, view: View, prediction: Prediction) -> None:
-        self.views += 1
         srgb = planes_of(view.photo.pixels) / float(np.iinfo(view.photo.pixels.dtype).max)
+        radiance: dict[str, float] = {}
         if view.radiance is not None:
-            predicted = planes_of(prediction.radiance)
-            self.radiance.append(metrics.score_radiance(predicted, view.radiance, srgb))
-        if not view.exposures:
-            return
-        for shot, (ev, truth) in zip(prediction.exposures, view.exposures.items(), strict=True):
+            radiance = metrics.score_radiance(planes_of(prediction.radiance), view.radiance, srgb)
+        shots = []
+        for shot, (ev, truth) in zip(
+            prediction.exposures if view.exposures else (), view.exposures.items(), strict=True
+        ):
             encoded = planes_of(shot) / float(np.iinfo(shot.dtype).max)
             if encoded.shape != truth.shape:
                 raise ValueError(f"EV {ev:+g} has shape {tuple(encoded.shape)}, expected {tuple(truth.shape)}")
             if view.condition == real_brackets.CONDITION:
                 self.real.add(picture_of(srgb), ev, picture_of(encoded), picture_of(truth))
-                continue
-            self.squared[ev_key(ev)].append(float((encoded - truth).square().mean()))
-            if min(truth.shape[-2:]) >= _SMALLEST_FOR_SSIM:
-                self.ssim[ev_key(ev)].append(float(metrics.ssim(encoded[None], truth[None])))
+            else:
+                shots.append((ev, encoded[None], truth[None]))
+        self.scores.append({"radiance": radiance, **score_exposures(shots)})
 
     def figures(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"views": self.views}
-        for name in RADIANCE_FIGURES:
-            values = [figures[name] for figures in self.radiance if name in figures]
-            if values:
-                out[name] = round(float(np.mean(values)), 4)
-        if self.squared:
-            pooled = {ev: metrics.psnr_of_error(float(np.mean(errors))) for ev, errors in self.squared.items()}
-            out["bracket_psnr"] = {ev: round(figure, 4) for ev, figure in pooled.items()}
-        if self.ssim:
-            out["bracket_ssim"] = {ev: round(float(np.mean(values)), 4) for ev, values in self.ssim.items()}
+        found = summarise(self.scores)
+        out: dict[str, Any] = {"views": found["views"]}
+        out |= {name: round(found[name], 4) for name in RADIANCE_FIGURES if name in found}
+        for name in ("bracket_psnr", "bracket_ssim"):
+            if found[name]:
+                out[name] = {ev: round(figure, 4) for ev, figure in found[name].items()}
         return out | self.real.figures()

@@ -1,14 +1,13 @@
-"""How a network in training is looked at: figures beside those of doing nothing, and a sheet of the same photos."""
+"""How a network in training is looked at: figures beside those of doing nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from hdrgan.data.batch import Batch
@@ -16,9 +15,6 @@ from hdrgan.evaluation.metrics import psnr_of_error, score_radiance, ssim
 from hdrgan.light.radiometry import expose, srgb_to_linear
 
 _SSIM_WINDOW = 11
-_TILE = 176  # pixels
-_CAPTION = 22  # pixels
-_CAPTION_WIDTH = 110  # pixels; "EV +2 reference" at the size that captions are drawn in
 
 
 @dataclass(frozen=True)
@@ -51,20 +47,24 @@ def score(prediction: Prediction, batch: Batch) -> dict[str, Any]:
         ``bracket_l1`` (of encoded values), ``radiance_l1`` (stops), mean squared error and SSIM by EV, and, where the
         data set knows the radiance, the figures of `hdrgan.evaluation.metrics.score_radiance`.
     """
-    squared, similar = {}, {}
-    for k, ev in enumerate(batch.evs):
-        predicted, reference = prediction.bracket[:, k].clamp(0, 1), batch.bracket[:, k]
-        squared[ev] = float((predicted.double() - reference.double()).square().mean())
-        if min(predicted.shape[-2:]) >= _SSIM_WINDOW:
-            similar[ev] = float(ssim(predicted, reference))
+    shots = ((ev, prediction.bracket[:, k].clamp(0, 1), batch.bracket[:, k]) for k, ev in enumerate(batch.evs))
     known = batch.radiance_is_known
     return {
         "bracket_l1": float((prediction.bracket - batch.bracket).abs().mean()),
         "radiance_l1": radiance_l1(prediction.radiance, batch.radiance),
-        "squared": squared,
-        "ssim": similar,
+        **score_exposures(shots),
         "radiance": score_radiance(prediction.radiance[0], batch.radiance[0], batch.srgb[0]) if known else {},
     }
+
+
+def score_exposures(shots: Iterable[tuple[float, Tensor, Tensor]]) -> dict[str, dict[float, float]]:
+    """``squared`` errors and ``ssim`` by EV of (EV, predicted, true) exposures, each (1, 3, H, W) encoded in [0, 1]."""
+    squared, similar = {}, {}
+    for ev, predicted, reference in shots:
+        squared[ev] = float((predicted.double() - reference.double()).square().mean())
+        if min(predicted.shape[-2:]) >= _SSIM_WINDOW:
+            similar[ev] = float(ssim(predicted, reference))
+    return {"squared": squared, "ssim": similar}
 
 
 def radiance_l1(predicted: Tensor, reference: Tensor, floor: float = 2**-9, ceiling: float = 2**7) -> float:
@@ -85,9 +85,8 @@ def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in dict.fromkeys(name for one in scores for name in one["radiance"]):
         figures[name] = float(np.mean([one["radiance"][name] for one in scores if name in one["radiance"]]))
     for name, source in (("bracket_psnr", "squared"), ("bracket_ssim", "ssim")):
-        by_ev = {
-            ev: float(np.mean([one[source][ev] for one in scores if ev in one[source]])) for ev in scores[0][source]
-        }
+        evs = dict.fromkeys(ev for one in scores for ev in one[source])
+        by_ev = {ev: float(np.mean([one[source][ev] for one in scores if ev in one[source]])) for ev in evs}
         figures[name] = {f"{ev:+g}": psnr_of_error(v) if source == "squared" else v for ev, v in by_ev.items()}
     return figures
 
@@ -123,40 +122,3 @@ def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
         for name, *cells in block:
             lines.append("  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(cells, widths, strict=True))]))
     return "\n".join(lines)
-
-
-def _tile(srgb: Tensor) -> Image.Image:
-    pixels = (srgb.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.thumbnail((_TILE, _TILE), Image.Resampling.LANCZOS)
-    return picture
-
-
-def sample_sheet(photos: Sequence[tuple[str, Batch, Prediction]]) -> Image.Image:
-    """Draw a sheet: for each photo a row of its predicted exposures and below it the true ones, with their EV.
-
-    Args:
-        photos: title, batch of one and prediction, for each photo.
-    """
-    evs = photos[0][1].evs
-    rows: list[list[tuple[str, Image.Image | None]]] = []
-    for title, batch, prediction in photos:
-        for first, bracket, kind in (
-            ((title, _tile(batch.srgb[0])), prediction.bracket[0], "predicted"),
-            (("", None), batch.bracket[0], "reference"),
-        ):
-            tiles = [(f"EV {ev:+g} {kind}", _tile(frame)) for ev, frame in zip(evs, bracket, strict=True)]
-            rows.append([first, *tiles])
-    font = ImageFont.load_default(13)
-    cell = max(_CAPTION_WIDTH, max(tile.width for row in rows for _, tile in row if tile is not None)) + 6
-    heights = [_CAPTION + max(tile.height for _, tile in row if tile is not None) + 4 for row in rows]
-    sheet = Image.new("RGB", (cell * (len(evs) + 1), sum(heights)), (24, 24, 26))
-    draw = ImageDraw.Draw(sheet)
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for k, (caption, tile) in enumerate(row):
-            draw.text((cell * k + 3, top + 3), caption[:24], fill="white", font=font)
-            if tile is not None:
-                sheet.paste(tile, (cell * k + 3, top + _CAPTION))
-        top += height
-    return sheet

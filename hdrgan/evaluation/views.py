@@ -6,7 +6,6 @@ import csv
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import real_brackets
 from hdrgan.files.photo import Photo, PhotoError, load_photo
 from hdrgan.files.radiance import RadianceFileError, load_radiance
-from hdrgan.light.radiometry import DEFAULT_EVS, expose, linear_to_srgb
+from hdrgan.light.radiometry import expose, linear_to_srgb
 
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
 
@@ -71,17 +70,6 @@ def planes_of(picture: np.ndarray) -> Tensor:
 def picture_of(picture: Tensor) -> np.ndarray:
     """(3, H, W) to (H, W, 3)."""
     return picture.permute(1, 2, 0).numpy()
-
-
-def yardstick_views(
-    folder: str | PathLike[str], evs: Sequence[float] = DEFAULT_EVS, *, responses: Path | None = None
-) -> Iterator[View]:
-    """The photos of a yardstick (a folder with ``index.csv``) with their true radiance and exposures, one by one.
-
-    Raises:
-        DatasetError: the index or a file that it names cannot be used.
-    """
-    return _open_yardstick(Path(folder), evs, responses, None).views()
 
 
 def open_views(data: Path, *, evs: Sequence[float], limit: int | None, **options: Any) -> Views:
@@ -267,8 +255,9 @@ def _open_brackets(data: Path, limit: int | None) -> Views:
 
 
 def _open_pairs(data: Path, limit: int | None) -> Views:
-    found, faults = pair_folder.scan(data)
-    pairs = [pair for pair in found if pair.split == "valid"][:limit]
+    # Test sets have nothing to train on.
+    found, faults = pair_folder.scan(data, ("valid",))
+    pairs = found[:limit]
     if faults:
         raise DatasetError(f"{data} cannot be scored", faults)
     if not pairs:

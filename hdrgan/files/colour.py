@@ -215,7 +215,7 @@ def _convert(pixels: np.ndarray, space: str, icc: bytes) -> np.ndarray:
     tables = _additive_tables(icc) if space == "rgb" and pixels.dtype == np.uint16 else None
     if tables is not None:
         return _by_strips(pixels, lambda strip, out: _apply_tables(strip, tables, out))
-    # Every call builds the transform anew, which takes a while for printer profiles: one strip for each processor.
+    # Every call builds the transform again, which takes a while for printer profiles: one strip for each processor.
     pieces = cores() if pixels.shape[0] * pixels.shape[1] > _STRIP_PIXELS else 1
     return _by_strips(pixels, lambda strip, out: _transform(strip, space, icc, out), pieces)
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hdrgan.files.atomic import atomic_path
 from hdrgan.light.response import mean_camera
+from hdrgan.light.srgb import srgb_response
 
 _WIDTH, _HEIGHT = 900, 640
 _LEFT, _TOP, _RIGHT, _BOTTOM = 70, 30, 30, 60
@@ -18,8 +19,7 @@ _OWN, _MEAN, _SRGB = (20, 90, 200), (210, 100, 20), (130, 130, 130)
 
 def draw_curves(path: Path, response: np.ndarray, seen: np.ndarray, name: str) -> None:
     """Draw a response (256,) as .png; where codes were not ``seen`` (256,) its line is dotted."""
-    codes = np.linspace(0, 1, 256)
-    srgb = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+    srgb = srgb_response()
     image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
 

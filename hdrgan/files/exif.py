@@ -1,4 +1,4 @@
-"""EXIF: read into Pillow's form field by field, packed, and written anew for the exposures of a bracket."""
+"""EXIF: read into Pillow's form field by field, packed, and written again for the exposures of a bracket."""
 
 from __future__ import annotations
 

@@ -1,14 +1,9 @@
-"""OpenEXR: headers and chunk tables are checked here, pixels are read and written by the OpenEXR library.
-
-Source: "OpenEXR File Layout", Academy Software Foundation.
-"""
+"""OpenEXR, by the OpenEXR library: the header first, to judge what the pixels would cost, then the pixels."""
 
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,23 +13,15 @@ from hdrgan.files.limits import RadianceFileError
 from hdrgan.light.srgb import LUMINANCE_WEIGHTS
 
 MAGIC = b"\x76\x2f\x31\x01"
-_TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
-_LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
-_MOST_ATTRIBUTES, _MOST_PARTS, _MOST_CHANNELS = 2000, 64, 256
+_MOST_PARTS, _MOST_CHANNELS = 64, 256
 _MOST_BYTES = 6 << 30  # of decoded samples, over all channels of all parts
 _HARMLESS_BYTES = 64 << 20
-_MOST_RATIO = 2000  # beyond what any of the codecs makes of a real scene
+_MOST_RATIO = 4000  # of float samples to bytes: beyond what any of the codecs makes of a real scene
 _LONGEST_SIDE = 65_535
-_CUT_OFF = "it is cut off before its end"
-_DAMAGED = "its header is damaged"
+_BROKEN = "its header or its pixels are damaged, or cut off before their end"
 
-
-@dataclass
-class _Part:
-    attributes: dict[str, bytes] = field(default_factory=dict)
-    width: int = 0
-    height: int = 0
-    channels: dict[str, tuple[int, int, int]] = field(default_factory=dict)  # type and subsampling in x and y
+Channels = Mapping[str, tuple[int, int]]
+"""Of one part: the subsampling of each channel in x and y."""
 
 
 def read(data: bytes, most_pixels: int) -> tuple[np.ndarray, tuple[float, ...] | None, bool]:
@@ -44,28 +31,25 @@ def read(data: bytes, most_pixels: int) -> tuple[np.ndarray, tuple[float, ...] |
         (H, W, 3) float32 of the data window; the x and y of red, green, blue and white where the file states them; and
         whether its channels are half floats.
     """
-    parts, table, flags = _walk(data, most_pixels)
+    headers = [part.header for part in _open(data, header_only=True).parts]
+    parts = _judge(headers, len(data), most_pixels)
     index, names = _choose(parts)
-    _check_table(data, parts, table, flags)
+    file = _open(data)
     try:
-        file = OpenEXR.File(io.BytesIO(data), separate_channels=True)
-        channels = file.channels(index)
-        planes = [np.asarray(channels[name].pixels) for name in names]
+        planes = [np.asarray(file.channels(index)[name].pixels) for name in names]
     except Exception as error:
-        raise RadianceFileError("its pixels are damaged") from error
-    part = parts[index]
-    stated = part.attributes.get("chromaticities", b"")
-    chromaticities = struct.unpack("<8f", stated) if len(stated) == 32 else None
-    full = (part.height, part.width)
+        raise RadianceFileError(_BROKEN) from error
+    if any(plane.dtype.kind != "f" for plane in planes):
+        raise RadianceFileError("its channels hold whole numbers, not light")
+    chromaticities = headers[index].get("chromaticities")
+    full = _size(headers[index])[::-1]
     half = all(plane.dtype == np.float16 for plane in planes)
-    if planes[0].shape != full:
-        raise RadianceFileError("its pixels are damaged")
+    if planes[0].shape != full or (names[0] != "Y" and any(plane.shape != full for plane in planes)):
+        raise RadianceFileError(_BROKEN)
     if len(planes) == 1:
         return np.repeat(planes[0].astype(np.float32)[..., None], 3, 2), chromaticities, half
     if names[0] == "Y":
         return _from_luminance_chroma(*planes), chromaticities, half
-    if any(plane.shape != full for plane in planes):
-        raise RadianceFileError("its pixels are damaged")
     out = np.empty((*full, 3), np.float32)
     for k, plane in enumerate(planes):
         out[..., k] = plane
@@ -80,88 +64,52 @@ def encode(channels: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) ->
     return stream.getvalue()
 
 
-def _walk(data: bytes, most_pixels: int) -> tuple[list[_Part], int, int]:
-    """Read every header; give the parts, where the chunk tables begin, and the flags of the file."""
-    if not data.startswith(MAGIC):
-        raise RadianceFileError("this is not an OpenEXR file")
-    if len(data) < 8:
-        raise RadianceFileError(_CUT_OFF)
-    version = struct.unpack_from("<I", data, 4)[0]
-    if version & 0xFF != 2:
-        raise RadianceFileError(f"it is of OpenEXR version {version & 0xFF}, which is unknown")
-    if version & _DEEP:
-        raise RadianceFileError("it holds deep samples; flatten it first")
-    parts: list[_Part] = []
-    at, cost = 8, 0
-    while len(parts) < _MOST_PARTS:
-        if parts and (not version & _MULTIPART or data[at : at + 1] == b"\0"):
-            return parts, at + (1 if version & _MULTIPART else 0), version
-        part, at = _read_part(data, at, most_pixels)
-        cost += part.width * part.height * sum(2 if kind == 1 else 4 for kind, _, _ in part.channels.values())
+def _open(data: bytes, **options: bool) -> Any:
+    try:
+        return OpenEXR.File(io.BytesIO(data), separate_channels=True, **options)
+    except Exception as error:  # the library's own, and those of Python's buffers
+        raise RadianceFileError(_BROKEN) from error
+
+
+def _size(header: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height of the data window."""
+    (left, top), (right, bottom) = (map(int, corner) for corner in header["dataWindow"])
+    return right - left + 1, bottom - top + 1
+
+
+def _judge(headers: list[dict[str, Any]], size: int, most_pixels: int) -> list[Channels]:
+    """The channels of each part; a refusal where their pixels would cost too much."""
+    if len(headers) > _MOST_PARTS:
+        raise RadianceFileError("it holds too many parts")
+    parts: list[Channels] = []
+    cost = 0
+    for header in headers:
+        if header["type"] in (OpenEXR.deepscanline, OpenEXR.deeptile):
+            raise RadianceFileError("it holds deep samples; flatten it first")
+        sides = _size(header)
+        if min(sides) < 1 or max(sides) > _LONGEST_SIDE or sides[0] * sides[1] > most_pixels:
+            raise RadianceFileError(f"it says it holds {sides[0]} x {sides[1]} pixels, which is empty or too many")
+        channels = {channel.name: (channel.xSampling, channel.ySampling) for channel in header["channels"]}
+        if not 0 < len(channels) <= _MOST_CHANNELS:
+            raise RadianceFileError("it holds no channels, or too many")
+        cost += 4 * sides[0] * sides[1] * len(channels)
         if cost > _MOST_BYTES:
             raise RadianceFileError(f"it would take {cost / 2**30:.0f} GB to open; keep one RGB layer")
-        if cost > _HARMLESS_BYTES + _MOST_RATIO * len(data):
+        if cost > _HARMLESS_BYTES + _MOST_RATIO * size:
             raise RadianceFileError("it promises far more pixels than it can hold")
-        parts.append(part)
-    raise RadianceFileError("it holds too many parts")
+        parts.append(channels)
+    return parts
 
 
-def _read_part(data: bytes, at: int, most_pixels: int) -> tuple[_Part, int]:
-    part = _Part()
-    for _ in range(_MOST_ATTRIBUTES):
-        if data[at : at + 1] == b"\0":
-            break
-        end = data.find(b"\0", at, at + 257)
-        kind_end = data.find(b"\0", end + 1, end + 258)
-        if end < 0 or kind_end < 0 or kind_end + 5 > len(data):
-            raise RadianceFileError(_CUT_OFF if at + 512 > len(data) else _DAMAGED)
-        size = struct.unpack_from("<i", data, kind_end + 1)[0]
-        start = kind_end + 5
-        if size < 0 or start + size > len(data):
-            raise RadianceFileError(_DAMAGED if size < 0 else _CUT_OFF)
-        part.attributes[data[at:end].decode("latin-1")] = data[start : start + size]
-        at = start + size
-    else:
-        raise RadianceFileError(_DAMAGED)
-    window = part.attributes.get("dataWindow", b"")
-    if len(window) != 16 or len(part.attributes.get("compression", b"")) != 1:
-        raise RadianceFileError(_DAMAGED)
-    left, top, right, bottom = struct.unpack("<4i", window)
-    part.width, part.height = right - left + 1, bottom - top + 1
-    sides = part.width, part.height
-    if min(sides) < 1 or max(sides) > _LONGEST_SIDE or part.width * part.height > most_pixels:
-        raise RadianceFileError(f"it says it holds {part.width} x {part.height} pixels, which is empty or too many")
-    if part.attributes.get("type", b"").startswith(b"deep"):
-        raise RadianceFileError("it holds deep samples; flatten it first")
-    _read_channels(part)
-    return part, at + 1
-
-
-def _read_channels(part: _Part) -> None:
-    body = part.attributes.get("channels", b"")
-    at = 0
-    while at < len(body) and body[at] and len(part.channels) < _MOST_CHANNELS:
-        end = body.find(b"\0", at)
-        if end < 0 or end + 17 > len(body):
-            raise RadianceFileError(_DAMAGED)
-        kind, _, across, down = struct.unpack_from("<iIii", body, end + 1)
-        if kind not in (0, 1, 2) or across < 1 or down < 1:
-            raise RadianceFileError(_DAMAGED)
-        part.channels[body[at:end].decode("latin-1")] = (kind, across, down)
-        at = end + 17
-    if not part.channels:
-        raise RadianceFileError("it holds no channels")
-
-
-def _choose(parts: list[_Part]) -> tuple[int, list[str]]:
+def _choose(parts: list[Channels]) -> tuple[int, list[str]]:
     """The part and channels that are its colours: R G B, else R G B of a single layer, else luminance."""
     layers: list[tuple[int, str, list[str]]] = []
     for k, part in enumerate(parts):
-        for prefix in dict.fromkeys(name.rpartition(".")[0] for name in part.channels):
+        for prefix in dict.fromkeys(name.rpartition(".")[0] for name in part):
             lead = prefix + "." if prefix else ""
             for wanted in ("RGB", "rgb"):
                 names = [lead + letter for letter in wanted]
-                if all(name in part.channels for name in names):
+                if all(name in part for name in names):
                     layers.append((k, prefix, names))
                     break
     plain = [layer for layer in layers if not layer[1]]
@@ -169,55 +117,20 @@ def _choose(parts: list[_Part]) -> tuple[int, list[str]]:
         listed = ", ".join(sorted({prefix for _, prefix, _ in layers})[:5])
         raise RadianceFileError(f"it holds several layers ({listed}); keep one, with channels R, G and B")
     for k, _, names in plain[:1] or layers:
-        _check_kinds(parts[k], names, subsampled=False)
+        _check_sizes(parts[k], names)
         return k, names
     for k, part in enumerate(parts):
-        if "Y" in part.channels:
-            names = ["Y", "RY", "BY"] if {"RY", "BY"} <= set(part.channels) else ["Y"]
-            _check_kinds(part, names, subsampled=len(names) == 3)
+        if "Y" in part:
+            names = ["Y", "RY", "BY"] if {"RY", "BY"} <= set(part) else ["Y"]
+            _check_sizes(part, names[:1])
             return k, names
-    listed = ", ".join(list(parts[0].channels)[:5])
+    listed = ", ".join(list(parts[0])[:5])
     raise RadianceFileError(f"it has no colours: channels R, G and B, or Y, are needed, and it has {listed}")
 
 
-def _check_kinds(part: _Part, names: list[str], subsampled: bool) -> None:
-    for name in names:
-        kind, across, down = part.channels[name]
-        if kind == 0:
-            raise RadianceFileError("its channels hold whole numbers, not light")
-        if (across, down) != (1, 1) and not (subsampled and name != "Y"):
-            raise RadianceFileError("its channels have different sizes")
-
-
-def _check_table(data: bytes, parts: list[_Part], table: int, flags: int) -> None:
-    """See that every chunk of a single-part file lies inside it; the library judges the rarer kinds."""
-    if flags & _MULTIPART:
-        return
-    part = parts[0]
-    tiles = part.attributes.get("tiles", b"")
-    if flags & _TILED:
-        if len(tiles) != 9 or tiles[8] & 0x0F:
-            return  # several levels
-        across, down = struct.unpack_from("<II", tiles)
-        if not 0 < across <= 1 << 20 or not 0 < down <= 1 << 20:
-            raise RadianceFileError(_DAMAGED)
-        chunks = -(-part.width // across) * -(-part.height // down)
-        leader = 20
-    else:
-        lines = _LINES_PER_CHUNK.get(part.attributes["compression"][0])
-        if lines is None:
-            return
-        chunks = -(-part.height // lines)
-        leader = 8
-    if table + 8 * chunks > len(data):
-        raise RadianceFileError(_CUT_OFF)
-    offsets = np.frombuffer(data, "<u8", chunks, table)
-    if int(offsets.min()) < table + 8 * chunks or int(offsets.max()) + leader > len(data):
-        raise RadianceFileError(_CUT_OFF)
-    last = int(offsets.max())
-    size = struct.unpack_from("<i", data, last + leader - 4)[0]
-    if size < 0 or last + leader + size > len(data):
-        raise RadianceFileError(_CUT_OFF)
+def _check_sizes(part: Channels, names: list[str]) -> None:
+    if any(part[name] != (1, 1) for name in names):
+        raise RadianceFileError("its channels have different sizes")
 
 
 def _from_luminance_chroma(luminance: np.ndarray, red: np.ndarray, blue: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from hdrgan.files import ifd
 from hdrgan.light.parallel import each
+from hdrgan.light.srgb import srgb_response
 
 ISO_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
@@ -201,10 +202,8 @@ def read_apple(xmp: bytes, exif: bytes | None, codes: np.ndarray) -> GainMap | N
     headroom = apple_headroom(xmp, exif)
     if headroom is None or not 1 < headroom < 2**_MOST_STOPS:
         return None
-    position = np.linspace(0, 1, 256)
-    linear = np.where(position <= 0.04045, position / 12.92, ((position + 0.055) / 1.055) ** 2.4)
     stops = math.log2(headroom)
-    table = np.log2(1 + (headroom - 1) * linear) / stops
+    table = np.log2(1 + (headroom - 1) * srgb_response()) / stops
     if codes.dtype != np.uint8:
         codes = (codes >> 8).astype(np.uint8)
     fine = np.round(table * 65535).astype(np.uint16)[codes]

@@ -47,6 +47,27 @@ def brand(data: bytes) -> str | None:
     return "HEIF" if brands[0] in _GENERIC_BRANDS - {b"msf1"} or b"unif" in brands else None
 
 
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height of the picture that an AVIF or HEIC stands for, before it is cropped, as its boxes state them.
+
+    None where they do not.
+
+    Args:
+        data: the file up to its picture data, or more of it.
+
+    Raises:
+        PhotoError: the boxes are damaged.
+    """
+    kind, any_size = "AVIF or HEIC", PhotoLimits(megapixels=float("inf"))
+    for name, start, end in boxes(data, 0, len(data), kind):
+        if name == b"meta":
+            with refusing(kind):
+                meta = read_meta(data, start + 4, end, kind)
+            picture = _properties(meta.items.get(meta.primary), any_size, kind)
+            return (picture.width, picture.height) if picture.width else None
+    return None
+
+
 def refuse_heif(data: bytes, limits: PhotoLimits) -> Decoded:
     """Refuse a HEIF that holds neither AV1 nor HEVC: uncompressed, JPEG 2000 and others."""
     raise PhotoError("This is a HEIF picture of a rare kind (neither HEVC nor AV1); save it as JPEG or PNG.")

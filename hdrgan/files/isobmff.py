@@ -46,7 +46,7 @@ class Meta:
     references: list[tuple[bytes, int, tuple[int, ...], int]] = field(default_factory=list)
 
     def payload(self, data: bytes, number: int) -> bytes | None:
-        """The bytes of an item; None where they do not lie in the file."""
+        """The bytes of an item; None where they are not in the file."""
         item = self.items.get(number)
         if item is None or not item.spans or sum(length for _, length in item.spans) > _LARGEST_PAYLOAD:
             return None

@@ -153,7 +153,7 @@ def _walk(data: bytes, limits: PhotoLimits) -> _Header:
             header.scans += 1
             most = min(limits.scans, int(_MOST_PAINTED / max(1, header.width * header.height)))
             if header.scans > most:
-                raise PhotoError(f"This JPEG paints its picture in more than {most} passes; save it anew.")
+                raise PhotoError(f"This JPEG draws its picture in more than {most} passes; save it again.")
         keep = marker in _PICTURE_SEGMENTS or _read_application(data, body, marker, header)
         start, at = match.start(), at + length
         if marker == _SOS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hdrgan.files import bmp, gif, heif, jpeg, png, raw, tiff, webp
+from hdrgan.files import gif_bmp_webp, heif, jpeg, png, raw, tiff
 from hdrgan.files.limits import Decoder, PhotoError
 
 
@@ -21,9 +21,9 @@ def recognise(data: bytes) -> tuple[str, Decoder]:
     if data.startswith(png.SIGNATURE):
         return "PNG", png.decode
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP", webp.decode
+        return "WebP", gif_bmp_webp.decode_webp
     if data[:6] in (b"GIF87a", b"GIF89a"):
-        return "GIF", gif.decode
+        return "GIF", gif_bmp_webp.decode_gif
     if _RAW.match(data) or tiff.is_raw(data):
         return "raw", raw.decode
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -32,25 +32,30 @@ def recognise(data: bytes) -> tuple[str, Decoder]:
     if media is not None:
         return media, {"AVIF": heif.decode_avif, "HEIC": heif.decode_heic, "HEIF": heif.refuse_heif}[media]
     if data[:2] == b"BM" and len(data) >= 18 and data[14:18] in _BMP_HEADERS:
-        return "BMP", bmp.decode
-    what = _stranger(data)
+        return "BMP", gif_bmp_webp.decode_bmp
+    what = _other_kind(data)
     if what:
         raise PhotoError(f"This is {what}; give an ordinary photo ({_TAKEN}).")
     raise PhotoError(f"This file is no picture that can be read; give an ordinary photo ({_TAKEN}).")
 
 
-def _stranger(data: bytes) -> str | None:
+def is_risky(data: bytes) -> bool:
+    """Whether a file is decoded by foreign C code that has crashed on hostile files before: AVIF, HEIC, camera raw."""
+    return bool(_RAW.match(data)) or tiff.is_raw(data) or heif.brand(data) is not None
+
+
+def _other_kind(data: bytes) -> str | None:
     """A word for files that people take for photos, where they give themselves away."""
     if re.match(rb"(\xef\xbb\xbf)?\s*<", data):
         start = data[:65_536].lower()
         return "an SVG drawing" if b"<svg" in start else "a web page" if b"<html" in start else "an XML or web document"
-    return next((what for pattern, what in _KNOWN_STRANGERS if pattern.match(data)), None)
+    return next((what for pattern, what in _OTHER_KINDS if pattern.match(data)), None)
 
 
 _TAKEN = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP"
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
 _RAW = re.compile(rb"FUJIFILM|II(RO|RS|U\0)|MMOR|....ftypcrx |\0MRM|II....HEAPCCDR|FOVb", re.DOTALL)
-_KNOWN_STRANGERS = [
+_OTHER_KINDS = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), what)
     for pattern, what in (
         (rb"#\?R(ADIANC|GB)E", "an HDR picture (Radiance .hdr), which needs no reconstruction"),

@@ -1,4 +1,4 @@
-"""What a photo may cost to open, how its refusal is said, and what every decoder hands back."""
+"""Limits of decoding, the errors that refuse a file, and what every decoder returns."""
 
 from __future__ import annotations
 

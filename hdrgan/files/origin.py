@@ -1,4 +1,4 @@
-"""What a file says of where its picture comes from: a camera, or a program that drew it.
+"""Where a picture comes from by what its file says: a camera, or a program that drew it.
 
 Only what can be trusted counts: a maker, a model or an exposure in EXIF is a camera's; the names of renderers and the
 palette of a GIF are a drawing's. A picture without any of it is judged by its pixels (`hdrgan.light.render_signs`).

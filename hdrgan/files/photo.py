@@ -39,12 +39,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-# The codec library logs every oddity of a file as a warning on the user's terminal; a refusal says all that matters.
-logging.getLogger("imagecodecs").setLevel(logging.ERROR)
-
-# Pixels of a photo are read-only, which torch cannot say of a tensor and warns of; nothing here writes to them.
-warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 DEFAULT = PhotoLimits()
@@ -74,7 +68,7 @@ class Photo:
         gain_map: from ``pixels`` to ``light``, where the file holds one.
         alpha: (H, W) uint8 or uint16 like ``pixels``: opacity, where not all of the photo is opaque; ``pixels`` are
             then laid on white.
-        wide: (H, W, 3) float16, linear Rec. 709: light near 1 and above of colours that sRGB cannot hold and that the camera
+        wide: (H, W, 3) float16, linear Rec. 709: light near 1 or above of colours that sRGB cannot hold and the camera
             did not clip, 0 elsewhere; None where there are none. It is measured, though ``pixels`` are clipped.
         xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.metadata` says what is handed on.
     """
@@ -190,7 +184,7 @@ def load_photo(
             return Photo(_finish(decoded, None), alpha=_opacity(decoded))
         if isinstance(source, Image.Image):
             return _from_pillow(source, limits)
-        data, name = _read(source, limits)
+        data, name = read_bytes(source, limits)
         return _decode(data, name, limits, gain_map=gain_map, scenes=scenes)
     except PhotoError:
         raise
@@ -215,14 +209,23 @@ def to_tensor(photo: Photo, size: tuple[int, int] | None = None) -> torch.Tensor
     peak = int(np.iinfo(photo.pixels.dtype).max)
     if size is not None and size != photo.pixels.shape[:2]:
         sums, rows = _row_sums(photo.pixels, size[0])
-        columns = torch.from_numpy(sums).permute(2, 0, 1)[None]  # (1, 3, h, W)
+        columns = torch.from_numpy(sums).permute(2, 0, 1)[None].contiguous()  # (1, 3, h, W)
         means = torch.nn.functional.adaptive_avg_pool2d(columns, size)
         return means.div_(torch.from_numpy(rows * np.float32(peak)).view(-1, 1))
     if peak == 255:
-        pixels = torch.from_numpy(photo.pixels)
-        return pixels.permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, H, W)
+        return shared_tensor(photo.pixels).permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, H, W)
     scaled = photo.pixels * np.float32(1 / 65535)
     return torch.from_numpy(scaled).permute(2, 0, 1)[None]  # (1, 3, H, W)
+
+
+def shared_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """A tensor over the memory of an array, for reading only."""
+    import torch
+
+    with warnings.catch_warnings():
+        # Pixels of a photo are read-only, which torch cannot say of a tensor and warns of.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(pixels)
 
 
 def _row_sums(pixels: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -248,8 +251,12 @@ def _row_sums(pixels: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
 # Reading
 
 
-def _read(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits) -> tuple[bytes, str]:
-    """The bytes of a source, no more than the limit, and the stem of its name."""
+def read_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoLimits) -> tuple[bytes, str]:
+    """The bytes of a source, no more than the limit, and the stem of its name.
+
+    Raises:
+        PhotoError: it cannot be read, is no file, or is larger.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         limits.check_bytes(len(source))
         return bytes(source), "photo"
@@ -304,11 +311,11 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         orientation = 1
     recorded = recorded_light(decoded, gain_map=gain_map)
     own, gains = None, None
-    lies: int | None = 1
+    jpeg_orientation: int | None = 1
     if recorded is None or recorded.pixels is None:
         colours = _in_srgb(decoded)
         if colours is decoded.pixels and decoded.jpeg is not None:
-            own, lies = decoded.jpeg, orientation
+            own, jpeg_orientation = decoded.jpeg, orientation
     else:
         colours = recorded.pixels
     if recorded is not None and recorded.gain_map is not None:
@@ -322,7 +329,7 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         kind,
         exif,
         own,
-        lies or 1,
+        jpeg_orientation or 1,
         None if recorded is None else turn(recorded.light, orientation),
         "" if recorded is None else recorded.source,
         float("inf") if recorded is None else recorded.ceiling,

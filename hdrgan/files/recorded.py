@@ -11,7 +11,7 @@ from hdrgan.files import colour, transfer
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.limits import Decoded
 from hdrgan.light.parallel import each
-from hdrgan.light.srgb import srgb_to_linear
+from hdrgan.light.srgb import linear_to_srgb, srgb_to_linear
 
 _ROWS = 64
 _WIDER = 1.02  # what a channel at its most gives in Rec. 709, from which on primaries count as wider
@@ -114,7 +114,7 @@ def shown(light: np.ndarray, response: np.ndarray | None = None) -> np.ndarray:
     position = np.linspace(0, 1, _FINE)
     # Square roots spread the table's entries as evenly as eyes and sRGB do.
     linear = position**2
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    encoded = linear_to_srgb(linear)
     if response is not None:
         encoded = np.interp(linear, response, np.linspace(0, 1, len(response)))
     table = np.round(encoded * 65535).astype(np.uint16)

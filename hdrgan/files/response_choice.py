@@ -19,6 +19,7 @@ from hdrgan.files.photo import Photo
 from hdrgan.files.stack import camera_of
 from hdrgan.light.render_signs import looks_rendered
 from hdrgan.light.response import mean_camera
+from hdrgan.light.srgb import srgb_response
 
 CHOICES = ("auto", "camera", "srgb", "linear")
 
@@ -95,7 +96,5 @@ def _mean() -> np.ndarray:
 
 
 def srgb() -> np.ndarray:
-    """The inverse of the sRGB curve (IEC 61966-2-1) at the 256 codes, float32."""
-    codes = np.linspace(0, 1, 256)
-    curve = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
-    return curve.astype(np.float32)
+    """The inverse of the sRGB curve at the 256 codes, float32."""
+    return srgb_response().astype(np.float32)

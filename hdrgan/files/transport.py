@@ -1,6 +1,6 @@
 """A photo on its way between two processes: a few words as JSON, and its arrays and blocks as raw bytes.
 
-Nothing that arrives is trusted: a process which read a stranger's file may have been taken over by it.
+Nothing that arrives is trusted: a process that read an untrusted file may have been taken over by it.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ _MOST_SCALE = 16
 _MPF_BYTES = 2 + 2 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16  # marker, length, name, header, directory of 3, two pictures
 _MULTI_PICTURE_PRIMARY = 0x030000
 # From upright (H, W, 3) to how each EXIF orientation stores it.
-_LAID: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+_STORED_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -174,7 +174,7 @@ def encode_ultrahdr(
             _segment(0xE1, XMP_NAME + (kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b"")),
             *([_segment(0xED, b"Photoshop 3.0\0" + photoshop_resources(iptc))] if iptc else []),
             _segment(0xE2, ISO_NAME + struct.pack(">HH", 0, 0)),
-            bytes(_MPF_BYTES),  # filled in below, once it is known where everything lies
+            bytes(_MPF_BYTES),  # filled in below, once all offsets are known
         ],
     )
     at, total = sum(map(len, first[:-2])), sum(map(len, first))
@@ -204,12 +204,12 @@ def _small_enough(
 
 
 def _map_picture(gains: GainMap, orientation: int) -> bytes:
-    # A photo that lies on its side in its file goes on lying there, and its map beside it.
+    # A photo that is stored turned stays turned in the file, and so does its map.
     codes = gains.codes if gains.codes.dtype == np.uint8 else ((gains.codes.astype(np.uint32) + 128) // 257)
-    laid = np.ascontiguousarray(_LAID[orientation](codes.astype(np.uint8)))
-    if laid.shape[2] == 1:
-        return bytes(imagecodecs.jpeg8_encode(laid[..., 0].copy(), level=MAP_QUALITY))
-    return bytes(imagecodecs.jpeg8_encode(laid.copy(), level=MAP_QUALITY, subsampling="444"))
+    stored = np.ascontiguousarray(_STORED_TURNS[orientation](codes.astype(np.uint8)))
+    if stored.shape[2] == 1:
+        return bytes(imagecodecs.jpeg8_encode(stored[..., 0].copy(), level=MAP_QUALITY))
+    return bytes(imagecodecs.jpeg8_encode(stored.copy(), level=MAP_QUALITY, subsampling="444"))
 
 
 def save_ultrahdr(
@@ -281,7 +281,7 @@ def _with_segments(jpeg: bytes, segments: list[bytes]) -> list[bytes | memoryvie
 
 
 def _multi_picture(first: int, second: int, at: int) -> bytes:
-    """MPF segment of two pictures, the second right behind the first; ``at`` is where the segment lies in the file."""
+    """MPF segment of two pictures, the second right behind the first; ``at``: the segment's offset in the file."""
     header = at + 8  # offsets count from behind the name
     directory = struct.pack(">2sHI", b"MM", 42, 8) + struct.pack(">H", 3)
     directory += struct.pack(">HHI4s", 0xB000, 7, 4, b"0100")

@@ -30,6 +30,7 @@ from hdrgan.models.pretrained import (
     sha256_of,
 )
 from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.result import Result
 
 EVALUATION_NAME = "evaluation.json"
 BENCHMARK = "benchmarks/yardstick.json"
@@ -96,7 +97,7 @@ def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image
     return sheet
 
 
-def sample_sheets(pipeline: Callable[[Path], Any], folder: Path) -> list[tuple[Path, str]]:
+def sample_sheets(pipeline: Callable[[Path], Result], folder: Path) -> list[tuple[Path, str]]:
     """Run a pipeline over the example photos and write a sheet of each, for `push`.
 
     Args:

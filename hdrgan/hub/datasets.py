@@ -51,7 +51,7 @@ def fetch_dataset(repo_id: str, *, revision: str | None = None, token: str | boo
 def push_dataset(
     folder: Path, repo_id: str, *, private: bool = False, message: str | None = None, token: str | bool | None = None
 ) -> str:
-    """Publish a data set as one commit: pictures, tables and card; whatever else lies in its folder stays there.
+    """Publish a data set as one commit: pictures, tables and card; other files of its folder are not published.
 
     Args:
         folder: of one of the known layouts, with a card, as `hdrgan.data.prepare.prepare` writes it.

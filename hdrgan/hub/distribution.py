@@ -1,6 +1,6 @@
 """What of the library is published: the files of the package and of the project, and a wheel made of them.
 
-Only what a release holds is ever taken. Whatever else lies in a checkout or beside an installed package, a ``.env`` or
+Only what a release holds is ever taken. Other files of a checkout, or beside an installed package, a ``.env`` or
 weights of one's own, stays where it is.
 """
 

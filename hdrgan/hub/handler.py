@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
 from hdrgan.pipeline import Pipeline
 
 

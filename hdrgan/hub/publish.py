@@ -8,13 +8,14 @@ failure half-way leaves a repository as it was.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from httpx2 import HTTPError
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceCard
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, SpaceCard, SpaceHardware
 from huggingface_hub.errors import HfHubHTTPError
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -68,6 +69,7 @@ def push(
     *,
     private: bool = False,
     space: bool = False,
+    hardware: str | None = None,
     token: str | bool | None = None,
     evaluation: Path | Mapping[str, Any] | None = None,
     samples: Sequence[Path | tuple[Path, str]] = (),
@@ -86,7 +88,10 @@ def push(
         model: a network, a model folder or a bundled name.
         repo_id: ``user/name``; made where it is not there.
         private: make the repositories private; an existing public one is refused.
-        space: publish the page as well, as a Space of the same name that brings these weights with it.
+        space: publish the page as well, as a Space of the same name. It loads the weights from the model's repository,
+            so that the next push of the model reaches it; a private one brings them with it, because it has no login.
+        hardware: of the Space, such as "cpu-basic" or "zero-a10g" (ZeroGPU); asked for when it is made. None takes
+            what new Spaces have.
         token: access token of the Hub; None uses the stored login.
         evaluation: as for `render_card`.
         samples: pictures, JPEG or PNG up to 1 MB each, with or without captions.
@@ -101,6 +106,10 @@ def push(
         PretrainedError: the model cannot be loaded.
         ValueError: the evaluation, a picture or the page's front matter is wrong.
     """
+    if hardware is not None and not space:
+        raise ValueError("hardware is that of a Space: it goes with space")
+    if hardware is not None and hardware not in (known := [kind.value for kind in SpaceHardware]):
+        raise ValueError(f"hardware must be one of {', '.join(known)}, got {hardware!r}")
     if space and (create_pr or branch is not None):
         raise ValueError("a Space is published from its main branch: leave out branch and create_pr, or the Space")
     api = hub_api(token)
@@ -121,8 +130,12 @@ def push(
             files["onnx/model.onnx"] = onnx
         parts = [_Part("model", files, (f"{SAMPLES_FOLDER}/", "hdrgan-"))]  # wheels of other versions
         if space:
-            space_files = _space_files(network, folder, repo_id)
-            parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables=_space_variables(network)))
+            if not private and _is_private(api, repo_id):
+                raise ValueError(f"{repo_id} is private, and its Space would not be: push both with private")
+            own = folder if private else None
+            space_files = _space_files(network, repo_id, own, pictures, hardware or "cpu-basic", api.endpoint)
+            variables = _space_variables(network, None if private else repo_id)
+            parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables, hardware))
         push = _Push(message or f"Publish {type(network).__name__}", private, branch, create_pr, tag)
         return _publish(api, repo_id, parts, push)
 
@@ -147,8 +160,16 @@ def gradio_pin() -> Version:
     raise ValueError("requirements.txt does not pin gradio")
 
 
-def space_readme(repo_id: str) -> str:
+def space_readme(
+    repo_id: str, *, preload: bool = True, hardware: str = "cpu-basic", thumbnail: str | None = None
+) -> str:
     """README.md of the Space: the project's own front matter, with the model named.
+
+    Args:
+        repo_id: of the model.
+        preload: let the Space fetch the model while it is built, so that it starts at once.
+        hardware: that is suggested to whoever duplicates it.
+        thumbnail: address of the picture that stands for it where it is shared.
 
     Raises:
         ValueError: the front matter is missing, or its ``sdk_version`` is not the one that requirements.txt pins.
@@ -161,6 +182,11 @@ def space_readme(repo_id: str) -> str:
             f"README.md names sdk_version {front.get('sdk_version')}, but requirements.txt pins gradio {gradio_pin()}"
         )
     front["models"] = [repo_id]
+    front["suggested_hardware"] = hardware
+    if preload:
+        front["preload_from_hub"] = [f"{repo_id} {CONFIG_NAME},{WEIGHTS_NAME}"]
+    if thumbnail is not None:
+        front["thumbnail"] = thumbnail
     return (
         f"---\n{front.to_yaml()}\n---\n\n# {front.get('title', 'hdrgan')}\n\n"
         "One photo in; five exposures and an HDR image out. Clipped light is invented, and the light is relative: the\n"
@@ -185,29 +211,48 @@ def _samples(samples: Sequence[Path | tuple[Path, str]]) -> list[tuple[str, str,
     return pictures
 
 
-def _space_files(network: PretrainedModel, folder: Path, repo_id: str) -> dict[str, Path | bytes]:
-    """The page with its library; the weights to be published take the place of the bundled ones of their kind."""
+def _space_files(
+    network: PretrainedModel,
+    repo_id: str,
+    own_weights: Path | None,
+    pictures: Sequence[tuple[str, str, bytes]],
+    hardware: str,
+    endpoint: str,
+) -> dict[str, Path | bytes]:
+    """The page with its library; weights that it cannot fetch take the place of the bundled ones of their kind."""
     kind = _BUNDLED_AS.get(type(network).__name__)
     if kind is None:
         raise ValueError(f"a Space needs a network that makes pictures, and {type(network).__name__} does not")
-    files: dict[str, Path | bytes] = {CARD_NAME: space_readme(repo_id).encode()}
-    files |= {name: project_file(name) for name in _SPACE_FILES}
+    files: dict[str, Path | bytes] = {name: project_file(name) for name in _SPACE_FILES}
     examples = project_file("examples")
     files |= {f"examples/{path.name}": path for path in sorted(examples.iterdir()) if path.is_file()}
     files |= package_files()
-    files["requirements.txt"] = _cpu_requirements()
-    home = f"hdrgan/weights/{kind}"
-    files = {name: source for name, source in files.items() if not name.startswith(f"{home}/")}
-    files |= {f"{home}/{name}": folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
-    files[f"{home}/{CHECKSUMS_NAME}"] = _checksums(folder)
+    files["requirements.txt"] = _space_requirements(hardware)
+    # Sharing sites take a picture from an address; the first one on the card says most.
+    picture = next(iter(pictures), None)
+    shown = (
+        picture[0] if picture is not None else min(name for name in files if re.fullmatch(r"examples/\w+\.jpg", name))
+    )
+    thumbnail = f"thumbnail{Path(shown).suffix}"
+    files[thumbnail] = picture[2] if picture is not None else files[shown]
+    address = f"{endpoint}/spaces/{repo_id}/resolve/main/{thumbnail}"
+    front = space_readme(repo_id, preload=own_weights is None, hardware=hardware, thumbnail=address)
+    files[CARD_NAME] = front.encode()
+    if own_weights is not None:
+        home = f"hdrgan/weights/{kind}"
+        files = {name: source for name, source in files.items() if not name.startswith(f"{home}/")}
+        files |= {f"{home}/{name}": own_weights / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
+        files[f"{home}/{CHECKSUMS_NAME}"] = _checksums(own_weights)
     return files
 
 
-def _cpu_requirements() -> bytes:
-    """What the Space installs: on the processors that it suggests, PyTorch's usual builds would bring 4 GB too much."""
-    note = "# For a Space with a graphics card take the next line out.\n"
-    index = "--extra-index-url https://download.pytorch.org/whl/cpu\n"
-    return (note + index + project_file("requirements.txt").read_text(encoding="utf-8")).encode()
+def _space_requirements(hardware: str) -> bytes:
+    """What the Space installs: for processors alone PyTorch's usual builds would bring 4 GB too much."""
+    text = project_file("requirements.txt").read_text(encoding="utf-8")
+    if hardware.startswith("cpu-"):
+        note = "# For a Space with a graphics card take the next line out.\n"
+        text = f"{note}--extra-index-url https://download.pytorch.org/whl/cpu\n{text}"
+    return text.encode()
 
 
 def _deployment(network: PretrainedModel, repo_id: str, endpoint: str) -> dict[str, Path | bytes]:
@@ -219,14 +264,11 @@ def _deployment(network: PretrainedModel, repo_id: str, endpoint: str) -> dict[s
     return files
 
 
-def _space_variables(network: PretrainedModel) -> dict[str, str]:
+def _space_variables(network: PretrainedModel, repo_id: str | None) -> dict[str, str]:
     """Settings of the page: the network that is published comes first, and so is the one preselected."""
     own = _BUNDLED_AS[type(network).__name__]
-    return {
-        "HDRGAN_MODELS": ",".join(
-            [own, *(name for name in _BUNDLED_AS.values() if name in bundled_names() and name != own)]
-        )
-    }
+    others = [name for name in _BUNDLED_AS.values() if name in bundled_names() and name != own]
+    return {"HDRGAN_MODELS": ",".join([repo_id or own, *others])}
 
 
 @dataclass
@@ -240,6 +282,7 @@ class _Part:
     files: Mapping[str, Path | bytes]
     tidied: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
+    hardware: str | None = None
     head: str | None = None
     made: bool = False
     committed: bool = False
@@ -320,6 +363,14 @@ def _text(source: Path | bytes) -> str:
     return (source if isinstance(source, bytes) else source.read_bytes()).decode()
 
 
+def _is_private(api: HfApi, repo_id: str) -> bool:
+    """Whether a model of this name is there and hidden; whatever else is wrong shows when it is published."""
+    try:
+        return bool(api.model_info(repo_id).private)
+    except (OSError, ValueError, HTTPError):
+        return False
+
+
 def _content(source: Path | bytes) -> bytes | str:
     return source if isinstance(source, bytes) else str(source)
 
@@ -328,6 +379,7 @@ def _open_repository(api: HfApi, repo_id: str, part: _Part, how: _Push) -> None:
     options: dict[str, Any] = {}
     if part.kind == "space":
         options["space_sdk"] = "gradio"
+        options["space_hardware"] = part.hardware
         options["space_variables"] = [{"key": key, "value": value} for key, value in part.variables.items()]
     try:
         if not how.create_pr:  # that of somebody else cannot be made, and need not be

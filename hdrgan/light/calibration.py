@@ -9,6 +9,7 @@ import numpy as np
 
 from hdrgan.light.response import mean_camera
 from hdrgan.light.response_fit import CalibrationError, Fit, Match, error_of, fit
+from hdrgan.light.srgb import srgb_response
 from hdrgan.light.still_scene import Bracket, matches_of, seen_codes
 
 __all__ = ["Bracket", "Calibrated", "CalibrationError", "calibrate"]
@@ -135,12 +136,10 @@ def _held_out(
             return "nothing", (float("nan"),) * 3
         tests = [(halves[0], halves[1]), (halves[1], halves[0])]
         evs, stack_of = list(brackets[0].evs), [0] * len(brackets[0].evs)
-    codes = np.linspace(0, 1, 256)
-    srgb = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
     squares = np.zeros(3)
     for rest, alone in tests:
         own = fit(rest, evs, stack_of).response
-        squares += [error_of(curve, alone, evs) ** 2 for curve in (own, mean_camera(), srgb)]
+        squares += [error_of(curve, alone, evs) ** 2 for curve in (own, mean_camera(), srgb_response())]
     own_error, mean_error, srgb_error = (float(value) for value in np.sqrt(squares / len(tests)))
     return what, (own_error, mean_error, srgb_error)
 

@@ -1,4 +1,4 @@
-"""Stop work that nobody waits for any more: a token that whoever waits sets, and that the work asks at every stage.
+"""Stop work that nobody waits for any more: the caller sets a token, and the work checks it at every stage.
 
 >>> token = Cancellation()
 >>> with token.in_force():

@@ -21,9 +21,14 @@ def is_drawn(pixels: np.ndarray) -> bool:
     step = max(1, height * width // _SEEN)
     upper, lower = pixels[:-1:step], pixels[1::step]
     here = upper[:, :-1]
-    flat = (here == upper[:, 1:]).all(-1) & (here == lower[:, :-1]).all(-1)
+    # Channel by channel: numpy takes twenty times as long to reduce an axis of three.
+    flat = np.ones(here.shape[:2], bool)
+    for other in (upper[:, 1:], lower[:, :-1]):
+        for channel in range(3):
+            flat &= here[..., channel] == other[..., channel]
     peak = np.iinfo(pixels.dtype).max
-    most, least = here.max(-1), here.min(-1)
+    red, green, blue = (here[..., channel] for channel in range(3))
+    most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     middle = (most < 0.97 * peak) & (most > 0.03 * peak)
     if (flat & middle).sum() > _FLAT * max(1, middle.sum()) and middle.mean() > 0.05:
         return True

@@ -1,4 +1,4 @@
-"""Light on tensors: sRGB, exposure, sampled response curves, masks, mu-law, scale matching.
+"""Light on tensors: sRGB, exposure, sampled response curves, masks, mu-law.
 
 Pure functions on torch tensors. ``srgb`` is encoded, in [0, 1]; ``radiance`` is linear, >= 0, 1.0 = the photo's white.
 Colour images have their channels at dimension -3: (..., 3, H, W).
@@ -10,15 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdrgan.light.srgb import LUMINANCE_WEIGHTS as LUMINANCE_WEIGHTS  # part of this module's names
-
-DEFAULT_EVS = (-4.0, -2.0, 0.0, 2.0, 4.0)
-"""Stops of a bracket relative to the photo, dark to bright, where nobody asks for others."""
+from hdrgan.light.srgb import LUMA_WEIGHTS as LUMA_WEIGHTS  # part of this module's names, like the next
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS as LUMINANCE_WEIGHTS
 
 CURVE_SAMPLES = 256
 """Samples of a response curve: one for each 8-bit code value, so that 8-bit pixels are looked up exactly."""
-
-LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601, encoded light
 
 
 def srgb_to_linear(srgb: Tensor) -> Tensor:
@@ -108,14 +104,6 @@ def expose(radiance: Tensor, ev: float | Tensor, inverse_response: Tensor | None
     return linear_to_srgb(gained) if inverse_response is None else encode(gained, inverse_response)
 
 
-def well_exposed(srgb: Tensor) -> Tensor:
-    """Pixels that the photo shows reliably: largest channel below 0.90, smallest above 0.05.
-
-    (..., 3, H, W) encoded to a boolean (..., 1, H, W).
-    """
-    return (srgb.amax(-3, keepdim=True) < 0.90) & (srgb.amin(-3, keepdim=True) > 0.05)
-
-
 def soft_clip_masks(srgb: Tensor, variance: float = 0.01) -> tuple[Tensor, Tensor]:
     """EIN's soft masks of dark and bright pixels: exp(-(grey - c)^2 / variance) for c = 0 and 1, dilated 3 x 3.
 
@@ -136,25 +124,6 @@ def soft_clip_masks(srgb: Tensor, variance: float = 0.01) -> tuple[Tensor, Tenso
 def mu_law(radiance: Tensor, mu: float = 5000.0) -> Tensor:
     """Compress relative radiance in [0, 1] as log(1 + mu x) / log(1 + mu) (Kalantari and Ramamoorthi 2017)."""
     return torch.log1p(mu * radiance.clamp(min=0)) / torch.log1p(torch.tensor(mu))
-
-
-def match_exposure(predicted: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-    """The one scale that brings predicted radiance onto the reference: exp(median log luminance ratio) where masked.
-
-    Args:
-        predicted: (B, 3, H, W) relative radiance.
-        reference: (B, 3, H, W) radiance on the wanted scale.
-        mask: (B, 1, H, W) boolean, pixels to trust.
-
-    Returns:
-        (B, 1, 1, 1) scale; 1 where no pixel can be trusted.
-    """
-    scales = []
-    for p, r, m in zip(luminance(predicted), luminance(reference), mask, strict=True):
-        trusted = m & (p > 1e-6) & (r > 1e-6)
-        ratio = torch.log(r[trusted]) - torch.log(p[trusted])
-        scales.append(ratio.median().exp() if ratio.numel() else p.new_tensor(1.0))
-    return torch.stack(scales).view(-1, 1, 1, 1)
 
 
 def trust_ramps(frame: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hdrgan.light.srgb import LUMA_WEIGHTS
+
 _EQUAL = 0.75  # share of neighbours that are exactly equal, from which on a picture was drawn
 _GRAIN = 0.002  # the same, below which there is the grain of a sensor
 _STEPS = 18.0  # standard deviations; renders of the split train reach 11, JPEGs of photos begin at 29
@@ -51,7 +53,7 @@ def block_steps(pixels: np.ndarray) -> float | None:
     The fifth surest of the lower frequencies of luma. None where too few blocks are neither black nor white.
     """
     height, width = (side // 8 * 8 for side in pixels.shape[:2])
-    luma = pixels[:height, :width] @ np.array([0.299, 0.587, 0.114])
+    luma = pixels[:height, :width] @ np.array(LUMA_WEIGHTS)
     blocks = luma.reshape(height // 8, 8, width // 8, 8).transpose(0, 2, 1, 3).reshape(-1, 8, 8)
     blocks = blocks[(blocks.max((1, 2)) < 250) & (blocks.min((1, 2)) > 5)]
     if len(blocks) < _BLOCKS:

@@ -143,7 +143,8 @@ class RaisedLight:
         self._stretch = _Stretch(factor, *pixels.shape[:2])
         self._strips = list(strips(*pixels.shape[:2]))
         self._lock = threading.Lock()
-        self._kept: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self._counts: list[int] | None = None  # clipped samples of each strip
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
         self._quiet: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -213,24 +214,25 @@ class RaisedLight:
         return frame
 
     def _for_clipped(self, work: Callable[[slice, np.ndarray, np.ndarray], None]) -> None:
-        """Call ``work(rows, at, stops)`` for every strip: where in it samples clipped, and what light they have."""
+        """Call ``work(rows, at, stops)`` for each strip with clipped samples: where they are, and their light."""
         if self._first > peak_of(self.pixels):
             return
         with self._lock:
-            if self._kept is None and self._few():
-                self._kept = each(self._clipped, self._strips)
+            if self._counts is None:
+                self._counts = each(self._count, self._strips)
+            some = [index for index, count in enumerate(self._counts) if count]
+            if self._kept is None and sum(self._counts) <= _KEPT_SAMPLES:
+                self._kept = dict(zip(some, each(lambda index: self._clipped(self._strips[index]), some), strict=True))
         kept = self._kept
 
         def do(index: int) -> None:
             rows = self._strips[index]
             work(rows, *(kept[index] if kept is not None else self._clipped(rows)))
 
-        each(do, range(len(self._strips)))
+        each(do, some)
 
-    def _few(self) -> bool:
-        """Whether the light of all clipped samples may be kept."""
-        count = each(lambda rows: int(np.count_nonzero(self.pixels[rows] >= self._first)), self._strips)
-        return sum(count) <= _KEPT_SAMPLES
+    def _count(self, rows: slice) -> int:
+        return int(np.count_nonzero(self.pixels[rows] >= self._first))
 
     def _clipped(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         """Where in the flattened strip samples clipped (int32), and the stops of their light (float32)."""
@@ -300,7 +302,7 @@ class Exposures(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, index: slice) -> tuple[np.ndarray, ...]: ...
 
-    def __getitem__(self, index: int | slice) -> Any:
+    def __getitem__(self, index: int | slice) -> np.ndarray | tuple[np.ndarray, ...]:
         if isinstance(index, slice):
             return tuple(self[k] for k in range(*index.indices(len(self))))
         place = range(len(self))[index]

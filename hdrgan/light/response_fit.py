@@ -8,14 +8,16 @@ of measured cameras times a deviation, in stops:
     log2 light(code) = log2 mean(code) + deviation(code),   deviation(255) = 0
     log2 light(code of the brighter) - log2 light(code of the darker) = stops between the two
 
-The deviation is the most probable one under what is known of cameras: their two shapes (`camera_shapes`), and a smooth
-rest. Each exposure may be off by a little; a common trend of those errors cannot be told from a gamma and is kept at 0.
+The deviation is the most probable one under what is known of cameras: their two shapes (`camera_shapes`), how much
+light lies between the last codes and white, and a smooth rest. Each exposure may be off by a little; a common trend of
+those errors cannot be told from a gamma and is kept at 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +27,7 @@ CODES = np.arange(256.0)
 _FIRST, _LAST = 4, 250  # codes outside are noise or clipping in most shots
 _FEWEST = 500  # pixels that a pair must share
 _GREYISH = (4.0, 0.16)  # codes between the channels of what counts as greyish, and more in proportion to the code
+_GREY = (2.0, 0.03)  # the same of what counts as grey, near white
 _ENOUGH_GREYISH = 0.1  # share of the pixels from which on these alone are used
 _MASS = 20  # pixels within one code of a code that is used
 _FULL_MASS = 60  # from which on more pixels say nothing more
@@ -38,7 +41,14 @@ _TIME_ERROR = 0.03  # stops: one standard deviation of what an exposure may be o
 _MATCH_ERROR = 0.03  # stops: of a match, from flare and light that changes
 _CODE_ERROR = 0.7  # codes: of a match, from rounding and compression
 _ALIKE = 8.0  # matches of neighbouring codes that are worth one
-_KNOTS = np.unique(np.r_[0, 2, 4, 7, 10, 14, 19, 25, 32, 40, 49, 59, np.arange(70, 246, 11), 250, 255]).astype(float)
+_KNOTS = np.unique(
+    np.r_[0, 2, 4, 7, 10, 14, 19, 25, 32, 40, 49, 59, np.arange(70, 246, 11), 246, 249, 251, 253, 254, 255]
+).astype(float)
+_WHITE = 0.3  # stops: two standard deviations, among measured cameras, of the light between `_NEAR_WHITE` and white
+_WHITE_REST = 0.08  # stops: the same of what that shape leaves
+_NEAR_WHITE = 246.0  # code from which on JPEG mixes clipped pixels with others
+_SMOOTH = 0.65  # how much the last code is expected to go on as those before
+_HIGHEST = 254.3  # median code up to which half of the pixels did not clip
 _ROUNDS = 8
 _STRAY = 1.5  # standard deviations from which on a match counts less
 
@@ -81,6 +91,24 @@ class Fit:
     error: float
 
 
+class Shot(NamedTuple):
+    """What is asked of the pixels of a shot, (H, W) each: sum of the three codes, the lowest and the highest."""
+
+    total: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+
+    @classmethod
+    def of(cls, picture: np.ndarray) -> Shot:
+        """Of (H, W, 3) uint8."""
+        red, green, blue = (np.ascontiguousarray(picture[..., channel]) for channel in range(3))
+        total = red.astype(np.int32)
+        total += green
+        total += blue
+        lowest, highest = (f(f(red, green), blue) for f in (np.minimum, np.maximum))
+        return cls(total, lowest, highest)
+
+
 def pairs(evs: Sequence[float]) -> list[tuple[int, int]]:
     """Indices (darker, brighter) of the shots that are worth matching."""
     found = []
@@ -92,29 +120,36 @@ def pairs(evs: Sequence[float]) -> list[tuple[int, int]]:
     return found
 
 
-def match(darker: np.ndarray, brighter: np.ndarray, still: np.ndarray | None = None) -> tuple[np.ndarray, ...] | None:
+def match(darker: Shot, brighter: Shot, still: np.ndarray | None = None) -> tuple[np.ndarray, ...] | None:
     """Match the codes of two aligned shots by the quantiles of the pixels that are good in both.
 
     Channels are averaged first, and greyish pixels are preferred: a camera mixes channels after its curve, so that
     those of a saturated colour make light look closer together than it is.
 
     Args:
-        darker, brighter: (H, W, 3) uint8, aligned.
+        darker, brighter: aligned.
         still: (H, W) boolean; False where something moved.
 
     Returns:
         ``codes_darker``, ``codes_brighter`` and ``weight`` of a `Match`, or None where the two share too little.
     """
-    exposed = darker.min(-1) >= _FIRST
+    exposed = darker.lowest >= _FIRST
     if still is not None:
         exposed &= still
-    unclipped = brighter.max(-1) <= _LAST
-    usable, last = exposed & (np.ptp(darker, -1) <= _GREYISH[0] + _GREYISH[1] * darker.mean(-1)), 254
+    unclipped = brighter.highest <= _LAST
+    spread = (darker.highest - darker.lowest).astype(np.float32)
+    usable, last = exposed & (spread <= _GREYISH[0] + np.float32(_GREYISH[1] / 3) * darker.total), 254
     if np.count_nonzero(usable & unclipped) < max(_FEWEST, _ENOUGH_GREYISH * np.count_nonzero(exposed & unclipped)):
         # Where a coloured pixel clips in one channel alone, its mean says nothing.
         usable, last = exposed & unclipped, _LAST
-    sums = [shot.sum(-1, dtype=np.int64)[usable] for shot in (darker, brighter)]
-    found = _by_quantiles(sums[0], sums[1], 3, np.r_[np.arange(_FIRST, _LAST, 2.0), np.arange(_LAST, last + 1)])
+    sums = [shot.total[usable] for shot in (darker, brighter)]
+    if last > _LAST:
+        found = _by_quantiles(sums[0], sums[1], 3, np.arange(_FIRST, _NEAR_WHITE, 2.0))
+        # Where one channel clips before the others, their mean falls behind the light.
+        grey = spread[usable] <= _GREY[0] + np.float32(_GREY[1] / 3) * sums[0]
+        found = tuple(np.r_[a, b] for a, b in zip(found, _by_medians(sums[0][grey], sums[1][grey], 3), strict=True))
+    else:
+        found = _by_quantiles(sums[0], sums[1], 3, np.arange(_FIRST, _LAST + 1, 2.0))
     return found if len(found[0]) >= 3 else None
 
 
@@ -142,6 +177,29 @@ def _by_quantiles(
     return origins[good], codes[good], np.minimum(1.0, mass[good] / _FULL_MASS)
 
 
+def _by_medians(darker: np.ndarray, brighter: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which code near white half of the pixels of a code of ``darker`` have or exceed; with weights.
+
+    Clipped pixels that compression made darker would count as pixels that did not clip, and quantiles would take white
+    for nearer than it is. A median does not ask how far a pixel is off.
+    """
+    first = int(_NEAR_WHITE) * steps
+    codes = darker // steps
+    high = 255 * steps - first + 1
+    at = codes * (high + 1) + (brighter - first + 1).clip(0, high)
+    counts = np.bincount(at, minlength=256 * (high + 1)).reshape(256, high + 1)
+    below = counts.cumsum(1)
+    mass = below[:, -1]
+    origins, medians = [], []
+    for code in np.flatnonzero((mass > _MASS) & (np.arange(256) >= _FIRST)):
+        median = first - 1 + float(np.interp(0.5 * mass[code], below[code], np.arange(high + 1) + 0.5))
+        if _NEAR_WHITE <= median / steps <= _HIGHEST:
+            origins.append(code + (steps - 1) / 2 / steps)
+            medians.append(median / steps)
+    share = np.minimum(1.0, mass[[int(origin) for origin in origins]] / _FULL_MASS) if origins else np.empty(0)
+    return np.array(origins), np.array(medians), share
+
+
 def fit(
     matches: Sequence[Match],
     evs: Sequence[float],
@@ -162,7 +220,7 @@ def fit(
     if not matches:
         raise CalibrationError("No two shots of the bracket share pixels that are neither black nor clipped.")
     exposures = np.asarray(evs, float)
-    shapes = camera_shapes()
+    shapes = np.vstack([camera_shapes(), _white_shape()])
     shots, first, knots = len(exposures), len(shapes), len(_KNOTS)
     mean = np.log2(np.maximum(mean_camera(), 2.0**-20))
     slope = np.gradient(mean).clip(0, 0.6)  # stops a code
@@ -187,7 +245,7 @@ def fit(
         stray = np.abs(target - matrix @ solution) * np.sqrt(certainty)
         trust = 1 / np.maximum(1, stray / _STRAY)
     deviation = solution[:first] @ shapes + np.interp(CODES, _KNOTS, solution[first : first + knots])
-    response = np.exp2(mean + deviation - deviation[-1])
+    response = _up_to_white(np.exp2(mean + deviation - deviation[-1]))
     response[0] = 0
     response = np.maximum.accumulate(response.clip(0, 1))
     response[-1] = 1
@@ -207,6 +265,26 @@ def error_of(response: np.ndarray, matches: Sequence[Match], evs: Sequence[float
     return float(np.sqrt(squares / total)) if total else float("nan")
 
 
+def _up_to_white(response: np.ndarray) -> np.ndarray:
+    """A response whose white follows from the codes below it, in which (256,) light of any scale ascends.
+
+    No shot tells how much light the last code holds, because clipped pixels have it as well. Responses that
+    laboratories measured go on there as the codes before; those that were fitted to brackets, and with them the mean
+    camera, have twice as much. White is put between the two (`_SMOOTH`), where no measured camera is far off.
+    """
+    steps = np.log2(np.maximum(response[252:], 1e-9) / np.maximum(response[251:-1], 1e-9)).clip(0)  # stops of a code
+    smooth = steps[2] * min(1.0, steps[2] / max(steps[1], 1e-9))
+    scaled: np.ndarray = response / (response[254] * 2.0 ** (_SMOOTH * smooth + (1 - _SMOOTH) * steps[3]))
+    scaled[255] = 1
+    return scaled
+
+
+def _white_shape() -> np.ndarray:
+    """(256,) stops: how cameras differ in the light between the last codes and white; 0 at white."""
+    risen: np.ndarray = ((CODES - _NEAR_WHITE) / (255 - _NEAR_WHITE)).clip(0, 1) ** 1.7
+    return _WHITE * (risen - 1)
+
+
 def _between_knots(codes: np.ndarray) -> np.ndarray:
     """(K, knots) weights of linear interpolation between the knots."""
     left = np.clip(np.searchsorted(_KNOTS, codes, "right") - 1, 0, len(_KNOTS) - 2)
@@ -222,6 +300,9 @@ def _prior(exposures: np.ndarray, stack_of: np.ndarray, shapes: int, time_error:
     knots = len(_KNOTS)
     place = np.sqrt(255 * _KNOTS)
     alike = _REST**2 * np.exp(-0.5 * ((place[:, None] - place) / _REACH) ** 2) + 1e-6 * np.eye(knots)
+    risen = ((_KNOTS - _NEAR_WHITE) / (255 - _NEAR_WHITE)).clip(0, 1)
+    # At white it is 0 as well; what is left below `_NEAR_WHITE` is a factor common to all codes.
+    alike += _WHITE_REST**2 * np.exp(-0.5 * ((risen[:, None] - risen) / 0.35) ** 2)
     white = alike[:, -1:]
     alike = alike - white @ white.T / alike[-1, -1] + 1e-6 * np.eye(knots)  # the rest is 0 at white
     prior = np.zeros((shapes + knots + len(exposures),) * 2)

@@ -10,6 +10,9 @@ import numpy as np
 LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
 """Luminance of linear red, green and blue (ITU-R BT.709)."""
 
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Luma of encoded red, green and blue (ITU-R BT.601)."""
+
 
 def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
     """Decode sRGB: encoded [0, 1] of any shape to linear [0, 1], in the precision of the array."""
@@ -19,3 +22,8 @@ def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
 def linear_to_srgb(light: np.ndarray) -> np.ndarray:
     """Encode linear light as sRGB: the inverse of `srgb_to_linear`. Light above 1 is not clipped."""
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def srgb_response() -> np.ndarray:
+    """The inverse response of sRGB at the 8-bit codes: (256,) float64, from 0 to 1."""
+    return srgb_to_linear(np.linspace(0, 1, 256))

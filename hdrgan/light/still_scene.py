@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdrgan.light.align import offset
-from hdrgan.light.response_fit import CODES, CalibrationError, Match, match, pairs
+from hdrgan.light.response_fit import CODES, CalibrationError, Match, Shot, match, pairs
 
 _LEAST_RANGE = 0.8  # stops between the darkest and the brightest shot
 _LEAST_OVERLAP = 0.5  # of a side that aligned shots must share
@@ -48,12 +48,13 @@ def matches_of(bracket: Bracket) -> list[Match]:
     evs = [bracket.evs[k] for k in order]
     _check_scene(shots, [bracket.names[k] for k in order])
     found = []
+    codes = [Shot.of(shot) for shot in shots]
     for darker, brighter in pairs(evs):
-        matched = match(shots[darker], shots[brighter])
+        matched = match(codes[darker], codes[brighter])
         if matched is None:
             continue
-        still = _still(shots[darker], shots[brighter], *matched[:2])
-        matched = match(shots[darker], shots[brighter], still)
+        still = _still(codes[darker], codes[brighter], *matched[:2])
+        matched = match(codes[darker], codes[brighter], still)
         if matched is not None:
             found.append(Match(order[darker], order[brighter], *matched))
     if not found:
@@ -126,9 +127,9 @@ def _check_scene(shots: Sequence[np.ndarray], names: Sequence[str]) -> None:
                 scene = [scene[k] if number == scene[j] else number for number in scene]
     if len(set(scene)) > 1:
         smallest = min(set(scene), key=scene.count)
-        strangers = ", ".join(name for name, number in zip(names, scene, strict=True) if number == smallest)
+        others = ", ".join(name for name, number in zip(names, scene, strict=True) if number == smallest)
         raise CalibrationError(
-            f"Of these shots, {strangers} does not show the scene that the others show; give the shots of one bracket, "
+            f"Of these shots, {others} does not show the scene that the others show; give the shots of one bracket, "
             "a folder for each."
         )
 
@@ -143,18 +144,16 @@ def _alike(a: np.ndarray, b: np.ndarray) -> float | None:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def _still(
-    darker: np.ndarray, brighter: np.ndarray, codes_darker: np.ndarray, codes_brighter: np.ndarray
-) -> np.ndarray:
+def _still(darker: Shot, brighter: Shot, codes_darker: np.ndarray, codes_brighter: np.ndarray) -> np.ndarray:
     """Where the brighter shot is what the darker one becomes by the map of codes: (H, W) boolean."""
     # Along the map a moved edge is as far off as it is wide; across the steep dark end noise would be taken for it.
     table = np.interp(np.arange(766) / 3, codes_darker, codes_brighter)
-    off = table[darker.sum(-1, dtype=np.int64)] - brighter.mean(-1)
-    off[(brighter.max(-1) > 250) | (darker.min(-1) < 4)] = 0
+    off = table[darker.total] - brighter.total / 3
+    off[(brighter.highest > 250) | (darker.lowest < 4)] = 0
     means = np.abs(_squares(off))
     usual = float(np.median(means[means > 0])) if (means > 0).any() else 0.0
     moved = means > max(_MOVED, _MOVED_OF_SPREAD * usual)
-    return _squares(moved.astype(float)) < 1e-6  # what lies next to it, too
+    return _squares(moved.astype(float)) < 1e-6  # and its neighbours
 
 
 def _squares(values: np.ndarray) -> np.ndarray:

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from hdrgan.light.cancellation import check_cancelled
 
+TILE, OVERLAP = 1024, 128
+"""Pixels of a tile's sides, and those that neighbours share, where nothing else is asked for: EIN's."""
+
 Network = Callable[[Tensor], Tensor]
 
 
@@ -63,8 +66,8 @@ def tiled_strips(
     network: Network,
     srgb: Tensor,
     *,
-    tile: int = 1024,
-    overlap: int = 128,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
     multiple: int = 1,
     minimum: int = 1,
     device: torch.device | str | None = None,
@@ -130,35 +133,3 @@ def tiled_strips(
         if rows.start < rows.stop:
             yield rows, band[..., : rows.stop - rows.start, :width]
         carried = band[..., final:, :].clone()
-
-
-def run_tiled(
-    network: Network,
-    srgb: Tensor,
-    *,
-    tile: int = 1024,
-    overlap: int = 128,
-    multiple: int = 1,
-    minimum: int = 1,
-    device: torch.device | str | None = None,
-    half: torch.dtype | None = None,
-) -> Tensor:
-    """Run a network over a photo of any size, from 1 x 1; arguments and errors as in `tiled_strips`.
-
-    Returns:
-        (1, …, H, W) float32 on the CPU.
-
-    >>> run_tiled(lambda srgb: 1 - srgb, torch.zeros(1, 3, 1, 7), multiple=4, minimum=8).shape
-    torch.Size([1, 3, 1, 7])
-    """
-    result: Tensor | None = None
-    for rows, strip in tiled_strips(
-        network, srgb, tile=tile, overlap=overlap, multiple=multiple, minimum=minimum, device=device, half=half
-    ):
-        if strip.shape[-2] == srgb.shape[-2]:
-            return strip
-        if result is None:
-            result = strip.new_empty(*strip.shape[:-2], *srgb.shape[-2:])
-        result[..., rows, :] = strip
-    assert result is not None
-    return result

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.models.pretrained import PretrainedModel
 
 
@@ -39,7 +40,7 @@ class BracketGenerator(
     size_multiple = 4
     minimum_size = 4
 
-    def __init__(self, evs: Sequence[float] = (-4, -2, 0, 2, 4), width: int = 64, output: str = "sigmoid") -> None:
+    def __init__(self, evs: Sequence[float] = NETWORK_EVS, width: int = 64, output: str = "sigmoid") -> None:
         super().__init__()
         self.evs = tuple(float(ev) for ev in evs)  # config.json hands a list back
         self.width = operator.index(width)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
@@ -103,7 +104,7 @@ def _network(kind: str, state: Mapping[str, Tensor], evs: Sequence[float], file:
 
 
 def published_network(
-    pth: str | PathLike[str], kind: str | None = None, *, evs: Sequence[float] = (-4, -2, 0, 2, 4)
+    pth: str | PathLike[str], kind: str | None = None, *, evs: Sequence[float] = NETWORK_EVS
 ) -> Published:
     """Load a published checkpoint.
 
@@ -157,7 +158,7 @@ def convert_checkpoint(
     pth: str | PathLike[str],
     folder: str | PathLike[str],
     *,
-    evs: Sequence[float] = (-4, -2, 0, 2, 4),
+    evs: Sequence[float] = NETWORK_EVS,
 ) -> Published:
     """Convert a published checkpoint to a folder with ``model.safetensors`` and ``config.json``.
 

@@ -5,24 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-_LEAST_CHANNELS = 32 * 32  # inputs times outputs
-_LEAST_SIDE = 24  # below, the tiles of the transform are mostly border
-
-
-def convolve(conv: nn.Conv2d, x: Tensor, outputs: int | None = None) -> Tensor:
-    """``conv(x)`` for a 3 x 3 convolution with one pixel of zeros around, or only its first ``outputs`` channels.
-
-    In inference, float32 on a CPU goes through NNPACK's Winograd transform: 1.2 to 1.7 times as fast at the
-    sizes of a RadianceGenerator, for one of seven decimal digits.
-    """
-    weight = conv.weight if outputs is None else conv.weight[:outputs]
-    bias = conv.bias if outputs is None or conv.bias is None else conv.bias[:outputs]
-    if weight.shape[0] * weight.shape[1] < _LEAST_CHANNELS or not transformable(x, weight, _LEAST_SIDE):
-        return F.conv2d(x, weight, bias, padding=1)
-    return each_transformed(torch.split(x, 1), weight, bias, padding=1)
+from torch import Tensor
 
 
 def transformable(x: Tensor, weight: Tensor, least_side: int) -> bool:

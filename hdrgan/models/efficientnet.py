@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as an encoder: what a network that has seen a million photos makes of one.
+"""EfficientNet-Lite0, pretrained on a million photos, as an encoder.
 
 Tan and Le 2019 (EfficientNet), in the variant without squeeze-and-excitation that Google published as
 EfficientNet-Lite (Apache-2.0; Liu 2020). Each normalisation is folded into the convolution before it, so that nothing
@@ -22,7 +22,7 @@ _STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
-_TAPPED = (1, 2, 4, 6)  # stages whose last block is handed out
+_TAPPED = (1, 2, 4, 6)  # stages whose last block is an output
 FEATURES = (24, 40, 112, 320)
 """Channels of the features at strides 4, 8, 16 and 32."""
 

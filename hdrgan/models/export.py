@@ -1,4 +1,8 @@
-"""A network as an ONNX file, for programs that have no torch."""
+"""A network as an ONNX file, for programs that have no torch.
+
+The file of a RadianceGenerator stands alone: it takes a photo and gives radiance; see `hdrgan.models.photo_graph`.
+Those of the other networks hold the network, which works at the photo's own size.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import importlib.util
 import logging
 import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,37 +29,47 @@ OPSET = 20
 TOLERANCE = 1e-3
 """Largest difference from torch that an exported network may show, relative to the largest value of an output."""
 
-OUTPUTS: dict[type[nn.Module], tuple[str, ...]] = {
-    BracketGenerator: ("bracket",),
-    EIN: ("relative_radiance",),
-    RadianceGenerator: ("radiance", "gain", "compact"),
+OUTPUTS: dict[type[nn.Module], str] = {
+    BracketGenerator: "bracket",
+    EIN: "relative_radiance",
+    RadianceGenerator: "radiance",
 }
+
+_PHOTOS = ((90, 140), (600, 420), (37, 1))
+"""Height and width of the photos that a file is tried on: below and above the working size, and a sliver."""
 
 
 class ExportError(ValueError):
     """Why a network could not be exported, in one sentence."""
 
 
-def export_onnx(network: nn.Module, path: str | os.PathLike[str]) -> float:
-    """Write a network's forward as an ONNX file, and run it with onnxruntime at two sizes to see that it is the same.
+def export_onnx(
+    network: nn.Module, path: str | os.PathLike[str], radiance_of: Callable[[np.ndarray], np.ndarray] | None = None
+) -> float:
+    """Write a network as an ONNX file, and run it with onnxruntime at several sizes to see that it is the same.
 
-    The file takes ``srgb`` (1, 3, H, W) float32 in [0, 1], with H and W multiples of ``size_multiple``, and gives what
-    `OUTPUTS` says, as described at each network's ``forward``. Its metadata name the network and its ``evs``.
+    The file of a RadianceGenerator takes ``photo`` uint8 (H, W, 3) of any size and, if wanted, ``response`` float32
+    (256,); it gives ``radiance`` float32 (H, W, 3). The others take ``srgb`` (1, 3, H, W) float32 in [0, 1], with H
+    and W multiples of ``size_multiple``, and give what `OUTPUTS` says, as described at each network's ``forward``. The
+    file's metadata name the network and its ``evs``.
 
     Args:
         network: a BracketGenerator, EIN or RadianceGenerator.
         path: the file; an older one is replaced only after the check passed.
+        radiance_of: for a RadianceGenerator, what the file must give: from uint8 (H, W, 3) to radiance float32, read
+            with the mean of measured cameras; see `hdrgan.pipeline.Pipeline.export_onnx`.
 
     Returns:
-        The largest difference, relative to the largest value of its output.
+        The largest difference, relative to the largest value of its output; for a RadianceGenerator to each value.
 
     Raises:
         ExportError: another kind of network, a package of the extra ``hdrgan[onnx]`` is missing, or the file does not
             compute what the network does.
         OSError: the file cannot be written.
+        ValueError: a RadianceGenerator without ``radiance_of``.
     """
-    names = next((names for kind, names in OUTPUTS.items() if isinstance(network, kind)), None)
-    if names is None:
+    name = next((name for kind, name in OUTPUTS.items() if isinstance(network, kind)), None)
+    if name is None:
         raise ExportError(f"{type(network).__name__} cannot be exported; {_listed(OUTPUTS)} can.")
     missing = [name for name in ("onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
@@ -62,6 +77,40 @@ def export_onnx(network: nn.Module, path: str | os.PathLike[str]) -> float:
     network = network.cpu().float().eval()
     multiple = cast(int, network.size_multiple)
     least = max(2, math.ceil(getattr(network, "minimum_size", 1) / multiple))
+    facts = {"network": type(network).__name__}
+    if hasattr(network, "evs"):
+        facts["evs"] = " ".join(f"{ev:g}" for ev in cast(tuple[float, ...], network.evs))
+    if isinstance(network, RadianceGenerator):
+        from hdrgan.models import photo_graph  # needs the extra, too
+
+        if radiance_of is None:
+            raise ValueError("a RadianceGenerator is compared with a pipeline: use Pipeline.export_onnx")
+        reference, light = radiance_of, photo_graph.LightFactor(network).eval()
+        exported = _exported(light, "factor", multiple, least).model_proto
+        model = photo_graph.photo_model(network, exported, network.mean_camera.numpy())
+
+        def difference(file: Path) -> float:
+            return max(_photo_difference(reference, file, *size) for size in _PHOTOS)
+    else:
+        model = _exported(network, name, multiple, least).model_proto
+        facts["size_multiple"] = str(multiple)
+        sizes = ((least + 1) * multiple, (least + 2) * multiple), ((least + 4) * multiple, least * multiple)
+
+        def difference(file: Path) -> float:
+            return max(_difference(network, file, height, width) for height, width in sizes)
+
+    for key, value in facts.items():
+        model.metadata_props.add(key=f"hdrgan.{key}", value=value)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        worst = difference(temporary)
+        if not worst <= TOLERANCE:
+            raise ExportError(f"The exported file differs from the network by {worst:.1e} of its range; nothing kept.")
+    return worst
+
+
+def _exported(network: nn.Module, output: str, multiple: int, least: int) -> Any:
+    """What torch exports of a network that maps srgb of any size to one output."""
     # Every exporter treats sides of 1, and sides that are equal, as something special.
     seen = torch.rand(1, 3, (least + 1) * multiple, (least + 2) * multiple)
     sides = {
@@ -76,38 +125,46 @@ def export_onnx(network: nn.Module, path: str | os.PathLike[str]) -> float:
             opset_version=OPSET,
             dynamic_shapes={"srgb": sides},
             input_names=["srgb"],
-            output_names=list(names),
+            output_names=[output],
             verbose=False,
         )
     assert program is not None
-    facts = {"network": type(network).__name__, "size_multiple": str(multiple)}
-    if hasattr(network, "evs"):
-        facts["evs"] = " ".join(f"{ev:g}" for ev in cast(tuple[float, ...], network.evs))
-    program.model.metadata_props.update({f"hdrgan.{name}": value for name, value in facts.items()})
-    with atomic_path(path) as temporary:
-        program.save(str(temporary), external_data=False)
-        sizes = ((least + 1) * multiple, (least + 2) * multiple), ((least + 4) * multiple, least * multiple)
-        worst = max(_difference(network, temporary, height, width) for height, width in sizes)
-        if not worst <= TOLERANCE:
-            raise ExportError(f"The exported file differs from the network by {worst:.1e} of its range; nothing kept.")
-    return worst
+    return program
 
 
 def _difference(network: nn.Module, path: Path, height: int, width: int) -> float:
     """How far an ONNX file and the network are apart on a picture of 8-bit codes."""
-    import onnxruntime
-
     codes = torch.randint(0, 256, (1, 3, height, width), generator=torch.Generator().manual_seed(0))
     srgb = codes.float() / 255
     with torch.no_grad():
-        outputs = network(srgb)
-    expected = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
-    found = session.run(None, {"srgb": srgb.numpy()})
-    return max(
-        float(np.abs(f - e.numpy()).max() / max(float(e.abs().max()), 1e-6))
-        for f, e in zip(found, expected, strict=True)
+        expected = cast(Tensor, network(srgb)).numpy()
+    found = run_onnx(path, {"srgb": srgb.numpy()})
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-6))
+
+
+def _photo_difference(radiance_of: Callable[[np.ndarray], np.ndarray], path: Path, height: int, width: int) -> float:
+    """How far an ONNX file and a pipeline are apart on a photo with a bright and coloured light in it."""
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    light = 0.2 + 0.1 * np.sin(20 * x + 9 * y) + 6 * np.exp(-60 * ((x - 0.3) ** 2 + (y - 0.4) ** 2))
+    scene = (
+        light[..., None] * np.array([1.0, 0.9, 0.7]) * np.random.default_rng(0).uniform(0.95, 1.05, (height, width, 1))
     )
+    photo = (scene.clip(0, 1) ** 0.45 * 255).astype(np.uint8)
+    photo[0, 0] = 255
+    expected = radiance_of(photo)
+    found = run_onnx(path, {"photo": photo})
+    return float((np.abs(found - expected) / (expected + 0.01)).max())
+
+
+def run_onnx(path: str | os.PathLike[str], inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The first output of an ONNX file, by onnxruntime on the processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of every input that has a value already
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    found: Sequence[np.ndarray] = session.run(None, inputs)
+    return found[0]
 
 
 class _quiet:  # noqa: N801  # used as a function
@@ -122,5 +179,5 @@ class _quiet:  # noqa: N801  # used as a function
         self._logger.setLevel(self._level)
 
 
-def _listed(kinds: dict[type[nn.Module], tuple[str, ...]]) -> str:
+def _listed(kinds: dict[type[nn.Module], str]) -> str:
     return ", ".join(kind.__name__ for kind in kinds)

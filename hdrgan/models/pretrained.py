@@ -321,7 +321,7 @@ class PretrainedModel(PyTorchModelHubMixin):
         """
         if model_card_kwargs:
             raise ValueError("the card is made of the weights and the evaluation alone: leave out model_card_kwargs")
-        # The Hub's folder stands above the networks, which work without it: it is asked for by name, when needed.
+        # hdrgan.hub is above the networks, which work without it: it is imported by name, when needed.
         publish = importlib.import_module("hdrgan.hub.publish")
         done = publish.push(
             self,

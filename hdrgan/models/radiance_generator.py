@@ -1,4 +1,4 @@
-"""RadianceGenerator: one photo to scene light, by a network that knows what a camera does.
+"""RadianceGenerator: one photo to scene light, with the camera modelled explicitly.
 
 A camera exposes, clips, bends the light with its response curve, adds noise and rounds. The response is given, since no
 photo tells it; pixels that were measured stay measured. What is left to learn is the light above white.
@@ -21,12 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.light.radiometry import decode
 from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
 from hdrgan.models.pretrained import PretrainedModel
 
-_CELL = 4  # pixels along a side of the cells in which the decoder works
+_CELL = 4  # pixels along a side of the cells in which light is told
+_HALF = 2  # how much smaller the picture is that the encoder sees
 _MOST_GAIN = 12.0  # stops that a clipped channel can be raised
 _COLOURLESS = 4.5 / 255  # largest difference of the channels of a photo without colour
 _MOST_LIGHT = 18.0  # stops above white that a compact light can have, as the mean over its cell
@@ -37,7 +39,7 @@ CLIPPED = (0.94, 0.995)
 
 
 class Light(NamedTuple):
-    """What the deep part says about a photo; not yet confined to what clipped.
+    """The output of the deep part for a photo, not yet confined to clipped pixels.
 
     gain: (B, 3, H, W) stops above white, >= 0.
     compact: (B, 3, H, W) linear light that is added, >= 0, 1.0 = white.
@@ -78,13 +80,16 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 class LightNetwork(nn.Module):
-    """The deep part: encoder, decoder at a quarter of the size, and the heads of gain and compact lights.
+    """The deep part: an encoder and a decoder that see half the size, and a shallow part that sees all of it.
+
+    What a photo shows is told by half of it as well, at a quarter of the work. Where exactly its edges are is not.
 
     Args:
-        widths: channels of the decoder at strides 4, 8, 16 and 32.
+        widths: channels of the decoder at strides 4, 8, 16 and 32 of half the size.
+        edge: channels of the shallow part.
     """
 
-    def __init__(self, widths: Sequence[int]):
+    def __init__(self, widths: Sequence[int], edge: int):
         super().__init__()
         fine, middle, coarse, whole = widths
         self.encoder = EfficientNetLite0()
@@ -100,30 +105,45 @@ class LightNetwork(nn.Module):
         # Energy of a cell, place within it, and how warm it is.
         self.compact = nn.Conv2d(fine, 1 + _CELL**2 + 2, 3, padding=1)
         with torch.no_grad():
-            # The untrained network adds next to nothing.
+            # The untrained network adds almost nothing.
             self.gain.weight.mul_(0.1)
             cast(Tensor, self.gain.bias).zero_()
             self.compact.weight.mul_(0.1)
             cast(Tensor, self.compact.bias).zero_()
             cast(Tensor, self.compact.bias)[0] = -3.0
+        self.edges = nn.Sequential(
+            nn.Conv2d(6, -(-edge // 2), 3, 2, 1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(-(-edge // 2), edge, 3, 2, 1),
+            nn.LeakyReLU(0.1),
+        )
+        self.refine = nn.Sequential(_convolution(fine + edge, edge), nn.Conv2d(edge, 3 * _CELL**2, 3, padding=1))
+        with torch.no_grad():
+            cast(Tensor, self.refine[1].weight).mul_(0.01)
+            cast(Tensor, self.refine[1].bias).zero_()
 
     def forward(self, srgb: Tensor, clipped: Tensor) -> Light:
-        """srgb and `clip_mask`, (B, 3, H, W) with H and W multiples of 32, to light of the same size."""
-        at4, at8, at16, at32 = self.encoder(srgb)
-        cells = F.pixel_unshuffle(torch.cat([srgb - 0.5, clipped], 1), _CELL)
+        """srgb and `clip_mask`, (B, 3, H, W) with H and W multiples of 64, to light of the same size."""
+        half, half_clipped = F.avg_pool2d(srgb, _HALF), F.avg_pool2d(clipped, _HALF)
+        at4, at8, at16, at32 = self.encoder(half)
+        cells = F.pixel_unshuffle(torch.cat([half - 0.5, half_clipped], 1), _CELL)
         whole = self.at32(at32) + self.context(at32.mean((2, 3)))[:, :, None, None]
         x = self.to16(torch.cat([self.at16(at16), _doubled(whole)], 1))
         x = self.to8(torch.cat([self.at8(at8), _doubled(x)], 1))
         x = self.to4(torch.cat([self.at4(torch.cat([cells, at4], 1)), _doubled(x)], 1))
+        coarse = _doubled(F.pixel_shuffle(self.gain(x), _CELL))
+        edges = self.edges(torch.cat([srgb - 0.5, clipped], 1))
+        exact = F.pixel_shuffle(self.refine(torch.cat([_doubled(x), edges], 1)), _CELL)
         # A slope below zero keeps the gradient of a channel that should rise.
-        gain = F.leaky_relu(F.pixel_shuffle(self.gain(x), _CELL) + 0.4, 0.1).clamp(max=_MOST_GAIN)
+        gain = F.leaky_relu(coarse + exact + 0.4, 0.1).clamp(max=_MOST_GAIN)
         energy, place, warmth = torch.split(self.compact(x).float(), [1, _CELL**2, 2], 1)
         mean = torch.exp2(F.softplus(energy).clamp(max=_MOST_LIGHT)) - 1
         # From white to the red of a low sun, never bluer than white.
         red, blue = torch.split(torch.sigmoid(warmth - 2), 1, 1)
-        tint = torch.cat([1 + red, torch.ones_like(red), 1 - blue], 1)  # (B, 3, H/4, W/4)
-        spread = F.pixel_shuffle(torch.softmax(place, 1) * _CELL**2 * mean, _CELL)  # (B, 1, H, W)
-        return Light(gain.float(), spread * F.interpolate(tint, scale_factor=float(_CELL), mode="nearest"))
+        tint = torch.cat([1 + red, torch.ones_like(red), 1 - blue], 1)  # (B, 3, H/8, W/8)
+        spread = F.pixel_shuffle(torch.softmax(place, 1) * _CELL**2 * mean, _CELL)  # (B, 1, H/2, W/2)
+        spread = spread * F.interpolate(tint, scale_factor=float(_CELL), mode="nearest")
+        return Light(gain.float(), F.interpolate(spread, scale_factor=float(_HALF), mode="nearest"))
 
 
 class RadianceGenerator(
@@ -137,7 +157,8 @@ class RadianceGenerator(
     """Light above white for a photo whose response is given.
 
     Args:
-        widths: channels of the decoder at strides 4, 8, 16 and 32.
+        widths: channels of the decoder at strides 4, 8, 16 and 32 of half the size, at which the encoder works.
+        edge_width: channels of the shallow part, which sees the photo at its size.
         clip_start, clip_end: encoded values between which a channel passes from measured to clipped.
         evs: exposures that the network was trained to render, dark to bright, in stops.
 
@@ -146,25 +167,32 @@ class RadianceGenerator(
     """
 
     mean_camera: Tensor
-    size_multiple = 32
+    size_multiple = 64
     """What height and width of the input of `light` must be multiples of."""
+    working_size = 768
+    """Longest side, in pixels, at which a photo is looked at unless something else is asked for."""
+    largest_enlargement = 2.0
+    """How many times larger a small photo is made: the encoder, which sees half the size, then sees all of it."""
 
     def __init__(
         self,
         widths: Sequence[int] = (48, 48, 64, 96),
         clip_start: float = CLIPPED[0],
         clip_end: float = CLIPPED[1],
-        evs: Sequence[float] = (-4, -2, 0, 2, 4),
+        evs: Sequence[float] = NETWORK_EVS,
+        edge_width: int = 32,
     ):
         super().__init__()
-        self.widths = tuple(int(width) for width in widths)
-        if len(self.widths) != 4 or min(self.widths) < 1:
-            raise ValueError(f"widths must hold four positive numbers, got {self.widths}")
+        self.widths, self.edge_width = tuple(int(width) for width in widths), int(edge_width)
+        if len(self.widths) != 4 or min(self.widths) < 1 or self.edge_width < 1:
+            raise ValueError(
+                f"widths must hold four positive numbers, and edge_width be one, got {self.widths} and {edge_width}"
+            )
         if not 0 < clip_start < clip_end <= 1:
             raise ValueError(f"clip_start and clip_end must ascend within (0, 1], got {clip_start} and {clip_end}")
         self.evs = tuple(float(ev) for ev in evs)
         self.clip_start, self.clip_end = float(clip_start), float(clip_end)
-        self.network = LightNetwork(self.widths)
+        self.network = LightNetwork(self.widths, self.edge_width)
         curve = torch.from_numpy(np.asarray(mean_camera(), np.float32))
         self.register_buffer("mean_camera", curve, persistent=False)
 

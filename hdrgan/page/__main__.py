@@ -1,6 +1,6 @@
 """``python -m hdrgan.page``: the page, wherever the package is installed."""
 
-from hdrgan.page.main import main
+from hdrgan.page.environment import start
 
 if __name__ == "__main__":
-    main()
+    start()

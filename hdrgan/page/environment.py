@@ -1,26 +1,37 @@
-"""Gradio, imported with the environment that the page wants: every module of the page takes ``gr`` from here."""
+"""What must be in the environment before Gradio is imported, and the start of the page with it."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import tempfile
+from functools import cache
 from pathlib import Path
 
-# Gradio and the Hub's library read these while they are imported: nothing is sent home, and temporary files go where
-# no other program's are.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# It would keep 10,000 requests in mind and count them all after each one; the log says as much.
-os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
-os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
-os.environ["GRADIO_TEMP_DIR"] = os.path.join(
-    os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), f"hdrgan-{secrets.token_hex(8)}"
-)
 
-import gradio as gr
+@cache
+def prepare() -> Path:
+    """Set what Gradio and the Hub's library read while they are imported: call it before they are.
 
-__all__ = ["TEMPORARY", "gr"]
+    Nothing is sent home, and temporary files go where no other program's are.
 
-TEMPORARY = Path(os.environ["GRADIO_TEMP_DIR"])
-"""The server's folder of temporary files."""
+    Returns:
+        The server's folder of temporary files; it does not exist yet.
+    """
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Gradio would keep 10,000 requests in mind and count them all after each one; the log says as much.
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    parent = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    folder = parent / f"hdrgan-{secrets.token_hex(8)}"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    return folder
+
+
+def start() -> None:
+    """Serve the page until it is stopped; see `hdrgan.page.main.main`."""
+    prepare()
+    from hdrgan.page.main import main
+
+    main()

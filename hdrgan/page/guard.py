@@ -1,4 +1,4 @@
-"""A page for strangers: what stands between the network and the page. Standard library only."""
+"""Protect the page from untrusted clients: limits, an allow list of paths, and a log. Standard library only."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class _RefusalError(Exception):
 
 
 @dataclass
-class _Exchange:
-    """What the log says about one request."""
+class _RequestLog:
+    """What is logged about one request."""
 
     started: float = field(default_factory=time.monotonic)
     taken: int = 0
@@ -121,7 +121,7 @@ class Guard:
         if scope["path"] == HEALTH:
             await _answer(send, 200, {"status": "ok"})
             return
-        exchange = _Exchange()
+        exchange = _RequestLog()
         self._open += 1
         try:
             await self._exchange(scope, receive, self._noting(send, exchange, scope), exchange)
@@ -129,9 +129,9 @@ class Guard:
             if not exchange.status:
                 await _answer(self._noting(send, exchange, scope), refusal.status, {"detail": refusal.detail})
         except Exception as error:
-            # What strangers do wrong, anybody can do a thousand times: it gets a line in the log and no traceback.
+            # Log client errors without a traceback, so that they cannot flood the log.
             if exchange.broken_off:
-                pass  # who hangs up while uploading gets no answer
+                pass  # a client that disconnects during an upload gets no answer
             elif not exchange.status and _JOINS.match(scope["path"]):
                 log.warning("a request that fits no function was refused: %s", type(error).__name__)
                 await _answer(self._noting(send, exchange, scope), 400, {"detail": NO_FIT})
@@ -144,7 +144,7 @@ class Guard:
             _report(scope, exchange)
 
     async def _exchange(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, exchange: _Exchange
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, exchange: _RequestLog
     ) -> None:
         path, headers = scope["path"], dict(scope["headers"])
         if self._open > self.connections:
@@ -238,7 +238,7 @@ class Guard:
                     return str(path) if as_path else address
         raise _RefusalError(400, NO_ADDRESSES)
 
-    def _noting(self, send: Send, exchange: _Exchange, scope: MutableMapping[str, Any]) -> Send:
+    def _noting(self, send: Send, exchange: _RequestLog, scope: MutableMapping[str, Any]) -> Send:
         private = scope["path"].startswith(_OURS)
 
         async def note(message: Message) -> None:
@@ -259,7 +259,7 @@ def _too_large(most: int) -> str:
     return f"This request is larger than the {most / 2**20:.4g} MB that this server takes."
 
 
-def _bounded(receive: Receive, most: int, seconds: float, exchange: _Exchange) -> Receive:
+def _bounded(receive: Receive, most: int, seconds: float, exchange: _RequestLog) -> Receive:
     """Bound what comes in, and until when; after the body, only the news that the visitor left comes through here."""
     deadline = time.monotonic() + seconds
     arrived = False
@@ -354,7 +354,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _busy_in_words(send: Send) -> Send:
-    """Say what a full queue means to a visitor, and when to come back."""
+    """Explain a full queue to the visitor, and when to try again."""
     busy = False
 
     async def worded(message: Message) -> None:
@@ -377,8 +377,8 @@ async def _answer(send: Send, status: int, content: dict[str, str], *headers: tu
     await send({"type": "http.response.body", "body": body})
 
 
-def _report(scope: MutableMapping[str, Any], exchange: _Exchange) -> None:
-    """Log one request: which door, how long, how large. No file name, no address of a visitor, nothing of a photo."""
+def _report(scope: MutableMapping[str, Any], exchange: _RequestLog) -> None:
+    """Log one request: path, duration, size. No file name, no address of a visitor, nothing of a photo."""
     path = scope["path"]
     telling = scope["method"] == "POST" or path.startswith(f"{API}/file") or exchange.status >= 400
     door = _NAMED.match(path)

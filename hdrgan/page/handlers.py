@@ -1,4 +1,4 @@
-"""What the page can do: one event a method, and what it says of a result."""
+"""The event handlers of the page: one method for each event."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import gradio as gr
+
+from hdrgan.files.calibrations import CalibrationFileError, CameraCalibration, parse_calibration
+from hdrgan.files.guarded import load_photo_guarded
 from hdrgan.files.limits import for_visitors
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
-from hdrgan.files.response_choice import CHOICES
+from hdrgan.files.response_choice import CHOICES, Response
 from hdrgan.light.cancellation import Cancellation, CancelledError
-from hdrgan.light.radiometry import DEFAULT_EVS
-from hdrgan.page.decoder import load_photo_guarded
-from hdrgan.page.environment import gr
+from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room
 from hdrgan.page.jobs import BusyError, Jobs, Standing
@@ -33,7 +35,8 @@ from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
 from hdrgan.page.preview import Previews
 from hdrgan.page.settings import Settings
-from hdrgan.pipeline import Pipeline, check_evs
+from hdrgan.page.zerogpu import on_gpu
+from hdrgan.pipeline import Pipeline
 from hdrgan.result import Result, caption
 
 log = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ def plain_words() -> Iterator[None]:
 
 
 def sentence_of(problem: Exception) -> tuple[str, str]:
-    """A title and a sentence for whoever met a problem; what is no visitor's business goes to the log alone."""
+    """A title and a sentence for the visitor; details go to the log alone."""
     if isinstance(problem, gr.Error):
         return str(problem.title), str(problem.message)
     if isinstance(problem, PhotoError):
@@ -97,10 +100,11 @@ class Handlers:
         self._pace: dict[str, float] = {}  # seconds a megapixel, measured
         self._tickets: weakref.WeakValueDictionary[str, Cancellation] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
+        self._compute = on_gpu(self._run_pipeline)
 
     # What the page's own script asks for: JSON in, news in JSON out.
 
-    def develop(self, asked: str) -> Generator[Any, None, None]:
+    def develop(self, asked: str) -> Generator[str, None, None]:
         """Make everything that the page shows of a photo: news of the work, then the pictures as they are drawn."""
         request, ticket, token = self._ticket(asked)
         try:
@@ -112,7 +116,7 @@ class Handlers:
 
     def _developed(
         self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[str, None, None]:
         yield tell(state="working", says="Reading the photo")
         upload, model, evs, response = self._request(request)
 
@@ -129,7 +133,7 @@ class Handlers:
         previews = Previews(result, self.settings.preview_pixels)
         with self._answer() as folder:
             drawing = partial(self._drawn, tell, token)
-            # All that is known is told again each time: a browser may skip news that the next ones overtake.
+            # Every message repeats all that is known: a browser may skip messages that newer ones overtake.
             known: dict[str, Any] = {}
 
             def address(path: Path | None) -> str | None:
@@ -151,11 +155,11 @@ class Handlers:
             yield tell(state="first", **known)
 
             def frames() -> dict[str, Any]:
-                painted = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
+                generated = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
                 drawn = zip(evs, previews.exposures(), strict=True)
                 files = ((ev, previews.save(folder / f"ev{ev:+g}.jpg", frame)) for ev, frame in drawn)
                 return {
-                    "frames": [{"ev": ev, "says": caption(ev, painted), "url": address(path)} for ev, path in files]
+                    "frames": [{"ev": ev, "says": caption(ev, generated), "url": address(path)} for ev, path in files]
                 }
 
             known |= yield from drawing(frames)
@@ -172,12 +176,12 @@ class Handlers:
             known |= yield from drawing(rest)
             yield tell(state="done", **known)
 
-    def _drawn(self, tell: Callable[..., str], token: Cancellation, work: Callable[[], T]) -> Generator[Any, None, T]:
+    def _drawn(self, tell: Callable[..., str], token: Cancellation, work: Callable[[], T]) -> Generator[str, None, T]:
         return (
             yield from self.jobs.run(work, lambda _: tell(state="working", says="Drawing", share=1), cancellation=token)
         )
 
-    def save(self, asked: str) -> Generator[Any, None, None]:
+    def save(self, asked: str) -> Generator[str, None, None]:
         """Write one file of what the page shows: news of it."""
         request, ticket, token = self._ticket(asked)
         tell = partial(news, ticket)
@@ -217,8 +221,14 @@ class Handlers:
         if token is not None:
             token.cancel("its visitor cancelled it")
 
-    def _request(self, request: Mapping[str, Any]) -> tuple[str, str, tuple[float, ...], str]:
-        return self._checked(request.get("path"), request.get("model"), request.get("evs"), request.get("response"))
+    def _request(self, request: Mapping[str, Any]) -> tuple[str, str, tuple[float, ...], str | CameraCalibration]:
+        checked = self._checked(request.get("path"), request.get("model"), request.get("evs"), request.get("response"))
+        if not request.get("calibration"):
+            return checked
+        try:  # the visitor's own camera, which the browser keeps and sends with each photo
+            return *checked[:3], parse_calibration(str(request["calibration"]).encode(), Path("That file"))
+        except CalibrationFileError as problem:
+            raise gr.Error(str(problem), title="This is no calibration", print_exception=False) from None
 
     def _checked(self, upload: Any, model: Any, evs: Any, response: Any) -> tuple[str, str, tuple[float, ...], str]:
         """What was asked for, or a sentence that says what is wrong with it."""
@@ -236,8 +246,10 @@ class Handlers:
             raise gr.Error(
                 f"There is no network called {model!r} here.", title="Unknown network", print_exception=False
             )
-        if response not in ("auto", "srgb"):
-            raise gr.Error('response must be "auto" or "srgb".', title="Unknown response", print_exception=False)
+        if response not in CHOICES:  # a name of a file on this machine, from a caller of the API
+            raise gr.Error(
+                f"response must be one of {', '.join(CHOICES)}.", title="Unknown response", print_exception=False
+            )
         try:
             stops = check_evs(evs or DEFAULT_EVS)
         except (TypeError, ValueError) as problem:
@@ -273,12 +285,12 @@ class Handlers:
         ev_step: float,
         response: str,
         evs: str = "",
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[str | tuple[list[str], str], None, None]:
         """Turn one photo into exposures of the same scene, dark to bright, as full-size PNG files.
 
         Args:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
-            model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" paints all frames.
+            model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" draws all frames.
             ev_step: stops between two of five exposures. With 2 they are EV -4, -2, 0, +2 and +4.
             response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
             evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
@@ -305,7 +317,7 @@ class Handlers:
         response: str,
         kind: str,
         evs: str = "",
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[str, None, None]:
         """Turn one photo into one file of its light at full size.
 
         Args:
@@ -328,7 +340,7 @@ class Handlers:
 
     def _asked(
         self, photo: str | None, model: str, ev_step: float, response: str, evs: str
-    ) -> Generator[Any, None, Result]:
+    ) -> Generator[str, None, Result]:
         given: Sequence[float]
         try:
             given = [float(ev) for ev in evs.split(",")] if evs.strip() else [ev_step * i for i in range(-2, 3)]
@@ -353,14 +365,12 @@ class Handlers:
         photo: Photo | None,
         model: str,
         evs: tuple[float, ...],
-        response: str,
+        response: str | CameraCalibration,
         pulse: Callable[[Standing], Any],
         token: Cancellation | None,
-    ) -> Generator[Any, None, Result]:
+    ) -> Generator[str, None, Result]:
         """The result that is kept, or that of a run."""
-        if response not in CHOICES:  # a name of a file on this machine, from a caller of the API
-            raise gr.Error(f"The response is one of {', '.join(CHOICES)}.", print_exception=False)
-        key = (upload, model, evs, response)
+        key = (upload, model, evs, response if isinstance(response, str) else response.response.tobytes())
         result = self.kept.get(key)
         if result is not None:
             return result
@@ -371,7 +381,7 @@ class Handlers:
         def work() -> Result:
             nonlocal took
             started = time.monotonic()
-            made = self.pipelines[model](photo, evs=evs, response=response)
+            made = self._compute(model, photo, evs, response)
             took = time.monotonic() - started
             return made
 
@@ -382,6 +392,9 @@ class Handlers:
             self._pace[model] = 0.5 * self._pace.get(model, took / megapixels) + 0.5 * took / megapixels
         self.kept.add(key, result)
         return result
+
+    def _run_pipeline(self, model: str, photo: Photo, evs: Sequence[float], response: Response) -> Result:
+        return self.pipelines[model](photo, evs=evs, response=response)
 
     @contextmanager
     def _answer(self) -> Iterator[Path]:
@@ -400,7 +413,7 @@ class Handlers:
 
 
 def news(ticket: str, **facts: Any) -> str:
-    """What the page's script is told: HTML that carries JSON."""
+    """A message for the page's script: HTML that carries JSON."""
     return f'<i data-news="{html.escape(json.dumps({"ticket": ticket} | facts))}"></i>'
 
 

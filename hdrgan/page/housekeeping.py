@@ -61,7 +61,7 @@ def remove_orphans(parent: Path, pattern: str) -> list[Path]:
     """Delete the claimed folders of servers that were killed.
 
     Args:
-        parent: where the folders lie.
+        parent: where the folders are.
         pattern: whole names of such folders, as a regular expression.
 
     Returns:

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator
+from contextvars import copy_context
 from typing import Any, NamedTuple, TypeVar
 
 from hdrgan.files.photo import PhotoError
@@ -164,14 +165,12 @@ class Jobs:
                 job = lane[0]
                 job.started = time.monotonic()
             try:
-                with job.token.in_force():
-                    job.token.check()
-                    job.result = job.work()
+                job.context.run(job.do)
             except CancelledError as stopped:
                 job.error = stopped
                 if job.dropped:
                     log.info("work stopped %.2f s after nobody waited for it any more", time.monotonic() - job.dropped)
-            except BaseException as error:  # whoever waits for it says what it means
+            except BaseException as error:  # the thread that waits for it explains it
                 job.error = error
             with self._changed:
                 lane.popleft()
@@ -190,7 +189,7 @@ _every: weakref.WeakSet[Jobs] = weakref.WeakSet()
 
 
 class _Token(Cancellation):
-    """The token of a job, which follows that of whoever asked for it."""
+    """The token of a job, which follows its caller's token."""
 
     def __init__(self, outer: Cancellation | None) -> None:
         super().__init__(self._before_check)
@@ -211,6 +210,7 @@ class _Token(Cancellation):
 class _Job:
     def __init__(self, work: Callable[[], Any], outer: Cancellation | None) -> None:
         self.work = work
+        self.context = copy_context()  # of whoever asks for it: a Space's card is borrowed in its visitor's name
         self.token = _Token(outer)
         self.result: Any = None
         self.error: BaseException | None = None
@@ -219,6 +219,12 @@ class _Job:
         self.dropped = 0.0
         self.aside = 0.0  # seconds that it stood aside
         self.aside_again = 0.0  # when it may stand aside the next time
+
+    def do(self) -> None:
+        """Work, in the thread of a lane."""
+        with self.token.in_force():
+            self.token.check()
+            self.result = self.work()
 
     def worked(self) -> float:
         """Seconds for which it has been worked on."""

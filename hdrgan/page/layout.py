@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from hdrgan.models.pretrained import project_file
-from hdrgan.page.environment import gr
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.look import FOOTER, HEADER, SCRIPT, TITLE, markup
 from hdrgan.page.settings import Settings

@@ -9,9 +9,8 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image
-
-from hdrgan.page.environment import gr
 
 TITLE = "hdrgan: one photo in, five exposures and an HDR image out"
 DESCRIPTION = (

@@ -12,12 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hdrgan.page.environment import TEMPORARY  # before whatever else reads the environment while it is imported
-
-# isort: split
 from starlette.middleware import Middleware
 
+from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.models.pretrained import bundled_names
+from hdrgan.page.environment import prepare
 from hdrgan.page.guard import Guard
 from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_memory
 from hdrgan.page.jobs import close_all
@@ -96,15 +95,16 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    settings = Settings.from_env()
+    settings, temporary = Settings.from_env(), prepare()
+    silence_codecs()
     log.info("%s", settings)
     settle_memory()
-    for orphan in remove_orphans(TEMPORARY.parent, r"hdrgan-[0-9a-f]{16}"):
+    for orphan in remove_orphans(temporary.parent, r"hdrgan-[0-9a-f]{16}"):
         log.info("deleted %s, left behind by a server that was killed", orphan)
     device = settings.device or None
     pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
     demo = build_demo(pipelines, settings)
-    threading.Thread(target=keep_swept, args=(TEMPORARY, settings, told), daemon=True).start()
+    threading.Thread(target=keep_swept, args=(temporary, settings, told), daemon=True).start()
     stopped = False
     try:
         _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
@@ -116,7 +116,7 @@ def main() -> None:
         told.set()
         stopped = close_all(seconds=20)
         demo.close(verbose=False)
-        shutil.rmtree(TEMPORARY, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     if not stopped:  # a thread inside the network would bring the interpreter down while it ends
         log.warning("work did not stop in time")
         logging.shutdown()

@@ -71,11 +71,11 @@ def measure(
         notable: invented share from which a pixel counts.
     """
     every = max(1, int(np.ceil((invented.size / SAMPLES) ** 0.5)))
-    thin = (slice(None, None, every), slice(None, None, every))
+    sampled = (slice(None, None, every), slice(None, None, every))
     peak = np.iinfo(pixels.dtype).max
-    codes = pixels[thin]
+    codes = pixels[sampled]
     recorded = _luminance(np.interp(codes.astype(np.float32) * (255 / peak), np.arange(len(response)), response))
-    light = _luminance(radiance[thin])
+    light = _luminance(radiance[sampled])
     return Numbers(
         _span(recorded),
         _span(light),

@@ -78,6 +78,46 @@ function example(button) {
     $(".stage").scrollIntoView({ block: "nearest" });
 }
 
+// The calibration of the visitor's own camera stays in this browser, and goes along with each photo.
+
+const OWN = "hdrgan.calibration";
+
+function asked() {
+    const own = $(".response").value === "own" && localStorage.getItem(OWN);
+    return {
+        path: photo.path, model: $(".model").value, evs: $(".evs").value.split(",").map(Number),
+        ...(own ? { response: "auto", calibration: own } : { response: $(".response").value.replace("own", "auto") }),
+    };
+}
+
+function tellOwn(says) {
+    $(".own span").textContent = says;
+    $(".own").hidden = $(".response").value !== "own" && !says;
+}
+
+function showOwn() {
+    const kept = JSON.parse(localStorage.getItem(OWN) || "null");
+    $('.response option[value="own"]').textContent = kept
+        ? "a photo from my " + ([kept.make, kept.model, kept.style].filter(Boolean).join(" ") || "own camera")
+        : "a photo from my own camera…";
+}
+
+async function takeOwn(file) {
+    if (!file) return;
+    try {
+        const read = JSON.parse(await file.text());
+        if (!Array.isArray(read.response)) throw new Error();
+        localStorage.setItem(OWN, JSON.stringify(read));
+    } catch (problem) {
+        tellOwn("That file is no camera calibration; hdrgan calibrate makes one from a bracket.");
+        return;
+    }
+    showOwn();
+    $(".response").value = "own";
+    tellOwn("Kept in this browser.");
+    run();
+}
+
 function run() {
     if (!photo) return;
     if (ticket) call("stop", ticket);
@@ -86,10 +126,7 @@ function run() {
     if (result) result.done = false;
     state("working");
     progress("Sending the photo", null);
-    call("develop", JSON.stringify({
-        ticket, path: photo.path, model: $(".model").value, response: $(".response").value,
-        evs: $(".evs").value.split(",").map(Number),
-    }));
+    call("develop", JSON.stringify({ ticket, ...asked() }));
 }
 
 function clear() {
@@ -365,7 +402,13 @@ $(".cancel").addEventListener("click", () => {
 });
 $(".again").addEventListener("click", run);
 all(".examples button").forEach((button) => button.addEventListener("click", () => example(button)));
-all(".settings select").forEach((select) => select.addEventListener("change", run));
+all(".settings select").forEach((select) => select.addEventListener("change", () => {
+    const own = $(".response").value === "own";
+    tellOwn(own ? "Made by hdrgan calibrate from a bracket of yours." : "");
+    if (!own || localStorage.getItem(OWN)) run();
+}));
+$(".another").addEventListener("click", () => $(".calibration").click());
+$(".calibration").addEventListener("change", (event) => { takeOwn(event.target.files[0]); event.target.value = ""; });
 all(".views input").forEach((radio) => radio.addEventListener("change", () => choose(radio.value)));
 all(".saves button").forEach((button) => button.addEventListener("click", () => {
     saving = newTicket();
@@ -374,8 +417,7 @@ all(".saves button").forEach((button) => button.addEventListener("click", () => 
     $(".note").textContent = "Writing the file";
     enable();
     call("save", JSON.stringify({
-        ticket: saving, path: photo.path, model: $(".model").value, response: $(".response").value,
-        evs: $(".evs").value.split(",").map(Number), kind: button.dataset.kind,
+        ticket: saving, ...asked(), kind: button.dataset.kind,
         format: $(".format").value, ev: chosen.startsWith("ev") ? Number(chosen.slice(2)) : null,
     }));
 }));
@@ -391,5 +433,6 @@ document.addEventListener("drop", (event) => {
     take(files(event)[0]);
 });
 document.addEventListener("paste", (event) => { const [file] = files(event); if (file) { event.preventDefault(); take(file); } });
+showOwn();
 state("empty");
 document.documentElement.dataset.hdrgan = "ready";

@@ -95,7 +95,7 @@ class Previews:
         return screen_radiance(self.result.invented[..., None], self.side)[..., 0]
 
     def exposures(self) -> list[np.ndarray]:
-        """One (h, w, 3) uint8 per EV; the photo's own pixels at EV 0, unless the network painted that too."""
+        """One (h, w, 3) uint8 per EV; the photo's own pixels at EV 0, unless the network generated that too."""
         result = self.result
         if not isinstance(result.exposures, Exposures):
             return [screen_pixels(frame, self.side) for frame in result.exposures]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from hdrgan.files.guarded import DECODE_SECONDS
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,7 +20,7 @@ class Settings:
     max_megapixels: int = 120  # of one photo
     max_json_kilobytes: int = 256  # of any request that is no upload
     disk_megabytes: int = 8192  # of temporary files; no upload is taken and no answer written beyond
-    decode_seconds: int = 10  # that opening one photo may take
+    decode_seconds: int = DECODE_SECONDS  # that opening one photo may take
     upload_seconds: int = 300  # within which a request must have arrived
     work_seconds: int = 300  # that the network may work on one photo; waiting for its turn does not count
     wait_seconds: int = 600  # that a photo may wait for its turn

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hdrgan.data.layout import LAYOUTS
 from hdrgan.training.checkpoints import KEPT
-from hdrgan.training.recipes import RECIPES
+from hdrgan.training.hyperparameters import RECIPES
 
 TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
 """Those of accelerate; each is a package of its own that is asked for by name."""
@@ -134,9 +134,9 @@ def parse_args(manual: str, argv: list[str] | None = None) -> argparse.Namespace
         if not getattr(args, name) >= 0:
             parser.error(f"--{name.replace('_', '-')} must not be negative, got {getattr(args, name)}")
     if not 0 <= args.ema < 1:
-        parser.error(f"--ema must lie in [0, 1), got {args.ema}")
+        parser.error(f"--ema must be in [0, 1), got {args.ema}")
     if not 0 <= args.validation_share < 1:
-        parser.error(f"--validation-share must lie in [0, 1), got {args.validation_share}")
+        parser.error(f"--validation-share must be in [0, 1), got {args.validation_share}")
     if args.freeze is not None and args.init is None:
         parser.error("--freeze keeps weights that are there already: it needs --init")
     if args.init is not None and args.width is not None:

@@ -1,4 +1,6 @@
-"""Folders that appear whole or not at all: written beside their name, forced to disk, then renamed.
+"""Checkpoints: what they store, and folders that appear whole or not at all.
+
+A folder is written beside its name, forced to disk, then renamed.
 
 A run that is killed, or a disk that fills up, leaves a hidden temporary folder and the last complete checkpoint.
 """
@@ -15,9 +17,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError
+from safetensors.torch import save_model
+from torch import nn
+
+from hdrgan.files.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +31,7 @@ STEP_FILE = "trainer.json"
 """Written last: where the run stood, and size and SHA-256 of every other file of the checkpoint."""
 
 KEPT = 2
-"""Complete checkpoints that are kept unless told otherwise: the newest, and one more in case a disk loses it."""
+"""Complete checkpoints that are kept by default: the newest, and one more in case a disk loses it."""
 
 _STEP = re.compile(r"step_(\d+)$")
 
@@ -98,18 +104,56 @@ def writing(final: Path) -> Iterator[None]:
 
 def write_text(file: Path, text: str) -> None:
     """Write a small file whole or not at all."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    with writing(file):
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+    with writing(file), atomic_path(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        _sync(temporary)
 
 
 def checkpoint_folder(states: Path, step: int) -> Path:
     """``states/step_000500`` of step 500."""
     return states / f"step_{step:06d}"
+
+
+class Saver(Protocol):
+    """What is needed of `accelerate.Accelerator`."""
+
+    is_main_process: bool
+
+    def save_state(self, output_dir: str) -> object:
+        """Write networks, optimisers and random numbers, each process its own part."""
+
+    def wait_for_everyone(self) -> None:
+        """Wait for all processes."""
+
+
+def save_checkpoint(folder: Path, accelerator: Saver, average: nn.Module | None, position: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all; every process calls this.
+
+    Args:
+        folder: of the checkpoint.
+        accelerator: stores networks, optimisers and random numbers.
+        average: the averaged generator, if the run keeps one: ``ema.safetensors``.
+        position: where the run stands, and its settings: `STEP_FILE`.
+
+    Raises:
+        CheckpointError: it could not be written.
+    """
+    if accelerator.is_main_process:
+        start_folder(folder)
+    accelerator.wait_for_everyone()
+    temporary = temporary_folder(folder)
+    try:
+        with writing(folder):
+            accelerator.save_state(str(temporary))
+            if accelerator.is_main_process and average is not None:
+                save_model(average, str(temporary / "ema.safetensors"), metadata={"format": "pt"})
+    except CheckpointError:
+        shutil.rmtree(temporary, ignore_errors=True)  # gives a full disk its space back
+        raise
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        seal(temporary, position)
+        commit_folder(folder)
 
 
 def seal(folder: Path, progress: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What light above white is judged by while it is learnt: stops, exposures, and energy.
+"""The loss of light above white: stops, exposures, and energy.
 
 No single measure makes pictures right. A logarithm for each pixel learns medians: skies are right and lamps are lost.
 The codes of darker exposures are what people look at. The energy of neighbourhoods, in linear light, is what a lamp
@@ -20,14 +20,24 @@ from hdrgan.models.radiance_generator import Light
 EXPOSURES = (-2.0, -4.0)
 """Stops of the darker exposures that are compared."""
 
-_SIDES = (8, 32, 128)  # pixels of the squares whose energy is compared; the whole picture is too
+_SIDES = (16, 64, 256)  # pixels of the squares whose energy is compared; the whole picture is too
 _LEAST_AREA = 64.0  # clipped pixels below which a photo counts for less than half
 _LEAST_ERROR = 2e-3  # squared error of codes, 27 dB, below which nobody sees a difference
-_WEIGHTS = {"stops": 1.0, "exposures": 0.35, "energy": 0.4}
+_REACH = 8  # pixels from what did not clip to where the rim ends, in which halos are seen
+_WEIGHTS = {"stops": 1.0, "exposures": 0.35, "rims": 0.25, "energy": 0.4}
 
 
 def _luminance(light: Tensor) -> Tensor:
-    return (light * light.new_tensor(LUMINANCE_WEIGHTS).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    """Of (N, 3): (N, 1)."""
+    return (light * light.new_tensor(LUMINANCE_WEIGHTS)).sum(1, keepdim=True)
+
+
+def near(shares: Tensor, reach: int) -> Tensor:
+    """The largest of (B, 1, H, W) within ``reach`` rows and columns of each pixel."""
+    side = 2 * reach + 1
+    wide = F.max_pool2d(shares, (1, side), 1, (0, reach))
+    largest: Tensor = F.max_pool2d(wide, (side, 1), 1, (reach, 0))
+    return largest
 
 
 def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> dict[str, Tensor]:
@@ -41,48 +51,66 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
 
     Returns:
         stops: error in stops, of each channel and of luminance. exposures: logarithm of the squared error of the codes
-        at `EXPOSURES`, through the mean camera. energy: error of the logarithm of clipped light in squares. Scalars,
-        means over photos, so that a batch in two halves teaches what it teaches as a whole.
+        at `EXPOSURES`, through the mean camera. rims: the same, near what did not clip. energy: error of the logarithm
+        of clipped light in squares. Scalars, means over photos, so that a batch in two halves teaches what it teaches
+        as a whole.
     """
-    above = light.above_white(mask).clamp(min=2**-8)
+    height, width = stops.shape[2:]
     weight = mask.amax(1, keepdim=True) * known
     area = weight.sum((1, 2, 3))  # (B,)
-    # A photo with next to nothing clipped tells next to nothing.
-    voice = area / (area + _LEAST_AREA)
-    true = torch.exp2(stops)
+    # A photo with hardly any clipped pixels says little, so it counts for less.
+    photo_weight = area / (area + _LEAST_AREA)
+    # Most of a photo did not clip: from here on, (N, 3) and (N, 1) of what did.
+    where = (weight.flatten() > 1e-3).nonzero()[:, 0]
+    photo = torch.div(where, height * width, rounding_mode="floor")
+
+    def of_clipped(planes: Tensor) -> Tensor:
+        return planes.permute(0, 2, 3, 1).reshape(-1, planes.shape[1]).index_select(0, where)
+
+    share, clipped, true_stops = of_clipped(weight), of_clipped(mask), of_clipped(stops)
+    chosen = Light(of_clipped(light.gain), of_clipped(light.compact))
+    above = chosen.above_white(clipped).clamp(min=2**-8)
+    true = torch.exp2(true_stops)
     bright, truly = _luminance(above), _luminance(true)
+    rim = share * of_clipped(near(1 - mask.amax(1, keepdim=True), _REACH))
+    rim_area = torch.zeros_like(area).index_add(0, photo, rim[:, 0]).clamp(min=1e-3)
 
-    def mean(error: Tensor) -> Tensor:
+    def mean(error: Tensor, weights: Tensor, areas: Tensor) -> Tensor:
         """Mean over the clipped part of each photo: (B,)."""
-        return (weight * error).mean(1).sum((1, 2)) / area.clamp(min=1e-3)
+        return torch.zeros_like(area).index_add(0, photo, (weights * error).mean(1)) / areas.clamp(min=1e-3)
 
-    by_stops = mean(F.smooth_l1_loss(above.log2(), stops, beta=2.0, reduction="none"))
-    by_stops = by_stops + mean(F.smooth_l1_loss(bright.log2(), truly.log2(), beta=2.0, reduction="none"))
+    by_stops = mean(F.smooth_l1_loss(above.log2(), true_stops, beta=2.0, reduction="none"), share, area)
+    error = F.smooth_l1_loss(bright.log2(), truly.log2(), beta=2.0, reduction="none")
+    by_stops = by_stops + mean(error, share, area)
 
     curve = torch.as_tensor(np.asarray(mean_camera(), np.float32), device=stops.device)
-    by_exposures = torch.zeros_like(area)
+    by_exposures, by_rims = torch.zeros_like(area), torch.zeros_like(area)
     for ev in EXPOSURES:
-        squared = mean((encode(above * 2.0**ev, curve) - encode(true * 2.0**ev, curve)) ** 2)
-        by_exposures = by_exposures + torch.log1p(squared / _LEAST_ERROR) / len(EXPOSURES)
+        ours, theirs = (encode((x * 2.0**ev)[None], curve)[0] for x in (above, true))
+        squared = (ours - theirs) ** 2
+        by_exposures = by_exposures + torch.log1p(mean(squared, share, area) / _LEAST_ERROR) / len(EXPOSURES)
+        by_rims = by_rims + torch.log1p(mean(squared, rim, rim_area) / _LEAST_ERROR) / len(EXPOSURES)
+
+    def planes_of(values: Tensor) -> Tensor:
+        return torch.zeros_like(weight).flatten().index_add(0, where, values[:, 0]).view_as(weight)
 
     by_energy = torch.zeros_like(area)
-    sides = [side for side in _SIDES if side <= min(stops.shape[2:])]
+    sides = [side for side in _SIDES if side <= min(height, width)]
+    planes = [planes_of(values) for values in (share * bright, share * truly, share)]
     for side in (*sides, 0):
         ours, theirs, covered = (
-            F.avg_pool2d(plane, side) if side else plane.mean((2, 3), keepdim=True)
-            for plane in (weight * bright, weight * truly, weight)
+            F.avg_pool2d(plane, side) if side else plane.mean((2, 3), keepdim=True) for plane in planes
         )
-        share = covered.clamp(min=1e-6)
+        part = covered.clamp(min=1e-6)
         error = F.smooth_l1_loss(
-            (ours / share).clamp(min=2**-8).log2(),
-            (theirs / share).clamp(min=2**-8).log2(),
-            beta=1.0,
-            reduction="none",
+            (ours / part).clamp(min=2**-8).log2(), (theirs / part).clamp(min=2**-8).log2(), beta=1.0, reduction="none"
         )
-        said = (covered > (0.1 if side else 1e-6)) * share.sqrt()
-        by_energy = by_energy + (said * error).sum((1, 2, 3)) / said.sum((1, 2, 3)).clamp(min=1e-3) / (len(sides) + 1)
-    terms = {"stops": by_stops, "exposures": by_exposures, "energy": by_energy}
-    return {name: (voice * term).mean() for name, term in terms.items()}
+        counted = (covered > (0.1 if side else 1e-6)) * part.sqrt()
+        by_energy = by_energy + (counted * error).sum((1, 2, 3)) / counted.sum((1, 2, 3)).clamp(min=1e-3) / (
+            len(sides) + 1
+        )
+    terms = {"stops": by_stops, "exposures": by_exposures, "rims": by_rims, "energy": by_energy}
+    return {name: (photo_weight * term).mean() for name, term in terms.items()}
 
 
 def weighted(terms: dict[str, Tensor]) -> dict[str, Tensor]:

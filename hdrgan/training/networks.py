@@ -54,8 +54,9 @@ def build_generator(
         if model == "ein":
             return EIN(width=width) if width else EIN()
         if width:
-            usual = RadianceGenerator().widths
-            return RadianceGenerator(**stops, widths=[max(1, round(w * width / usual[0])) for w in usual])
+            usual = RadianceGenerator()
+            *widths, edge = (max(1, round(w * width / usual.widths[0])) for w in (*usual.widths, usual.edge_width))
+            return RadianceGenerator(**stops, widths=widths, edge_width=edge)
         return RadianceGenerator(**stops)
     except ValueError as error:
         raise UsageError(f"--width {width}: {error}") from error
@@ -82,18 +83,18 @@ def check_networks(model: str, *, width: int | None, init: str | None, crop_size
 
 
 def lineage(init: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What a fine-tuned network says of the weights that it began with.
+    """Describe the weights that a fine-tuned network started from.
 
     Args:
-        init: of ``--init``; of a local folder only the weights' hash is told, its name is nobody's business.
+        init: of ``--init``; of a local folder only the weights' hash is recorded, because its name is private.
         summary: how those weights were trained, as their file says.
     """
-    told: dict[str, Any] = {"sha256": sha256_of(locate(init) / WEIGHTS_NAME), "training": dict(summary)}
+    described: dict[str, Any] = {"sha256": sha256_of(locate(init) / WEIGHTS_NAME), "training": dict(summary)}
     if bundled_folder(init) is not None:
-        told["bundled"] = init
+        described["bundled"] = init
     elif not Path(init).expanduser().is_dir():
-        told["hub_id"] = init
-    return told
+        described["hub_id"] = init
+    return described
 
 
 def checkpoint_activations(network: EIN) -> None:
@@ -122,7 +123,7 @@ def check_crop(model: str, generator: Generator, crop_size: int) -> None:
 def rate_groups(network: nn.Module) -> list[dict[str, Any]]:
     """The weights to train, each group with its rate relative to the learning rate.
 
-    The encoder of a RadianceGenerator has seen a million photos, and must not forget them over a few thousand.
+    The encoder of a RadianceGenerator was pretrained on a million photos; a low rate keeps what it learned.
     """
     encoder = network.network.encoder if isinstance(network, RadianceGenerator) else nn.Module()
     apart = {id(p) for p in encoder.parameters()}

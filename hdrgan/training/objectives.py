@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from hdrgan.data.batch import Batch, merge_brackets
 from hdrgan.evaluation.scores import Prediction, radiance_l1, render
-from hdrgan.light.radiometry import match_exposure, mu_law, srgb_to_linear
+from hdrgan.light.anchoring import match_exposure
+from hdrgan.light.radiometry import mu_law, srgb_to_linear
+from hdrgan.light.well_exposed import well_exposed
 from hdrgan.models.radiance_generator import CLIPPED, Light, clip_mask
 from hdrgan.training.light_loss import light_losses, weighted
 from hdrgan.training.losses import bracket_from_radiance
@@ -38,7 +40,7 @@ def make_objective(model: str, device: torch.device, *, l1_weight: float, advers
         return fake, {"l1": l1_weight * F.l1_loss(fake, batch.bracket)}
 
     def radiance_objective(generator: nn.Module, batch: Batch) -> tuple[Tensor | None, dict[str, Tensor]]:
-        # The curve is given: light must not depend on a bet on it.
+        # The true curve is given, so that errors in guessing it do not reach the light.
         output = generator(batch.srgb, batch.inverse_response)
         mask = clip_mask(batch.srgb, *CLIPPED)
         known = torch.ones_like(mask[:, :1])
@@ -84,8 +86,7 @@ def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction,
         bracket = render(output.radiance, srgb, batch.evs, batch.inverse_response)
         prediction = Prediction(bracket, output.radiance)
     else:
-        trusted = (srgb.amax(1, keepdim=True) < 0.90) & (srgb.amin(1, keepdim=True) > 0.05)
-        radiance = output * match_exposure(output, srgb_to_linear(srgb), trusted)
+        radiance = output * match_exposure(output, srgb_to_linear(srgb), well_exposed(srgb))
         prediction = Prediction(render(radiance, srgb, batch.evs), radiance)
         # EIN is trained on a scale of its own, before it is anchored to the photo.
         return prediction, trained_l1(model, Prediction(prediction.bracket, output * EIN_HEADROOM), batch)

@@ -1,4 +1,4 @@
-"""Records of a run: figures by step and by validation, sample sheets, its position."""
+"""Records of a run: figures by step and by validation, its position."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import Tensor, nn
 
 from hdrgan.evaluation.report import IDENTITY_NAME, new_report
-from hdrgan.files.atomic import atomic_path
 from hdrgan.training.checkpoints import write_text, writing
 
 
@@ -68,34 +66,6 @@ def cut_after(file: Path, step: int) -> dict[str, Any]:
     else:
         file.unlink(missing_ok=True)
     return last
-
-
-def save_sheet(output: Path, step: int, sheet: Image.Image) -> None:
-    """Write the sample sheet of a step.
-
-    Raises:
-        CheckpointError: it could not be written.
-    """
-    path = _sheet_file(output, step)
-    with writing(path):
-        path.parent.mkdir(exist_ok=True)
-        with atomic_path(path) as temporary:
-            sheet.save(temporary, "PNG")
-
-
-def sheet_for_card(output: Path, step: int) -> list[tuple[Path, str]]:
-    """The sample sheet of a step with its caption, as a JPEG that is small enough for a card; none if there is none."""
-    sheet = _sheet_file(output, step)
-    if not sheet.is_file():
-        return []
-    published = sheet.with_name("sheet.jpg")
-    with Image.open(sheet) as picture:
-        picture.save(published, quality=88)
-    return [(published, "predicted exposures above, true ones below")]
-
-
-def _sheet_file(output: Path, step: int) -> Path:
-    return output / "samples" / f"step_{step:06d}.png"
 
 
 def validation_report(

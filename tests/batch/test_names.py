@@ -2,6 +2,7 @@
 
 import os
 
+import photo_files
 import pytest
 
 from hdrgan.batch.find import InputPhoto, find_photos, read_list
@@ -27,7 +28,7 @@ def test_folders_with_equal_names_keep_their_structure(hdrgan, make_photo, tmp_p
 
 def test_photos_of_one_stem_carry_their_suffix(hdrgan, make_photo, tmp_path):
     make_photo(tmp_path / "in/IMG_1.JPG", 1)
-    make_photo(tmp_path / "in/IMG_1.HEIC", 2, format="PNG")  # recognised by content; the name is what matters here
+    (tmp_path / "in/IMG_1.HEIC").write_bytes(photo_files.heic(photo_files.picture()))
     make_photo(tmp_path / "in/IMG_2.JPG", 3)
     done = hdrgan("reconstruct", tmp_path / "in", "--hdr", "hdr", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -109,6 +110,33 @@ def test_a_third_run_over_its_own_output_finds_nothing_to_do(hdrgan, make_photo,
     only = hdrgan("generate", tmp_path / "x_ev+0.png", "-o", tmp_path)
     assert only.returncode == 2
     assert "that hdrgan itself wrote" in only.stderr
+
+
+def test_a_result_that_is_named_by_itself_is_a_photo_where_no_record_claims_it(hdrgan, make_photo, tmp_path):
+    make_photo(tmp_path / "x.jpg")
+    assert hdrgan("reconstruct", tmp_path / "x.jpg", "--hdr", "ultrahdr", "-o", tmp_path / "out").returncode == 0
+    ours = tmp_path / "out/x_ultrahdr.jpg"
+    light = ("--hdr", "hdr", "-o", tmp_path / "light")
+    done = hdrgan("reconstruct", ours, *light)
+    assert done.returncode == 2
+    assert "but 1 that hdrgan itself wrote" in done.stderr
+    sent = tmp_path / "sent/lamps_ultrahdr.jpg"
+    sent.parent.mkdir()
+    sent.write_bytes(ours.read_bytes())
+    assert "that hdrgan itself wrote" in hdrgan("reconstruct", sent.parent, *light).stderr, "found in a folder"
+    assert "that hdrgan itself wrote" in hdrgan("reconstruct", "--from", "-", *light, stdin=os.fsencode(sent)).stderr
+    done = hdrgan("reconstruct", sent, *light)
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "light") == ["lamps_ultrahdr.hdr"]
+    assert "light recorded by the camera" in done.stderr
+
+
+def test_files_of_other_programs_that_are_named_like_results_are_photos(hdrgan, make_photo, tmp_path):
+    for seed, name in enumerate(("x_ev+2.png", "x_ev-1.5.tiff", "x_ultrahdr.jpg", "x_finished.jpg")):
+        make_photo(tmp_path / "in" / name, seed)
+    done = hdrgan("reconstruct", tmp_path / "in", "--hdr", "hdr", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "out") == ["x_ev+2.hdr", "x_ev-1.5.hdr", "x_finished.hdr", "x_ultrahdr.hdr"]
 
 
 def test_exposures_that_are_nearly_equal_have_names_of_their_own():

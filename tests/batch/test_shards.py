@@ -1,20 +1,26 @@
 """Many processes: each photo once, and the same bytes as from one."""
 
+import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from hdrgan.batch.ranks import Ranks, Tally
 from hdrgan.batch.shards import Shard
+from hdrgan.cli.batch import device_of
 
 COMMAND = ("--format", "jpg", "--hdr", "exr", "--json")
-# Without a graphics card accelerate starts one process, unless it is told that there are several.
-ACCELERATE = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
+TORCHRUN = "torch.distributed.run --nproc_per_node 2 --master_port PORT"
+ACCELERATE = "accelerate.commands.launch --num_processes 2 --main_process_port PORT"
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +78,105 @@ def test_srun_starts_ranks_that_tell_once(hdrgan, photos, one_process, tmp_path,
     assert there == one_process
 
 
-@pytest.mark.parametrize("engine", ["torchrun", "accelerate"])
-def test_launchers_share_the_photos(engine, photos, one_process, tmp_path, root, files_in):
+@pytest.mark.parametrize(
+    ("launcher", "ranks"),
+    [
+        (TORCHRUN, {"0 of 2", "1 of 2"}),
+        (f"{ACCELERATE} --multi_gpu", {"0 of 2", "1 of 2"}),
+        (f"{ACCELERATE} --config_file launch/cpus.yaml", {"0 of 2", "1 of 2"}),
+        (ACCELERATE, {"one"}),  # without two graphics cards accelerate starts one process, whatever number it is told
+    ],
+)
+def test_launchers_share_the_photos(launcher, ranks, photos, one_process, tmp_path, root, files_in):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    launcher = {
-        "torchrun": ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", port],
-        "accelerate": ["accelerate.commands.launch", *ACCELERATE, "--main_process_port", port],
-    }[engine]
-    command = [sys.executable, "-m", *launcher, "-m", "hdrgan", "generate", photos, "-o", tmp_path, *COMMAND]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    # Each process says which one it is: Python imports this module as it starts.
+    (tmp_path / "ranks").mkdir()
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pathlib, sys\n"
+        "if sys.orig_argv[1:3] == ['-m', 'hdrgan'] or 'RANK' in os.environ:\n"
+        "    e = os.environ\n"
+        "    name = f\"{e['RANK']} of {e['WORLD_SIZE']}\" if 'RANK' in e else 'one'\n"
+        f"    pathlib.Path({str(tmp_path / 'ranks')!r}, name).touch()\n"
+    )
+    words = launcher.replace("PORT", port).split()
+    command = [sys.executable, "-m", *words, "-m", "hdrgan", "generate", photos, "-o", tmp_path / "out", *COMMAND]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "ranks").iterdir()} == ranks
     assert photos_done(done.stdout) == sorted(str(path) for path in photos.iterdir())
     assert done.stderr.count("5 of 5 photos") == 1, "one summary for all"
-    assert files_in(tmp_path) == one_process
+    assert files_in(tmp_path / "out") == one_process
+
+
+def test_ray_data_on_two_workers(photos, one_process, tmp_path, root, files_in):
+    """The lines of docs/scale.md, on a real cluster of this machine."""
+    recipe = (root / "docs/scale.md").read_text().split("<!-- ray -->\n```python\n")[1].split("```")[0]
+    assert "WORKERS = 2" in recipe
+    (tmp_path / "recipe.py").write_text(recipe)
+    listed = tmp_path / "photos.txt"
+    listed.write_text("\n".join(str(path) for path in sorted(photos.iterdir())))
+    home = Path(tempfile.mkdtemp(prefix="ray"))  # a short path: sockets are in it
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(root),
+        "HOME": str(home),  # it keeps a token there
+        "RAY_TMPDIR": str(home),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # so that it listens on 127.0.0.1 alone
+        # Ray lets all other work go before its workers; where there is much of it, it would wait for very long.
+        "RAY_worker_niceness": "0",
+        # A busy machine needs more time than Ray thinks, and no more processes than are used.
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_worker_register_timeout_seconds": "600",
+        "RAY_agent_register_timeout_ms": "600000",
+        "RAY_gcs_server_request_timeout_seconds": "600",
+        "RAY_health_check_timeout_ms": "120000",
+        "RAY_health_check_failure_threshold": "20",
+    }
+    command = [sys.executable, tmp_path / "recipe.py", listed, tmp_path / "out"]
+    try:
+        for _ in range(10):
+            code, out, err = run_and_end_all(command, tmp_path, environment)
+            if "The current node timed out during startup" not in err:  # after 30 s, which nothing can change
+                break
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    assert code == 0, err[-5000:]
+    assert out.splitlines()[-1] == "5 photos"
+    assert files_in(tmp_path / "out") == {k: v for k, v in one_process.items() if not k.startswith(".hdrgan/")}
+
+
+def is_alive(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def run_and_end_all(command, folder, environment, seconds=1800.0):
+    """Code, output and errors of a command; what it started and left behind is ended, by its number."""
+    started = set()
+    out, err = folder / "out.txt", folder / "err.txt"
+    with open(out, "wb") as out_file, open(err, "wb") as err_file:
+        running = psutil.Popen(command, env=environment, cwd=folder, stdout=out_file, stderr=err_file)
+        end = time.monotonic() + seconds
+        try:
+            while running.poll() is None and time.monotonic() < end:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    started.update(running.children(recursive=True))
+                time.sleep(0.2)
+        finally:
+            end = min(end, time.monotonic() + 60)
+            while any(map(is_alive, started)) and time.monotonic() < end:
+                time.sleep(0.2)
+            for process in filter(is_alive, [running, *started]):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            code = running.wait()
+    return code, out.read_text(), err.read_text()
 
 
 @pytest.mark.parametrize(
@@ -106,6 +195,13 @@ def test_launchers_share_the_photos(engine, photos, one_process, tmp_path, root,
 )
 def test_what_engines_say(environment, shard):
     assert Shard.of_environment(environment) == shard
+
+
+def test_each_process_of_a_machine_has_a_card_of_its_own(monkeypatch):
+    assert device_of(None) is None
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert [device_of(local) for local in (None, 0, 3, 5)] == [None, "cuda:0", "cuda:3", "cuda:1"]
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])

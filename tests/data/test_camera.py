@@ -5,8 +5,9 @@ import pytest
 
 from hdrgan.data.camera import STEPS, VirtualCamera, interpolated, mosaic
 from hdrgan.data.lens import scatter, with_lamp
-from hdrgan.data.responses import CODES, Responses, sigmoid_response, srgb_response
+from hdrgan.data.responses import CODES, Responses, sigmoid_response
 from hdrgan.light.response import camera_shapes, deviating_camera, mean_camera
+from hdrgan.light.srgb import srgb_response
 
 
 def view(side=64, seed=0):

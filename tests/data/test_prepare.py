@@ -37,8 +37,8 @@ def test_pairs_pass_the_check_and_have_the_layout(scenes, tmp_path):
     prepare(scenes, tmp_path / "out", layout="pairs", views=2, size=48, validation_share=0.3)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *(f"{split}_{kind}" for split in ("train", "valid") for kind in ("SDR", "HDR")),
-        "train.xls",
-        "valid.xls",
+        "train.csv",
+        "valid.csv",
         "README.md",
     }
     assert recognise_layout(tmp_path / "out") == "pairs"

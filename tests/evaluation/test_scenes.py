@@ -22,7 +22,7 @@ from hdrgan.evaluation import report
 from hdrgan.evaluation.scenes import System, evaluate
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr
-from hdrgan.light.radiometry import DEFAULT_EVS
+from hdrgan.light.evs import DEFAULT_EVS
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -198,6 +198,7 @@ def test_peers_stand_beside_but_only_on_the_same_inputs(bench, tmp_path):
         evaluate(bench, [], peers=table)
 
 
+@pytest.mark.slow
 def test_folders_of_hdr_scenes_are_photographed(tmp_path):
     save_exr(tmp_path / "room.exr", scene(7, 96, 128).astype(np.float32))
     save_exr(tmp_path / "round.exr", scene(8, 60, 120).astype(np.float32)[:, :120])
@@ -245,8 +246,10 @@ def test_bracket_folders_are_scored_by_their_own_exposures(tmp_path):
     assert "PU21" not in report.format_report(found).splitlines()[1]
 
 
-def test_pair_folders_are_scored_by_their_light(tmp_path):
-    for split in ("train", "valid"):
+@pytest.mark.parametrize("splits", [("train", "valid"), ("valid",)])
+def test_pair_folders_are_scored_by_their_light(tmp_path, splits):
+    """A public test set has nothing to train on, and needs nothing of the kind."""
+    for split in splits:
         for kind in ("SDR", "HDR"):
             (tmp_path / f"{split}_{kind}").mkdir()
         light = scene(3).astype(np.float32)

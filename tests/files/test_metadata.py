@@ -45,6 +45,7 @@ def said_by(told: dict) -> dict:
     return {tag: value for tag, value in told.items() if SAID.match(tag) and not OWN.match(tag)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_exiftool_shows_of_every_output_what_it_shows_of_the_photo(part, tmp_path):
     """Forty photos in six formats, each as frames of three formats, Ultra HDR and EXR."""
@@ -106,6 +107,7 @@ def assert_exr_says(told: dict, original: dict) -> None:
         assert value in told["OpenEXR:Xmp"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jpg", "png", "tiff"])
 def test_the_position_goes_along_when_asked(format, tmp_path):
     path = tmp_path / "p.jpg"

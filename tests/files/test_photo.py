@@ -953,6 +953,7 @@ def test_the_whole_corpus(role, loader, refusal, shared, root, tmp_path):
 # What people hit
 
 
+@pytest.mark.slow
 def test_an_animated_avif_costs_no_process(root):
     """The library wrote all frames into room for one; in a process of its own, so that a crash is seen as one."""
     code = (

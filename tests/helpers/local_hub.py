@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -71,6 +72,7 @@ class Repo:
     private: bool
     sdk: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
+    hardware: str | None = None
     commits: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
 
@@ -261,7 +263,7 @@ class LocalHub:
                 return JSONResponse(url | {"error": "You already created this repo"}, 409)
             private = bool(body.get("private")) or body.get("visibility") == "private"
             variables = {entry["key"]: entry["value"] for entry in body.get("variables") or []}
-            repo = Repo(kind, name, private, body.get("sdk"), variables)
+            repo = Repo(kind, name, private, body.get("sdk"), variables, body.get("hardware"))
             repo.commit("initial commit", {".gitattributes": Blob(GITATTRIBUTES, False)})
             self.repos[kind, name] = repo
             return url
@@ -456,6 +458,13 @@ def space_errors(matter: dict) -> list[str]:
     for key in ("title", "emoji", "app_file", "sdk_version", "python_version", "suggested_hardware"):
         if key in matter and not isinstance(matter[key], str):
             errors.append(f'"{key}" must be a string')
+    if not re.fullmatch(r"3\.\d+(\.\d+)?", str(matter.get("python_version", "3.10"))):
+        errors.append('"python_version" must be 3.x or 3.x.x')
+    for line in matter.get("preload_from_hub") or []:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+( [\w./-]+(,[\w./-]+)*( [0-9a-f]{40})?)?", str(line)):
+            errors.append('"preload_from_hub" must be lines of "user/name file,file commit"')
+    if not str(matter.get("thumbnail", "http")).startswith("http"):
+        errors.append('"thumbnail" must be an address')
     if len(matter.get("short_description") or "") > 60:
         errors.append('"short_description" length must be less than or equal to 60 characters long')
     if not all(isinstance(model, str) and "/" in model for model in matter.get("models") or []):

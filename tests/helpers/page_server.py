@@ -47,7 +47,7 @@ class Program:
 
 
 @contextmanager
-def page(command: list[str], folder: Path, env: Mapping[str, str], seconds: float = 120) -> Iterator[str]:
+def page(command: list[str], folder: Path, env: Mapping[str, str], seconds: float = 900) -> Iterator[str]:
     """Run a command in a folder until its page answers; yield the address, and stop it by its process id.
 
     Args:
@@ -76,12 +76,12 @@ def page(command: list[str], folder: Path, env: Mapping[str, str], seconds: floa
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=120)
 
 
 def fetch(address: str) -> str:
     """What a GET of the address answers."""
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=120) as answer:
         return answer.read().decode()
 
 

@@ -65,7 +65,9 @@ def test_a_data_set_is_pushed_and_trained_on_by_its_name(prepared, root, tmp_pat
 
         def run(*words, code=0):
             line = [sys.executable, "-m", "hdrgan", *map(str, words)]
-            done = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+            done = subprocess.run(
+                line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False
+            )
             assert done.returncode == code, done.stderr[-3000:]
             return done
 

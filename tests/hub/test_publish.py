@@ -13,8 +13,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
+from empty_environment import EmptyEnvironment
+from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard
 from local_hub import Blob, LocalHub, front_matter, readme_errors
 from packaging.version import Version
@@ -22,7 +25,7 @@ from page_server import clean_environment, fetch, page
 from PIL import Image
 from safetensors.torch import load_file
 
-from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
+from hdrgan import EIN, BracketGenerator, PatchDiscriminator, Pipeline, RadianceGenerator
 from hdrgan.evaluation import report
 from hdrgan.hub import distribution, publish
 from hdrgan.hub.card import OWN_WORDS, keep_own_words, render_card, sample_sheet, sample_sheets
@@ -46,7 +49,7 @@ def client(code: str, hub: LocalHub, home: Path, root: Path, *arguments: object,
         cwd=home.parent,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1800,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
@@ -249,6 +252,64 @@ def test_a_push_goes_where_it_is_told_and_keeps_what_the_owner_wrote(root, tmp_p
     ]
 
 
+FROM_A_SUBFOLDER = """
+from hdrgan import Pipeline
+options = {"subfolder": "nets/five", "device": "cpu"}
+first = Pipeline.from_pretrained("tester/several", dtype=torch.float64, **options)
+kinds = {str(p.dtype) for p in first.model.parameters()}
+Pipeline.from_pretrained("tester/several", local_files_only=True, **options)
+Pipeline.from_pretrained("tester/several", force_download=True, **options)
+from_folder = Pipeline.from_pretrained(sys.argv[1], subfolder="bracket", device="cpu")
+try:
+    Pipeline.from_pretrained("tester/several", subfolder="nets/six", device="cpu")
+except OSError as error:
+    missing = str(error)
+classes = [type(pipe.model).__name__ for pipe in (first, from_folder)]
+print(json.dumps({"kinds": sorted(kinds), "missing": missing, "classes": classes}))
+"""
+
+
+def test_a_pipeline_is_loaded_as_other_libraries_load_theirs(folders, root, tmp_path):
+    inside = {f"nets/five/{path.name}": path.read_bytes() for path in folders["bracket"].iterdir()}
+    with LocalHub() as local:
+        local.add("tester/several", inside)
+        seen = client(FROM_A_SUBFOLDER, local, tmp_path / "home", root, folders["bracket"].parent)
+        fetched = [path for method, path in local.requests if method == "GET" and path.endswith("model.safetensors")]
+    assert seen["kinds"] == ["torch.float64"]
+    assert seen["classes"] == ["BracketGenerator"] * 2
+    assert len(fetched) == 2, "once at first, not at all from the cache alone, and once more when it is forced"
+    assert "nets/six" in seen["missing"] or "has no config.json" in seen["missing"]
+
+
+def test_the_command_says_where_a_push_goes(folders, root, tmp_path):
+    Image.new("RGB", (60, 40), "grey").save(tmp_path / "frames.jpg")
+    with LocalHub() as local:
+        env = local.environment(tmp_path / "home", token=True) | {"PYTHONPATH": str(root), "NO_COLOR": "1"}
+
+        def push(*flags: str) -> str:
+            line = [sys.executable, "-m", "hdrgan", "push", str(folders["bracket"]), "tester/flags", *flags]
+            line += ["--sample", "frames.jpg"]
+            done = subprocess.run(
+                line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        assert (
+            push("--onnx", "--branch", "try", "--tag", "v1", "--commit-message", "First") == f"{local.url}/tester/flags"
+        )
+        assert push("--create-pr") == f"{local.url}/tester/flags/discussions/1"
+        repo = local.repos["model", "tester/flags"]
+    assert set(repo.refs) == {"main", "try", "v1", "refs/pr/1"}
+    assert repo.refs["v1"] == repo.refs["try"]
+    commit = repo.find("try")
+    assert commit.title == "First"
+    assert "samples/frames.jpg" in commit.files
+    (tmp_path / "model.onnx").write_bytes(commit.files["onnx/model.onnx"].content)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [entry.name for entry in session.get_outputs()] == ["bracket"]
+
+
 def test_what_stands_above_the_mark_is_rendered_anew():
     card = f"---\nlicense: mit\n---\n\nNew figures.\n\n{OWN_WORDS}\n"
     old = f"---\nlicense: mit\ndatasets:\n- me/old\n---\n\nOld figures.\n\n{OWN_WORDS}\n\nMine.\n"
@@ -423,7 +484,7 @@ def test_loading_over_http(published, folders, root, tmp_path):
         assert (third / f"{name}.safetensors").read_bytes() == first
 
 
-def test_the_space_brings_the_page_and_these_weights(published, folders, root):
+def test_the_space_brings_the_page_and_fetches_these_weights(published, root):
     local, done = published
     assert done["bracket"][2] == f"{local.url}/spaces/tester/bracket"
     repo = local.repos["space", "tester/bracket"]
@@ -431,9 +492,12 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     files = {path: blob.content for path, blob in repo.head.files.items()}
     readme = files["README.md"].decode()
     assert readme_errors(readme, "space") == []
-    assert repo.variables == {"HDRGAN_MODELS": "bracket,radiance,ein"}, "the pushed network is the one preselected"
+    assert repo.variables == {"HDRGAN_MODELS": "tester/bracket,radiance,ein"}, "the pushed network is preselected"
     matter = front_matter(readme)
     assert matter["models"] == ["tester/bracket"]
+    assert matter["preload_from_hub"] == ["tester/bracket config.json,model.safetensors"]
+    assert matter["thumbnail"] == f"{local.url}/spaces/tester/bracket/resolve/main/thumbnail.jpg"
+    assert files["thumbnail.jpg"].startswith(b"\xff\xd8")
     assert Version(matter["sdk_version"]) == publish.gradio_pin()
     assert (matter["sdk"], matter["app_file"]) == ("gradio", "app.py")
     requirements = files["requirements.txt"].splitlines()
@@ -441,10 +505,46 @@ def test_the_space_brings_the_page_and_these_weights(published, folders, root):
     assert requirements[2:] == (root / "requirements.txt").read_bytes().splitlines()
     for name in ("app.py", "hdrgan/pipeline.py", "hdrgan/data/camera.py", "hdrgan/py.typed"):
         assert files[name] == (root / name).read_bytes()
-    for name in ("config.json", "model.safetensors", "SHA256SUMS"):
-        assert files[f"hdrgan/weights/bracket/{name}"] == (folders["bracket"] / name).read_bytes()
     assert {f"examples/{path.name}" for path in (root / "examples").iterdir()} <= files.keys()
     assert not [path for path in files if "__pycache__" in path or path.startswith(("tests/", "hdrgan/project"))]
+
+
+def test_what_zerogpu_runs_is_what_the_space_asks_for(root):
+    """Its documentation lists versions of Python and torch (September 2026); a Space that asks for others fails."""
+    assert front_matter((root / "README.md").read_text())["python_version"] in ("3.10.13", "3.12.12")
+    pinned = next(line for line in (root / "requirements.txt").read_text().splitlines() if line.startswith("torch=="))
+    assert pinned.removeprefix("torch==") in ("2.8.0", "2.11.0", "2.12.1", "2.13.0")
+
+
+ON_A_CARD = """
+from hdrgan.hub.publish import push
+folder = Path(sys.argv[1]) / "bracket"
+def refusal(*arguments, **options):
+    try:
+        push(*arguments, **options)
+    except ValueError as error:
+        return str(error)
+push(folder, "tester/card", space=True, hardware="zero-a10g")
+print(json.dumps({
+    "unknown": refusal(folder, "tester/x", space=True, hardware="abacus"),
+    "no space": refusal(folder, "tester/x", hardware="zero-a10g"),
+    "hidden": refusal(folder, "tester/hidden", space=True),
+}))
+"""
+
+
+def test_a_space_with_a_card_gets_torch_for_cards(folders, root, tmp_path):
+    with LocalHub() as local:
+        local.add("tester/hidden", {"README.md": b"mine"}, private=True)
+        seen = client(ON_A_CARD, local, tmp_path / "home", root, folders["radiance"].parent, token=True)
+        space = local.repos["space", "tester/card"]
+        assert set(local.repos) == {("model", "tester/hidden"), ("model", "tester/card"), ("space", "tester/card")}
+    assert space.hardware == "zero-a10g"
+    assert space.head.files["requirements.txt"].content == (root / "requirements.txt").read_bytes()
+    assert front_matter(space.head.files["README.md"].content.decode())["suggested_hardware"] == "zero-a10g"
+    assert "hardware must be one of cpu-basic" in seen["unknown"]
+    assert "goes with space" in seen["no space"]
+    assert "its Space would not be" in seen["hidden"]
 
 
 def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
@@ -455,7 +555,9 @@ def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
 
         def command(*arguments: object) -> subprocess.CompletedProcess[str]:
             line = [sys.executable, *map(str, arguments)]
-            return subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+            return subprocess.run(
+                line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False
+            )
 
         pushed = command("-m", "hdrgan", "push", folders["bracket"], "tester/page", "--space", "--private")
         assert pushed.stdout.split() == [f"{local.url}/tester/page", f"{local.url}/spaces/tester/page"], pushed.stderr
@@ -472,13 +574,76 @@ def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
         download = ("-m", "huggingface_hub.cli.hf", "download", "tester/page", "--local-dir")
         assert command(*download, "model").returncode == 0
         assert command(*download, "space", "--repo-type", "space").returncode == 0
+        space = local.repos["space", "tester/page"]
+        assert space.variables == {"HDRGAN_MODELS": "bracket,radiance,ein"}
+        for name in ("config.json", "model.safetensors", "SHA256SUMS"):
+            brought = (tmp_path / "space" / "hdrgan" / "weights" / "bracket" / name).read_bytes()
+            assert brought == (folders["bracket"] / name).read_bytes(), "a hidden model takes a login"
+        assert "preload_from_hub" not in front_matter((tmp_path / "space" / "README.md").read_text())
     network = BracketGenerator.from_pretrained(tmp_path / "model")
     expected = outputs(BracketGenerator.from_pretrained(folders["bracket"]))["out"]
     assert torch.equal(outputs(network)["out"], expected)
-    variables = local.repos["space", "tester/page"].variables
-    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | variables) as address:
+    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | space.variables) as address:
         assert "gradio" in fetch(address).lower()
         assert "/generate" in fetch(f"{address}gradio_api/info")
+
+
+def test_a_public_space_runs_the_model_that_was_preloaded_while_it_was_built(folders, published, root, tmp_path):
+    """As the Hub does it: the Space's files in a folder, what it preloads in the cache, and then no more downloads."""
+    local, _ = published
+    env = local.environment(tmp_path / "home")
+    download = [sys.executable, "-m", "huggingface_hub.cli.hf", "download"]
+
+    def fetched(*words: str) -> None:
+        subprocess.run([*download, *words], env=env, cwd=tmp_path, capture_output=True, timeout=1800, check=True)
+
+    fetched("tester/bracket", "--repo-type", "space", "--local-dir", "space")
+    for line in front_matter((tmp_path / "space" / "README.md").read_text())["preload_from_hub"]:
+        name, files = line.split(" ")
+        fetched(name, *files.split(","))
+    variables = local.repos["space", "tester/bracket"].variables | {"HF_HOME": str(tmp_path / "home")}
+    photo = root / "examples" / "dandelions.jpg"
+    with page([sys.executable, "app.py"], tmp_path / "space", clean_environment() | variables) as address:
+        visitor = Client(address, verbose=False, download_files=tmp_path / "answers")
+        files, _ = visitor.predict(handle_file(photo), "tester/bracket", 2, "auto", "", api_name="/generate")
+    expected = Pipeline.from_pretrained(folders["bracket"], device="cpu")(photo).exposures
+    for file, frame in zip(files, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(Image.open(file)).astype(int), frame, atol=1)
+
+
+def test_an_endpoint_runs_from_a_download(published, folders, root, tmp_path):
+    """As Inference Endpoints do it: the repository in a folder, its wheel installed, its handler called."""
+    local, _ = published
+    command = [
+        sys.executable,
+        "-m",
+        "huggingface_hub.cli.hf",
+        "download",
+        "tester/radiance",
+        "--local-dir",
+        "repository",
+    ]
+    env = local.environment(tmp_path / "home")
+    subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, timeout=1800, check=True)
+    repository = tmp_path / "repository"
+    installed = EmptyEnvironment(tmp_path / "venv", repository / WHEEL_NAME)
+    code = (
+        "import base64, json, sys; sys.path.insert(0, sys.argv[1]); from handler import EndpointHandler\n"
+        "photo = base64.b64encode(open(sys.argv[2], 'rb').read()).decode()\n"
+        "answer = EndpointHandler(sys.argv[1])({'inputs': photo, 'parameters': {'evs': [-2, 0], 'hdr': 'exr'}})\n"
+        "print(json.dumps(answer))"
+    )
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+    line = [str(installed.python), "-c", code, str(repository), str(tmp_path / "x.png")]
+    home = installed.environment(tmp_path / "empty")
+    done = subprocess.run(line, env=home, cwd=tmp_path, capture_output=True, text=True, timeout=1800, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["evs"] == [-2, 0]
+    expected = Pipeline.from_pretrained(folders["radiance"], device="cpu")(tmp_path / "x.png", (-2, 0)).exposures
+    for text, frame in zip(answer["exposures"], expected, strict=True):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))), frame)
+    assert base64.b64decode(answer["hdr"]).startswith(b"\x76\x2f\x31\x01")
 
 
 def test_the_front_matter_of_the_project_is_that_of_a_space(root):
@@ -486,7 +651,8 @@ def test_the_front_matter_of_the_project_is_that_of_a_space(root):
     assert readme_errors(text, "space") == []
     own = front_matter((root / "README.md").read_text())
     assert Version(own["sdk_version"]) == publish.gradio_pin()
-    assert {**own, "models": ["user/name"]} == front_matter(text)
+    added = {"models": ["user/name"], "preload_from_hub": ["user/name config.json,model.safetensors"]}
+    assert own | added == front_matter(text)
 
 
 def test_a_space_of_another_gradio_is_refused(tmp_path, monkeypatch):

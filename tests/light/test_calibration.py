@@ -1,9 +1,11 @@
 """A response from a bracket: right within 2 % on a camera that is known, refused in words where it cannot be."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from synthetic_camera import bracket, scene
 from typer.testing import CliRunner
 
@@ -11,7 +13,8 @@ from hdrgan.cli import app
 from hdrgan.files.calibrations import CalibrationFileError, default_path, find_calibration, read_calibration
 from hdrgan.files.stack import exact_stops, read_times
 from hdrgan.light.align import offset
-from hdrgan.light.response import mean_camera
+from hdrgan.light.calibration import Bracket, calibrate
+from hdrgan.light.response import deviating_camera, mean_camera
 
 TIMES = [1 / 256, 1 / 64, 1 / 32, 1 / 16, 1 / 4]
 JUDGED = slice(26, 231)  # codes 0.1 to 0.9
@@ -39,6 +42,7 @@ def refusal(*arguments):
     return done.output
 
 
+@pytest.mark.slow
 def test_noise_jpeg_rounded_times_a_walker_and_an_unsteady_hand_leave_the_curve_right(shots, tmp_path):
     files, truth = shots
     out, plot = tmp_path / "cameras" / "one.json", tmp_path / "curve.png"
@@ -57,6 +61,27 @@ def test_noise_jpeg_rounded_times_a_walker_and_an_unsteady_hand_leave_the_curve_
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+def with_white(step):
+    """The mean camera, whose last codes go on smoothly: the last one holds so many stops."""
+    response = mean_camera().copy()
+    tail = np.linspace(0.09, step, 9).cumsum()  # stops of the codes above 246
+    response[247:] = response[246] * 2**tail
+    return response / response[255]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [deviating_camera(np.array(d)) for d in ((0, 0), (-1.5, 0.7), (1.2, 1.0))] + [with_white(s) for s in (0.085, 0.2)],
+    ids=["mean", "steep", "soft", "little below white", "much below white"],
+)
+def test_cameras_that_differ_are_told_within_two_percent(response):
+    files, truth = bracket(TIMES, response=response, seed=4)
+    pictures = [np.asarray(Image.open(io.BytesIO(file))) for file in files]
+    stops = [exact_stops(time) for time in TIMES]
+    found = calibrate([Bracket(pictures, stops, [str(time) for time in TIMES])]).response
+    assert np.abs(found - truth)[JUDGED].max() < 0.02
+
+
 def test_two_shots_are_enough_and_times_may_come_from_a_list_or_as_stops(shots, tmp_path):
     files, truth = shots
     stack = written(tmp_path / "stack", files[1:4:2])
@@ -70,6 +95,7 @@ def test_two_shots_are_enough_and_times_may_come_from_a_list_or_as_stops(shots, 
         assert np.abs(response - truth)[JUDGED].max() < np.abs(mean_camera() - truth)[JUDGED].max()
 
 
+@pytest.mark.slow
 def test_exposures_that_contradict_the_pictures_are_refused(shots, tmp_path):
     files, _ = shots
     stack = written(tmp_path / "stack", files)
@@ -82,6 +108,7 @@ def test_exposures_that_contradict_the_pictures_are_refused(shots, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_other_brackets_that_cannot_be_used_are_refused_in_words(shots, tmp_path):
     files, _ = shots
     other, _ = bracket(TIMES, light=scene(seed=7)[::-1, ::-1].copy(), seed=7)
@@ -95,6 +122,7 @@ def test_other_brackets_that_cannot_be_used_are_refused_in_words(shots, tmp_path
     assert "text.jpg" in refusal(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_several_brackets_refine_one_camera(shots, tmp_path):
     files, truth = shots
     more, _ = bracket(TIMES[1:], light=scene(seed=3), seed=3)

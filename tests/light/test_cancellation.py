@@ -42,7 +42,7 @@ def pipeline(request, one_seeded_thread) -> Pipeline:
     return Pipeline(NETWORKS[request.param](), device="cpu", working_size=64)
 
 
-@pytest.mark.parametrize("size", [WHOLE, TILED])
+@pytest.mark.parametrize("size", [WHOLE, pytest.param(TILED, marks=pytest.mark.slow)])
 def test_work_ends_at_the_check_at_which_it_is_cancelled(pipeline, size):
     free = Nth()
     pipeline(photo(size), cancellation=free)
@@ -54,7 +54,7 @@ def test_work_ends_at_the_check_at_which_it_is_cancelled(pipeline, size):
         assert token.asked == n, "nothing was worked on after that"
 
 
-@pytest.mark.parametrize("size", [WHOLE, TILED])
+@pytest.mark.parametrize("size", [WHOLE, pytest.param(TILED, marks=pytest.mark.slow)])
 def test_ein_is_asked_at_every_convolution(size, one_seeded_thread):
     network = EIN(width=8)
     ran = []

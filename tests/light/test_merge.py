@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from hdrgan.light.evs import DEFAULT_EVS as EVS
 from hdrgan.light.merge import merge
-from hdrgan.light.radiometry import DEFAULT_EVS as EVS
 from hdrgan.light.radiometry import expose, srgb_to_linear
 from hdrgan.light.tonemap import tone_map
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from run_tiled import run_tiled
 
-from hdrgan.light.tiling import run_tiled, tiled_strips
+from hdrgan.light.tiling import tiled_strips
 from hdrgan.models.bracket_generator import BracketGenerator
 
 

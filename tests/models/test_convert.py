@@ -27,11 +27,14 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+SLOW_PREFIX = pytest.param("module.", marks=pytest.mark.slow)
+
+
 def state_of(kind, prefix=""):
     return {prefix + name: value.clone() for name, value in NETWORKS[kind].state_dict().items()}
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
+@pytest.mark.parametrize("prefix", ["", pytest.param("module.module.", marks=pytest.mark.slow), SLOW_PREFIX])
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_state_dict_becomes_a_folder_that_loads(kind, prefix, tmp_path):
     torch.save(state_of(kind, prefix), tmp_path / "net.pth")

@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from huggingface_hub.errors import LocalEntryNotFoundError
+from run_tiled import run_tiled
 from safetensors.torch import load_file, save_file
 
 from hdrgan.light.radiometry import mu_law, soft_clip_masks
-from hdrgan.light.tiling import run_tiled
 from hdrgan.models.ein import EIN
 from hdrgan.models.pretrained import PretrainedError
 from hdrgan.training import ein_loss
@@ -125,6 +125,7 @@ def test_a_flat_grey_picture_has_no_clipped_part():
         assert mask.max() < 1e-6
 
 
+@pytest.mark.slow
 def test_every_parameter_gets_a_gradient():
     reached = set()
     # A gate that hangs on one channel is shut in some fresh networks; over a few, every weight must be reached.
@@ -140,6 +141,7 @@ def test_every_parameter_gets_a_gradient():
     assert reached == {name for name, _ in network.named_parameters()}
 
 
+@pytest.mark.slow
 def test_a_fresh_network_is_not_saturated_and_learns():
     network = EIN(width=8)
     srgb = picture(72, 72, 2)
@@ -210,6 +212,7 @@ def steepness(radiance, columns):
     return radiance.diff(dim=-1).abs().mean((0, 1, 2))[columns]
 
 
+@pytest.mark.slow
 def test_tiles_share_the_gates_of_the_photo_and_show_no_seam(small):
     srgb = picture(152, 384)
     options = {"tile": 256, "overlap": 64, "multiple": 8, "minimum": 72}

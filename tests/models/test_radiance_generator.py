@@ -102,6 +102,7 @@ def test_each_term_of_the_loss_is_least_for_the_truth():
     mask[..., 16:48, 16:48] = 1
     truth = 2.0 * mask
     truth[..., 30:32, 30:32] = 10.0
+    truth[..., 20:22, 30:32] = 10.0  # within the rim
     known = torch.ones(1, 1, 64, 64)
     none = torch.zeros(1, 3, 64, 64)
     right = light_losses(Light(truth, none), mask, truth, known)
@@ -135,9 +136,9 @@ def test_what_is_unknown_has_no_say():
 
 
 def test_wrong_shapes_and_numbers_are_refused(network):
-    with pytest.raises(ValueError, match="multiples of 32"):
+    with pytest.raises(ValueError, match="multiples of 64"):
         network(torch.zeros(1, 3, 48, 64))
-    for bad in ({"widths": (8,)}, {"widths": (8, 8, 8, 0)}, {"clip_start": 0.9, "clip_end": 0.8}):
+    for bad in ({"widths": (8,)}, {"widths": (8, 8, 8, 0)}, {"edge_width": 0}, {"clip_start": 0.9, "clip_end": 0.8}):
         with pytest.raises(ValueError, match="must"):
             RadianceGenerator(**bad)
 

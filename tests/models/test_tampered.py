@@ -44,6 +44,7 @@ for folder in folders:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_tampered_folder_is_refused_in_one_sentence_at_once(name, tmp_path):
     cls, arguments = NETWORKS[name]

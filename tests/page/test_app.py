@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -32,7 +31,6 @@ from hdrgan import Pipeline, load_photo
 from hdrgan.files.limits import PhotoError
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.cancellation import check_cancelled
-from hdrgan.page.environment import TEMPORARY
 from hdrgan.page.handlers import Handlers, sentence_of
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.look import markup
@@ -77,7 +75,6 @@ def temporary(tmp_path_factory):
         folder = tmp_path_factory.mktemp("temporary")
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         yield folder
-    shutil.rmtree(TEMPORARY, ignore_errors=True)  # chosen when the page was imported, before it could be told
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +191,8 @@ def test_a_strangers_bytes_are_decoded_in_no_process_but_the_guarded_one(root):
 
 
 def test_nothing_is_sent_home():
-    program = "import os, sys, hdrgan.page.main; from huggingface_hub import constants as hub\n"
+    program = "import os, sys; from hdrgan.page.environment import prepare; prepare(); import hdrgan.page.main\n"
+    program += "from huggingface_hub import constants as hub\n"
     program += "sys.exit(not hub.HF_HUB_DISABLE_TELEMETRY or os.environ['GRADIO_ANALYTICS_ENABLED'] != 'False')"
     named = ("HF_HUB_DISABLE_TELEMETRY", "GRADIO_ANALYTICS_ENABLED")
     environment = {name: value for name, value in os.environ.items() if name not in named}
@@ -241,6 +239,23 @@ def test_the_exposures_are_those_asked_for(tmp_path):
     pipeline = FakePipeline()
     list(handlers_at(tmp_path, pipeline).develop(asked(uploaded(tmp_path), evs=[-3, 0, 1.5], response="srgb")))
     assert pipeline.calls == [((-3, 0, 1.5), "srgb")]
+
+
+def test_a_calibration_comes_with_the_request_and_is_part_of_what_is_kept(tmp_path):
+    pipeline = FakePipeline()
+    handlers = handlers_at(tmp_path, pipeline)
+    photo = uploaded(tmp_path)
+    facts = {"format": 1, "kind": "hdrgan camera calibration", "make": "Acme", "model": "One"}
+    for power in (2, 3, 3):
+        curve = [(code / 255) ** power for code in range(256)]
+        list(handlers.develop(asked(photo, calibration=json.dumps(facts | {"response": curve}))))
+    used = [response for _, response in pipeline.calls]
+    assert [one.title for one in used] == ["Acme One"] * 2, "the third is the second"
+    np.testing.assert_allclose(used[1].response[128], (128 / 255) ** 3)
+    for bad in ("[]", '{"response": 1}', "[" * 9000, "no"):
+        news = told(handlers.develop(asked(photo, calibration=bad)))[-1]
+        assert news["state"] == "failed"
+        assert "is no camera calibration" in news["says"]
 
 
 @pytest.mark.parametrize("kind", ["finished", "zip", "frame", "exr", "hdr", "ultrahdr"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -269,6 +270,26 @@ def test_a_changed_setting_runs_again_and_what_is_old_cannot_be_saved(visit, pho
     state(page, "empty")
     assert page.locator(".saves button:enabled").count() == 0
     assert not page.locator(".strip img").count()
+
+
+def test_a_calibration_stays_in_the_browser_and_is_used(visit, photo, tmp_path):
+    facts = {"format": 1, "kind": "hdrgan camera calibration", "make": "Acme", "model": "One", "style": "vivid"}
+    own = tmp_path / "acme.json"
+    own.write_text(json.dumps(facts | {"response": [(code / 255) ** 3 for code in range(256)]}))
+    page = visit()
+    give(page, photo)
+    page.locator("select.response").select_option("own")
+    page.get_by_role("button", name="Choose a calibration").wait_for()
+    page.locator(".hg .calibration").set_input_files(photo)
+    expect(page.locator(".own")).to_contain_text("no camera calibration")
+    page.locator(".hg .calibration").set_input_files(own)
+    expect(page.locator(".numbers-here")).to_contain_text("calibration of Acme One")
+    state(page, "ready")
+    page.reload()
+    give(page, photo)
+    assert "calibration of Acme" not in page.locator(".numbers-here").inner_text()
+    page.locator("select.response").select_option(label="a photo from my Acme One vivid")
+    expect(page.locator(".numbers-here")).to_contain_text("calibration of Acme One")
 
 
 def alike(one: Path, other: Path) -> bool:

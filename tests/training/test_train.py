@@ -259,7 +259,21 @@ def test_two_processes_resume_exactly(two_processes, tmp_path):
 
 def test_radiance_trains_on_hdr_scenes_and_starts_from_given_weights(tmp_path):
     scenes = make_scenes(tmp_path / "scenes")
-    common = ["--model", "radiance", "--dataset", scenes, *SMALL, "--views", 2, "--view-size", 48, "--steps", 2]
+    common = [
+        "--model",
+        "radiance",
+        "--dataset",
+        scenes,
+        *SMALL,
+        "--views",
+        2,
+        "--view-size",
+        64,
+        "--crop-size",
+        64,
+        "--steps",
+        2,
+    ]
     said = run(*common, "--output", tmp_path / "one", "--width", 4, "--log-with", "tensorboard")
     assert "PU21-PSNR" in said
     generator = RadianceGenerator.from_pretrained(tmp_path / "one" / "generator", strict=True)
@@ -363,6 +377,30 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_pat
     assert all(torch.equal(weights[name], value) for name, value in kept.items())
 
 
+def test_a_killed_run_leaves_the_network_of_a_checkpoint_and_as_many_checkpoints_as_asked(brackets, tmp_path):
+    output = tmp_path / "run"
+    flags = "--steps 100000 --checkpoint-every 1 --keep 3".split()
+    command = [sys.executable, str(SCRIPT), *BRACKET, "--dataset", str(brackets), "--output", str(output), *flags]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command, env=environment(), stdout=said, stderr=said)
+    deadline = time.monotonic() + 600
+    while not (output / "state" / "step_000005").exists():
+        assert process.poll() is None, (tmp_path / "said").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait(60)
+    kept = sorted(folder.name for folder in (output / "state").iterdir() if not folder.name.startswith("."))
+    assert len(kept) in (3, 4), "the newest is there before the oldest goes"
+    networks = [load_file(output / "state" / name / "ema.safetensors") for name in kept]
+    network = BracketGenerator.from_pretrained(output / "generator")
+    steps = network.training_summary["steps"]
+    assert f"step_{steps:06d}" in kept or f"step_{steps + 1:06d}" in kept
+    if f"step_{steps:06d}" in kept:
+        average = networks[kept.index(f"step_{steps:06d}")]
+        assert all(torch.equal(average[name], value) for name, value in network.state_dict().items())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_step_1_ends_the_run_at_once(tmp_path, number):
     data = make_brackets(tmp_path / "data", scenes=1)
@@ -399,7 +437,7 @@ def test_compiled_networks_train_with_their_discriminator(brackets, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", ["--model radiance --width 4 --crop-size 32 --views 1", "--model ein --width 8 --crop-size 72"]
+    "flags", ["--model radiance --width 4 --crop-size 64 --views 1", "--model ein --width 8 --crop-size 72"]
 )
 def test_the_other_networks_train_compiled(tmp_path, flags):
     scenes = make_scenes(tmp_path / "scenes", count=2, side=80)

@@ -9,6 +9,6 @@ from hdrgan import EIN
 def test_ein_trains_on_pairs_with_loader_processes(tmp_path):
     pairs = make_pairs(tmp_path / "pairs", train=3, side=80)
     arguments = ["--model", "ein", "--width", 8, "--dataset", pairs, "--output", tmp_path / "run", "--steps", 2]
-    run(*arguments, *SMALL, "--crop-size", 72, "--workers", 1)
+    run(*arguments, *SMALL, "--crop-size", 72, "--workers", 1, "--gradient-checkpointing")
     assert EIN.from_pretrained(tmp_path / "run" / "ein", strict=True).width == 8
     assert not (tmp_path / "run" / "generator").exists()

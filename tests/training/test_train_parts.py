@@ -15,10 +15,10 @@ from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.training import checkpoints
 from hdrgan.training.arguments import TRACKERS, parse_args
 from hdrgan.training.checkpoints import CheckpointError
+from hdrgan.training.hyperparameters import RECIPES, learning_rate_factor
 from hdrgan.training.networks import checkpoint_activations, freeze, rate_groups
 from hdrgan.training.photos import spread
 from hdrgan.training.preflight import UsageError, check_output, check_space, find_checkpoint
-from hdrgan.training.recipes import RECIPES, learning_rate_factor
 from hdrgan.training.records import cut_after
 from train_accelerate import main
 
@@ -338,7 +338,7 @@ def test_faults_of_the_other_layouts_end_with_code_2(tmp_path, capsys, make, spo
     data = make(tmp_path / "data", side=side)
     lines = spoil(data)
     arguments = ["--model", model, "--dataset", str(data), "--output", str(tmp_path / "run"), "--cpu"]
-    flags = ["--crop-size", "72" if model == "ein" else "32", "--views", "2"]
+    flags = ["--crop-size", {"ein": "72", "radiance": "64"}.get(model, "32"), "--views", "2"]
     assert main([*arguments, *flags]) == 2
     said = capsys.readouterr().err.splitlines()
     for line in lines:

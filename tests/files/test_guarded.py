@@ -16,16 +16,16 @@ import photo_files
 import pytest
 from PIL import Image
 
+from hdrgan.files import guarded
 from hdrgan.files.exif import bracket_exif
+from hdrgan.files.guarded import load_photo_guarded
 from hdrgan.files.photo import PhotoError, PhotoLimits, load_photo
-from hdrgan.page import decoder
-from hdrgan.page.decoder import load_photo_guarded
 
 
 @pytest.fixture(autouse=True)
 def _no_worker_is_left_behind():
     yield
-    decoder._close_all()
+    guarded._close_all()
 
 
 def test_the_photo_is_the_same(tmp_path):
@@ -58,24 +58,24 @@ def test_refusals_and_limits_come_through():
 def test_one_worker_serves_many_photos():
     data = photo_files.photos()["rgb.png"]
     load_photo_guarded(data)
-    (worker,) = decoder._idle
+    (worker,) = guarded._idle
     for _ in range(5):
         load_photo_guarded(data)
         with pytest.raises(PhotoError):
             load_photo_guarded(b"junk")
-    assert decoder._idle == [worker]
+    assert guarded._idle == [worker]
     assert worker.requests == 11
 
 
 def test_a_decoder_that_hangs_is_given_up():
     data = photo_files.photos()["rgb.png"]
     load_photo_guarded(data)
-    (worker,) = decoder._idle
+    (worker,) = guarded._idle
     os.kill(worker._process.pid, signal.SIGSTOP)
     with pytest.raises(PhotoError, match="longer than 0.3 seconds"):
         load_photo_guarded(data, timeout_s=0.3)
     assert worker.has_ended
-    assert decoder._idle == []
+    assert guarded._idle == []
     assert load_photo_guarded(data).format == "PNG"
 
 
@@ -89,11 +89,11 @@ def test_a_photo_that_needs_too_much_memory_is_refused():
 def test_a_crash_takes_only_the_worker():
     data = photo_files.photos()["rgb.png"]
     load_photo_guarded(data)
-    (worker,) = decoder._idle
+    (worker,) = guarded._idle
     os.kill(worker._process.pid, signal.SIGSTOP)  # so that it is in the middle of the request when it crashes
     threading.Timer(0.2, lambda: os.kill(worker._process.pid, signal.SIGSEGV)).start()
     threading.Timer(0.3, lambda: os.kill(worker._process.pid, signal.SIGCONT)).start()
-    with pytest.raises(PhotoError, match="brought the decoder down"):
+    with pytest.raises(PhotoError, match="decoder crashed"):
         load_photo_guarded(data)
     assert load_photo_guarded(data).format == "PNG"
 
@@ -102,7 +102,7 @@ def test_no_room_for_a_worker_is_said(monkeypatch):
     def refuse(*args, **kwargs):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("hdrgan.page.decoder.subprocess.Popen", refuse)
+    monkeypatch.setattr("hdrgan.files.guarded.subprocess.Popen", refuse)
     with pytest.raises(PhotoError, match="no room"):
         load_photo_guarded(b"anything")
 
@@ -110,7 +110,7 @@ def test_no_room_for_a_worker_is_said(monkeypatch):
 def test_a_worker_that_died_waiting_costs_no_visitor_a_photo():
     data = photo_files.photos()["rgb.png"]
     load_photo_guarded(data)
-    (worker,) = decoder._idle
+    (worker,) = guarded._idle
     os.kill(worker._process.pid, signal.SIGKILL)
     worker._process.wait()
     assert load_photo_guarded(data).format == "PNG"
@@ -122,16 +122,16 @@ def test_several_at_once():
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda data: load_photo_guarded(data, timeout_s=60).pixels, files))
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert len(decoder._idle) <= 2
+    assert len(guarded._idle) <= 2
 
 
 def test_the_worker_is_light_and_goes_when_its_owner_goes(root, tmp_path):
     Image.fromarray(photo_files.picture()).save(tmp_path / "a.png")
     program = """
 import os, sys, time
-from hdrgan.page import decoder
-decoder.load_photo_guarded(sys.argv[1])
-pid = decoder._idle[0]._process.pid
+from hdrgan.files import guarded
+guarded.load_photo_guarded(sys.argv[1])
+pid = guarded._idle[0]._process.pid
 maps = open(f"/proc/{pid}/maps").read() if os.path.exists("/proc") else ""
 print(pid, "torch" in maps)
 sys.stdout.flush()
@@ -162,9 +162,9 @@ def _state(pid: str) -> str:
 
 def test_a_worker_that_was_taken_over_does_not_choose_names(tmp_path, monkeypatch):
     (tmp_path / "mine.png").write_bytes(photo_files.photos()["rgb.png"])
-    load = decoder._Worker.load
+    load = guarded._Worker.load
     for bad, refused in ({"name": "../../etc/x"}, False), ({"jpeg_orientation": 77}, True):
-        monkeypatch.setattr(decoder._Worker, "load", lambda *given, bad=bad: dataclasses.replace(load(*given), **bad))
+        monkeypatch.setattr(guarded._Worker, "load", lambda *given, bad=bad: dataclasses.replace(load(*given), **bad))
         if refused:
             with pytest.raises(PhotoError):
                 load_photo_guarded(tmp_path / "mine.png")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Hyperparameters:
     """Default settings of a network's training; flags override them."""
 
     learning_rate: float
@@ -24,14 +24,14 @@ class Recipe:
 
 RECIPES = {
     # HDR-GAN as published, with a cosine in place of a constant rate.
-    "bracket": Recipe(2e-4, (0.5, 0.999), 256, 100, 10.0, l1_weight=100.0, adversarial_weight=1.0),
-    "radiance": Recipe(4e-4, (0.9, 0.999), 256, 100, 0.5, weight_decay=1e-4, warm_up=0.02),
+    "bracket": Hyperparameters(2e-4, (0.5, 0.999), 256, 100, 10.0, l1_weight=100.0, adversarial_weight=1.0),
+    "radiance": Hyperparameters(4e-4, (0.9, 0.999), 256, 100, 0.5, weight_decay=1e-4, warm_up=0.02),
     # Liu et al. 2025: cosine with warm restarts, T0 = 25 epochs.
-    "ein": Recipe(1e-4, (0.95, 0.999), 224, 200, 10.0, l1_weight=10.0, restart_epochs=25),
+    "ein": Hyperparameters(1e-4, (0.95, 0.999), 224, 200, 10.0, l1_weight=10.0, restart_epochs=25),
 }
 
 
-def learning_rate_factor(recipe: Recipe, samples: int, *, total: int, epoch: int) -> float:
+def learning_rate_factor(recipe: Hyperparameters, samples: int, *, total: int, epoch: int) -> float:
     """The cosine, counted in samples so that it does not depend on the number of processes.
 
     Args:

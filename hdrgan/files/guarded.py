@@ -1,11 +1,11 @@
-"""Photos from strangers, decoded in a process of its own with a limit on time and memory.
+"""Decode untrusted photos in a separate process with a limit on time and memory.
 
 `load_photo` refuses what it can recognise as hostile, but the libraries behind it are written in C, and a flaw
-in one of them takes its process along. A server lets a worker take that risk: one that crashes, hangs or swells is
-killed and replaced, and the visitor reads a sentence. A worker is started once and kept; it imports no torch, so that
-it is ready in a fraction of a second and small.
+in one of them takes its process along. A server, and a batch of many photos, let a worker take that risk: one that
+crashes, hangs or swells is killed and replaced, and one photo is refused in a sentence. A worker is started once and
+kept; it imports no torch, so that it is ready in a fraction of a second and small.
 
-Only JSON and raw pixels come back: a worker that was taken over has no way to run code in the server.
+Only JSON and raw pixels come back: a worker that was taken over has no way to run code in its owner.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo, safe_stem
 from hdrgan.files.transport import pack_photo, unpack_photo
 
@@ -35,19 +36,24 @@ _LENGTH = struct.Struct("<Q")
 _LONGEST_REPLY = 1 << 16
 _MOST_PIXEL_BYTES = 6 + 12 + 2 + 6 + 6  # of a pixel: picture, light, opacity, gain map, wide colours
 _PIPE_SIZE = 1 << 20  # Linux gives 64 KB unasked, which costs a change of process for every 64 KB of pixels
-_MOST_IDLE = 2
 _READY = b"+"  # what a worker says first
+DECODE_SECONDS = 10
+"""That opening a photo may take where the page's settings say nothing else."""
+
 _START_S = 60.0  # that a worker may take to start
 _REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.page.decoder import serve; serve()"
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.files.guarded import serve; serve()"
 
 
 def load_photo_guarded(
     source: str | os.PathLike[str] | bytes,
     *,
-    timeout_s: float = 10.0,
+    timeout_s: float = DECODE_SECONDS,
     memory_mb: int = 2048,
     limits: PhotoLimits = DEFAULT,
+    gain_map: bool = True,
+    scenes: bool = False,
+    keep: int = 2,
 ) -> Photo:
     """Open a photo as `load_photo` does, in a worker process.
 
@@ -56,7 +62,8 @@ def load_photo_guarded(
         timeout_s: seconds after which the worker is killed.
         memory_mb: megabytes that the worker may take for this photo; 100 megapixels need about 1,000 (enforced on
             Linux and other Unix systems).
-        limits: as for `load_photo`.
+        limits, gain_map, scenes: as for `load_photo`.
+        keep: workers that are kept for the next photos, at most; more are ended when they are done.
 
     Raises:
         PhotoError: for every reason that `load_photo` has, and when the time or memory is used up or a decoder crashes.
@@ -67,17 +74,17 @@ def load_photo_guarded(
         log.error("no decoding worker can be started: %s", error)
         raise PhotoError("There is no room to open a photo right now; try again in a moment.") from error
     try:
-        photo = worker.load(source, timeout_s, limits)
+        photo = worker.load(source, timeout_s, limits, {"gain_map": gain_map, "scenes": scenes})
     except PhotoError:
-        _give_back(worker)
+        _give_back(worker, keep)
         raise
     except BaseException:
         worker.close()  # an interrupted exchange leaves half a reply in the pipe
         raise
-    _give_back(worker)
+    _give_back(worker, keep)
     # A worker that was taken over must not choose what files are called, nor how the photo is turned.
     if photo.jpeg_orientation not in range(1, 9):
-        raise PhotoError("This file brought the decoder down; save it again as JPEG or PNG.")
+        raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.")
     given = isinstance(source, (bytes, bytearray, memoryview))
     return replace(photo, name="photo" if given else safe_stem(os.fspath(source)))  # type: ignore[arg-type]
 
@@ -97,15 +104,22 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # decoders complain of every hostile file in words of their own
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            process_group=0,  # Ctrl-C is for its owner, which knows what is to be done first
         )
         _widen_pipe(self._pipe_out)
 
-    def load(self, source: str | os.PathLike[str] | bytes, timeout_s: float, limits: PhotoLimits) -> Photo:
+    def load(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        timeout_s: float,
+        limits: PhotoLimits,
+        options: dict[str, bool],
+    ) -> Photo:
         self.requests += 1
         given = isinstance(source, (bytes, bytearray, memoryview))
         if given:
             limits.check_bytes(len(source))  # type: ignore[arg-type]
-        request = {"path": None if given else os.fspath(source), "limits": asdict(limits)}
+        request = {"path": None if given else os.fspath(source), "limits": asdict(limits), "options": options}
         expired = threading.Event()
 
         def stop() -> None:
@@ -128,10 +142,10 @@ class _Worker:
             self.close()
             if expired.is_set():
                 raise PhotoError(
-                    f"This photo took longer than {timeout_s:g} seconds to open; save it anew as JPEG or PNG."
+                    f"This photo took longer than {timeout_s:g} seconds to open; save it again as JPEG or PNG."
                 ) from error
             log.warning("a decoding worker ended with status %s", self._process.returncode)
-            raise PhotoError("This file brought the decoder down; save it anew as JPEG or PNG.") from error
+            raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.") from error
         finally:
             timer.cancel()
 
@@ -181,11 +195,11 @@ def _take(memory_mb: int) -> _Worker:
     return _Worker(memory_mb)
 
 
-def _give_back(worker: _Worker) -> None:
+def _give_back(worker: _Worker, keep: int) -> None:
     if not worker.alive:
         return
     with _lock:
-        if worker.requests < _REQUESTS_PER_WORKER and len(_idle) < _MOST_IDLE:
+        if worker.requests < _REQUESTS_PER_WORKER and len(_idle) < keep:
             _idle.append(worker)
             return
     worker.close()
@@ -264,6 +278,7 @@ def serve() -> None:
     """Answer requests on standard input until it closes: the whole life of a worker."""
     pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # nothing that a library prints may end up between two replies
+    silence_codecs()
     _confine(int(sys.argv[2]))
     pipe_out.write(_READY)
     pipe_out.flush()
@@ -275,7 +290,7 @@ def serve() -> None:
             return
         try:
             source = given if request["path"] is None else request["path"]
-            photo = load_photo(source, limits=PhotoLimits(**request["limits"]))
+            photo = load_photo(source, limits=PhotoLimits(**request["limits"]), **request["options"])
         except PhotoError as error:
             _send(pipe_out, json.dumps({"refused": str(error)}).encode())
             continue

@@ -1,0 +1,79 @@
+"""A decoder that crashes costs one photo; what a batch reads is what `load_photo` reads."""
+
+import json
+import struct
+
+import numpy as np
+import photo_files
+import pytest
+from PIL import Image
+
+from hdrgan.batch.budget import megapixels_of
+from hdrgan.batch.reading import read_photo
+from hdrgan.files import guarded
+from hdrgan.files.kinds import is_risky
+from hdrgan.files.photo import load_photo
+
+# The process that decodes imports this as it starts: a file with this word in it is one that finds a flaw.
+FLAW = """
+import os, signal
+import imagecodecs
+
+sound = imagecodecs.avif_decode
+
+def avif_decode(data, **options):
+    if b"find the flaw" in bytes(data):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return sound(data, **options)
+
+imagecodecs.avif_decode = avif_decode
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left_behind():
+    yield
+    guarded._close_all()
+
+
+def test_a_decoder_that_crashes_costs_one_photo(hdrgan, make_photo, tmp_path):
+    files = photo_files.photos()
+    make_photo(tmp_path / "in/a.jpg")
+    (tmp_path / "in/c.avif").write_bytes(files["eight.avif"])
+    (tmp_path / "in/d.heic").write_bytes(files["heic.heic"])
+    bad = tmp_path / "in/b.avif"
+    bad.write_bytes(files["eight.avif"] + struct.pack(">I4s", 21, b"free") + b"find the flaw")
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/sitecustomize.py").write_text(FLAW)
+    command = ("reconstruct", tmp_path / "in", "--hdr", "hdr", "-o", tmp_path / "out", "--json")
+    done = hdrgan(*command, PYTHONPATH=str(tmp_path / "path"))
+    assert done.returncode == 1, done.stderr
+    failed = [json.loads(line) for line in (tmp_path / "out/failed.jsonl").read_text().splitlines()]
+    assert [line["path"] for line in failed] == [str(bad)]
+    assert "The decoder crashed on this file" in failed[0]["reason"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.hdr")) == ["a.hdr", "c.hdr", "d.hdr"]
+    again = hdrgan(*command)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count('"skipped"') == 3
+    assert (tmp_path / "out/b.hdr").exists()
+
+
+def test_what_is_read_is_what_load_photo_reads(tmp_path):
+    for name, data in photo_files.photos().items():
+        (tmp_path / name).write_bytes(data)
+        assert is_risky(data) == name.endswith(("avif", "heic"))
+        here, there = load_photo(tmp_path / name), read_photo(tmp_path / name)
+        assert np.array_equal(here.pixels, there.pixels)
+        assert (here.name, here.format) == (there.name, there.format)
+
+
+def test_the_size_of_risky_files_is_read_from_their_boxes(tmp_path, monkeypatch):
+    size = photo_files.WIDTH * photo_files.HEIGHT / 1e6
+    files = photo_files.photos()
+    monkeypatch.setattr(Image, "open", None)
+    # The HEIC is cropped from the 64 x 64 pixels that are decoded.
+    for name, megapixels in (("eight.avif", size), ("ten.avif", size), ("heic.heic", 64 * 64 / 1e6)):
+        (tmp_path / name).write_bytes(files[name])
+        assert megapixels_of(str(tmp_path / name)) == megapixels
+    (tmp_path / "x.raf").write_bytes(b"FUJIFILMCCD-RAW " + bytes(30_000_000))
+    assert megapixels_of(str(tmp_path / "x.raf")) == pytest.approx(30, abs=0.1)

@@ -68,7 +68,7 @@ class Photo:
         gain_map: from ``pixels`` to ``light``, where the file holds one.
         alpha: (H, W) uint8 or uint16 like ``pixels``: opacity, where not all of the photo is opaque; ``pixels`` are
             then laid on white.
-        wide: (H, W, 3) float16, linear Rec. 709: light above 1 of colours that sRGB cannot hold and that the camera
+        wide: (H, W, 3) float16, linear Rec. 709: light near 1 or above of colours that sRGB cannot hold and the camera
             did not clip, 0 elsewhere; None where there are none. It is measured, though ``pixels`` are clipped.
         xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.metadata` says what is handed on.
     """

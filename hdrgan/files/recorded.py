@@ -16,6 +16,7 @@ from hdrgan.light.srgb import linear_to_srgb, srgb_to_linear
 _ROWS = 64
 _WIDER = 1.02  # what a channel at its most gives in Rec. 709, from which on primaries count as wider
 _CLIPPED = 0.99  # of the largest code: what is brighter may have clipped in the camera
+_NEARLY, _STRONGER = 0.8, 1.01  # light of a channel in sRGB, and how much more than in the file's own primaries
 _FINE = 1 << 16
 
 
@@ -66,7 +67,7 @@ def recorded_light(decoded: Decoded, *, gain_map: bool = True) -> Recorded | Non
 
 
 def beyond_srgb(decoded: Decoded) -> np.ndarray | None:
-    """Light above 1 in colours that sRGB cannot hold, which converting to it clips though the camera did not.
+    """Light near 1 and above in colours that sRGB cannot hold, which converting clips though the camera did not.
 
     Returns:
         (H, W, 3) float16, linear Rec. 709: the light of such channels, 0 everywhere else; None where there are none.
@@ -84,9 +85,12 @@ def beyond_srgb(decoded: Decoded) -> np.ndarray | None:
 
     def look(top: int) -> bool:
         rows = slice(top, top + _ROWS)
-        light = np.stack([tables[k][codes[rows, :, k]] for k in range(3)], -1) @ np.float32(matrix.T)
+        own = np.stack([tables[k][codes[rows, :, k]] for k in range(3)], -1)
+        light = own @ np.float32(matrix.T)
         measured = codes[rows].max(-1, keepdims=True) < _CLIPPED * most
-        np.multiply(light, (light > 1) & measured, out=wide[rows], casting="same_kind")
+        # What is only near white in sRGB would be taken for half clipped; greys are as near white in both.
+        outside = light > np.maximum(_NEARLY, _STRONGER * own.max(-1, keepdims=True))
+        np.multiply(light, outside & measured, out=wide[rows], casting="same_kind")
         return bool(wide[rows].any())
 
     found = each(look, range(0, codes.shape[0], _ROWS))

@@ -209,7 +209,7 @@ def to_tensor(photo: Photo, size: tuple[int, int] | None = None) -> torch.Tensor
     peak = int(np.iinfo(photo.pixels.dtype).max)
     if size is not None and size != photo.pixels.shape[:2]:
         sums, rows = _row_sums(photo.pixels, size[0])
-        columns = torch.from_numpy(sums).permute(2, 0, 1)[None]  # (1, 3, h, W)
+        columns = torch.from_numpy(sums).permute(2, 0, 1)[None].contiguous()  # (1, 3, h, W)
         means = torch.nn.functional.adaptive_avg_pool2d(columns, size)
         return means.div_(torch.from_numpy(rows * np.float32(peak)).view(-1, 1))
     if peak == 255:

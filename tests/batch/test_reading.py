@@ -50,7 +50,7 @@ def test_a_decoder_that_crashes_costs_one_photo(hdrgan, make_photo, tmp_path):
     assert done.returncode == 1, done.stderr
     failed = [json.loads(line) for line in (tmp_path / "out/failed.jsonl").read_text().splitlines()]
     assert [line["path"] for line in failed] == [str(bad)]
-    assert "This file brought the decoder down" in failed[0]["reason"]
+    assert "The decoder crashed on this file" in failed[0]["reason"]
     assert sorted(path.name for path in (tmp_path / "out").glob("*.hdr")) == ["a.hdr", "c.hdr", "d.hdr"]
     again = hdrgan(*command)
     assert again.returncode == 0, again.stderr

@@ -48,7 +48,9 @@ def text_of(sizes: dict[str, int], empty: dict[str, int], total: int) -> str:
     rows = sorted(((size, name) for name, size in added.items() if size >= _LARGE), reverse=True)
     lines = [f"{size / 1e6:8.1f} MB  {name}" for size, name in rows]
     others = total - sum(size for size, _ in rows)
-    return "\n".join([*lines, f"{others / 1e6:8.1f} MB  others", f"{total / 1e6:8.1f} MB  in all"])
+    return "\n".join(
+        [*lines, f"{others / 1e6:8.1f} MB  others", f"{total / 1e6:8.1f} MB  in all, {total / 2**30:.2f} GiB"]
+    )
 
 
 def main() -> None:

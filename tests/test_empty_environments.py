@@ -16,7 +16,7 @@ from test_packaging import NO_NETWORK
 from hdrgan import BracketGenerator
 from hdrgan.hub.distribution import WHEEL_NAME, build_wheel
 
-OWN_SHARE = 240e6  # bytes beside torch and what torch brings: with its build for processors that makes 1.1 GB
+OWN_SHARE = 240e6  # bytes beside torch and what torch brings: with its build for processors that makes 1.1 GiB
 APP_SHARE = 250e6  # bytes that the page adds
 
 

@@ -24,4 +24,4 @@ def test_libraries_count_with_their_package_and_links_once(tool, tmp_path):
 
 def test_the_table_says_what_was_added(tool):
     text = tool.text_of({"torch": 700_000_000, "pip": 9_000_000, "tqdm": 1_000_000}, {"pip": 8_500_000}, 701_500_000)
-    assert text.split("\n") == ["   700.0 MB  torch", "     1.5 MB  others", "   701.5 MB  in all"]
+    assert text.split("\n") == ["   700.0 MB  torch", "     1.5 MB  others", "   701.5 MB  in all, 0.65 GiB"]

@@ -57,7 +57,6 @@ NEW_FEATURES = {
         "files/heif.py:decode_heic-28",
         "files/colour.py:_icc_tag",
         "files/jpeg.py:_gain_map",
-        "files/heif.py:size_of",
         "files/guarded.py:_Worker-68",
         "files/guarded.py:load_photo_guarded-34",
         "files/limits.py:Decoded-25",

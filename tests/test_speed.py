@@ -1,6 +1,7 @@
 """The quick way from photo to result gives what the plain way gives: every pixel in float, all at once."""
 
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -58,10 +59,11 @@ def plain_radiance(model, photo, response):
     """Radiance, invented and curve of a RadianceGenerator, with every step on the whole photo in float32."""
     srgb = to_tensor(photo).contiguous()
     height, width = photo.height, photo.width
-    scale = min(1.0, WORKING_SIZE / max(height, width))
+    scale = min(model.largest_enlargement, WORKING_SIZE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     m = model.size_multiple
-    seen = area_average(srgb, size)
+    bilinear = partial(F.interpolate, size=size, mode="bilinear", align_corners=False)
+    seen = area_average(srgb, size) if scale <= 1 else bilinear(srgb)
     light = model.light(F.pad(seen, (0, -size[1] % m, 0, -size[0] % m), mode="replicate"))
     mask = model.clipped(seen)
     weight = torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))

@@ -99,6 +99,13 @@ def stream(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def forget_threads() -> None:
+    """Let torch use one thread in a forked process, where OpenMP would wait forever for threads that are gone."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Threads that share the processors of this one between them."""
     share = max(1, cores() // threads)

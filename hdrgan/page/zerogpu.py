@@ -10,10 +10,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import torch
-
 from hdrgan.files.photo import Photo
 from hdrgan.files.response_choice import Response
+from hdrgan.light.parallel import forget_threads
 from hdrgan.result import Result
 
 try:
@@ -38,9 +37,7 @@ def on_gpu(compute: Compute) -> Compute:
 
     def borrowed(model: str, photo: Photo, evs: Sequence[float], response: Response) -> Result:
         if os.getpid() != _MAIN:
-            torch.set_num_threads(
-                1
-            )  # threads of OpenMP do not survive a fork, and whoever waits for them waits forever
+            forget_threads()
         return compute(model, photo, evs, response)
 
     decorate: Callable[..., Any] = spaces.GPU

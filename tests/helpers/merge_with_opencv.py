@@ -23,7 +23,7 @@ def main(bracket: str, radiance: str) -> None:
             times.append(2.0 ** float(picture.getexif().get_ifd(EXIF_DIRECTORY)[EXPOSURE_BIAS]))
             frames.append(np.ascontiguousarray(np.asarray(picture)[..., ::-1]))  # OpenCV wants BGR
     seconds = np.array(times, np.float32)
-    response = cv2.createCalibrateDebevec(samples=200).process(frames, seconds)
+    response = cv2.createCalibrateDebevec(samples=500).process(frames, seconds)
     merged = cv2.createMergeDebevec().process(frames, seconds, response)
     np.save(radiance, merged[..., ::-1])
 

@@ -56,7 +56,7 @@ def client(code: str, hub: LocalHub, home: Path, root: Path, *arguments: object,
 
 
 def outputs(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    srgb = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    srgb = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
         answer = network(srgb)
     return {"out": (answer if isinstance(answer, torch.Tensor) else answer.radiance).contiguous()}
@@ -372,7 +372,7 @@ import hdrgan
 from safetensors.torch import save_file
 out, token = Path(sys.argv[1]), sys.argv[2]
 def outputs(network):
-    srgb = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    srgb = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
         answer = network(srgb)
     return {"out": (answer if isinstance(answer, torch.Tensor) else answer.radiance).contiguous()}

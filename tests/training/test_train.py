@@ -239,6 +239,7 @@ def test_accumulated_passes_are_one_large_batch(tmp_path):
     for batch_size, passes in ((8, 1), (2, 4)):
         output = tmp_path / str(passes)
         arguments = ["--model", "radiance", "--width", 4, "--dataset", scenes, "--output", output, *SMALL, "--views", 3]
+        arguments += ["--view-size", 64, "--crop-size", 64]
         arguments[arguments.index("--batch-size") + 1] = batch_size
         run(*arguments, "--steps", 6, "--gradient-accumulation-steps", passes)
         found.append(losses(output))

@@ -138,12 +138,13 @@ def match(darker: Shot, brighter: Shot, still: np.ndarray | None = None) -> tupl
         exposed &= still
     unclipped = brighter.highest <= _LAST
     spread = (darker.highest - darker.lowest).astype(np.float32)
-    usable, last = exposed & (spread <= _GREYISH[0] + np.float32(_GREYISH[1] / 3) * darker.total), 254
-    if np.count_nonzero(usable & unclipped) < max(_FEWEST, _ENOUGH_GREYISH * np.count_nonzero(exposed & unclipped)):
-        # Where a coloured pixel clips in one channel alone, its mean says nothing.
-        usable, last = exposed & unclipped, _LAST
+    greyish = exposed & (spread <= _GREYISH[0] + np.float32(_GREYISH[1] / 3) * darker.total)
+    enough = max(_FEWEST, _ENOUGH_GREYISH * np.count_nonzero(exposed & unclipped))
+    near_white = np.count_nonzero(greyish & unclipped) >= enough
+    # Where a coloured pixel clips in one channel alone, its mean says nothing.
+    usable = greyish if near_white else exposed & unclipped
     sums = [shot.total[usable] for shot in (darker, brighter)]
-    if last > _LAST:
+    if near_white:
         found = _by_quantiles(sums[0], sums[1], 3, np.arange(_FIRST, _NEAR_WHITE, 2.0))
         # Where one channel clips before the others, their mean falls behind the light.
         grey = spread[usable] <= _GREY[0] + np.float32(_GREY[1] / 3) * sums[0]

@@ -14,7 +14,8 @@
 set -euo pipefail
 
 gpus=${SLURM_GPUS_ON_NODE:-1}
-main=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+main=${hosts%%$'\n'*}
 export MAIN_IP=$main PROCESSES=$((SLURM_NNODES * gpus))
 
 srun bash -c 'exec accelerate launch \

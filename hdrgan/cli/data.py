@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,18 +12,13 @@ from hdrgan.cli.options import Device, Response, progress_bar
 from hdrgan.cli.root import app, plain_errors
 
 
-class Layout(StrEnum):
-    """The layout of a training set on disk."""
-
-    bracket = "bracket"
-    pairs = "pairs"
-
-
 @app.command(no_args_is_help=True)
 def prepare(
     scenes: Annotated[Path, typer.Argument(help="Folder of .hdr and .exr scenes, panoramas or pictures.")],
     output: Annotated[Path, typer.Argument(help="Folder for the data set; new or empty.")],
-    layout: Annotated[Layout, typer.Option(help="bracket: five exposures a view. pairs: photo and HDR image.")],
+    layout: Annotated[
+        Literal["bracket", "pairs"], typer.Option(help="bracket: five exposures a view. pairs: photo and HDR image.")
+    ],
     views: Annotated[int, typer.Option(min=1, help="Views of each scene.")] = 6,
     size: Annotated[int, typer.Option(min=16, help="Side of a view in pixels.")] = 512,
     seed: Annotated[int, typer.Option(help="Of views, exposure, response curves and noise.")] = 0,
@@ -43,7 +37,7 @@ def prepare(
         done = preparing.prepare(
             scenes,
             output,
-            layout=layout.value,
+            layout=layout,
             views=views,
             size=size,
             seed=seed,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,21 +18,12 @@ from hdrgan.cli.options import (
     MaxMegapixels,
     Model,
     Projection,
-    ProjectionChoice,
     Response,
     kinds_of,
     stops_of,
 )
 from hdrgan.cli.root import app, plain_errors
 from hdrgan.light.evs import EVS_TEXT
-
-
-class PictureFormat(StrEnum):
-    """What the exposures are written as."""
-
-    png = "png"
-    jpg = "jpg"
-    tiff = "tiff"
 
 
 @app.command(no_args_is_help=True)
@@ -43,9 +33,9 @@ def generate(
     model: Model = "radiance",
     evs: Evs = EVS_TEXT,
     hdr: Hdr = "",
-    format: Annotated[PictureFormat, typer.Option(help="Format of the exposures.")] = PictureFormat.png,
+    format: Annotated[Literal["png", "jpg", "tiff"], typer.Option(help="Format of the exposures.")] = "png",
     response: Response = "auto",
-    projection: Projection = ProjectionChoice.auto,
+    projection: Projection = "auto",
     zip: Annotated[bool, typer.Option("--zip", help="Put the exposures of each photo into one .zip.")] = False,
     finished: Finished = False,
     keep_gps: KeepGps = False,
@@ -84,8 +74,8 @@ def generate(
             device,
             evs=stops_of(evs),
             response=response,
-            projection=projection.value,
-            format=format.value,
+            projection=projection,
+            format=format,
             hdr=kinds_of(hdr, finished),
             zip=zip,
             keep_gps=keep_gps,
@@ -99,7 +89,7 @@ def reconstruct(
     model: Model = "radiance",
     hdr: Hdr = "exr",
     response: Response = "auto",
-    projection: Projection = ProjectionChoice.auto,
+    projection: Projection = "auto",
     zip: Annotated[bool, typer.Option("--zip", help="Put the files of each photo into one .zip.")] = False,
     finished: Finished = False,
     keep_gps: KeepGps = False,
@@ -142,7 +132,7 @@ def reconstruct(
             device,
             evs=[0.0],
             response=response,
-            projection=projection.value,
+            projection=projection,
             format=None,
             hdr=kinds,
             zip=zip,

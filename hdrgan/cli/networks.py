@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,17 +13,12 @@ from hdrgan.cli.root import app, plain_errors
 from hdrgan.light.evs import EVS_TEXT
 
 
-class Kind(StrEnum):
-    """A published network."""
-
-    bracket = "bracket"
-    discriminator = "discriminator"
-    ein = "ein"
-
-
 @app.command(no_args_is_help=True)
 def convert(
-    kind: Annotated[Kind, typer.Argument(help="Which published network the checkpoint is of.")],
+    kind: Annotated[
+        Literal["bracket", "discriminator", "ein"],
+        typer.Argument(help="Which published network the checkpoint is of."),
+    ],
     checkpoint: Annotated[Path, typer.Argument(help="The published .pth state dict.")],
     folder: Annotated[Path, typer.Argument(help="Folder for model.safetensors and config.json.")],
     evs: Evs = EVS_TEXT,
@@ -36,7 +30,7 @@ def convert(
     from hdrgan.models.convert import convert_checkpoint
 
     with plain_errors():
-        convert_checkpoint(kind.value, checkpoint, folder, evs=stops_of(evs))
+        convert_checkpoint(kind, checkpoint, folder, evs=stops_of(evs))
     typer.echo(folder)
 
 

@@ -5,19 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-
-class ProjectionChoice(StrEnum):
-    """What a photo shows of the world around."""
-
-    auto = "auto"
-    flat = "flat"
-    equirectangular = "equirectangular"
-
 
 Model = Annotated[
     str, typer.Option("--model", "-m", help="Bundled name (radiance, bracket, ein), a folder, or user/repo on the Hub.")
@@ -36,7 +26,7 @@ Response = Annotated[
 Finished = Annotated[bool, typer.Option("--finished", help="Write one picture to keep as well, <stem>_finished.jpg.")]
 KeepGps = Annotated[bool, typer.Option("--keep-gps", help="Let the files say where the photo was taken.")]
 Projection = Annotated[
-    ProjectionChoice,
+    Literal["auto", "flat", "equirectangular"],
     typer.Option(help="equirectangular panoramas close around the viewer; auto looks whether their edges meet."),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is when left out.")]

@@ -43,10 +43,6 @@ class Scene:
     for_validation: bool = False
 
 
-def _scene_table(root: Path) -> Path | None:
-    return next((f / SCENE_TABLE for f in (root, root.parent) if (f / SCENE_TABLE).is_file()), None)
-
-
 def scan(root: Path, splits: Collection[str] = ("train", VALIDATION)) -> tuple[list[Scene], list[Fault], int]:
     """List the scenes of a folder.
 
@@ -57,7 +53,7 @@ def scan(root: Path, splits: Collection[str] = ("train", VALIDATION)) -> tuple[l
     Returns:
         Scenes, faults, and how many files the table keeps out.
     """
-    table = _scene_table(root)
+    table = next((f / SCENE_TABLE for f in (root, root.parent) if (f / SCENE_TABLE).is_file()), None)
     rows: dict[Path, dict[str, str]] = {}
     faults: list[Fault] = []
     if table is not None:

@@ -57,11 +57,6 @@ def _write_bracket(folder: Path, number: int, shot: Shot, evs: Sequence[float]) 
         save_png(folder / f"{number}_{position}.png", np.ascontiguousarray(pixels))
 
 
-def _write_table(file: Path, rows: Sequence[Sequence[str]]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([COLUMNS, *rows])
-
-
 def prepare(
     hdr_folder: str | PathLike[str],
     out: str | PathLike[str],
@@ -156,6 +151,7 @@ def prepare(
         for split in SPLITS:
             for column in COLUMNS:
                 (target / f"{split}_{column}").mkdir(exist_ok=True)
-            _write_table(target / f"{split}.csv", rows[split])
+            with (target / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
+                csv.writer(stream).writerows([COLUMNS, *rows[split]])
     describe(target, Origin(layout, written, size, seed, DEFAULT_EVS), licences_of(good, source), table)
     return Prepared(len(good), written, tuple(faults))

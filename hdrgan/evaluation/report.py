@@ -143,13 +143,8 @@ def format_report(report: Mapping[str, Any]) -> str:
             cells = [_cell(row["figures"].get(name), 3 if "stops" in name else 2) for name in shown]
             cells += [_cell(row["figures"].get("bracket_psnr", {}).get(ev), 2) for ev in evs]
             lines.append([row["name"], *cells])
-        widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
         head = f"{condition} ({table[0]['figures']['views']} views)"
-        text = [
-            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-            for line in lines
-        ]
-        blocks.append("\n".join([head, *(line.rstrip() for line in text)]))
+        blocks.append("\n".join([head, *aligned(lines)]))
     legend = "PU21, highlights, mu-law, EV: PSNR in dB, more is better. Stops: RMSE, less is better."
     return "\n\n".join([*blocks, legend])
 
@@ -160,13 +155,18 @@ def _real_block(table: Sequence[Mapping[str, Any]]) -> str:
     lines = [["", *(f"{name} {ev}" for name, ev in columns)]]
     for row in table:
         lines.append([row["name"], *(_cell(row["figures"].get(name, {}).get(ev), 2) for name, ev in columns)])
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]
     head = f"real brackets ({table[0]['figures']['views']} shots): PSNR in dB; range in stops, 0 is best"
-    return "\n".join([head, *text])
+    return "\n".join([head, *aligned(lines)])
+
+
+def aligned(lines: Sequence[Sequence[str]], first: int = 0) -> list[str]:
+    """Rows of cells as text in columns: the first on the left and ``first`` characters wide at least."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths[0] = max(widths[0], first)
+    return [
+        "  ".join([name.ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))]).rstrip()
+        for name, *cells in lines
+    ]
 
 
 def _cell(value: float | None, digits: int) -> str:

@@ -70,13 +70,13 @@ class _Frames:
 
 
 def _identity(photo: Photo, evs: Sequence[float]) -> Prediction:
-    light = srgb_to_linear(encoded(photo))
+    light = srgb_to_linear(encoded(photo.pixels))
     return _Frames([_in_8_bits(picture_of(expose(light, ev))) for ev in evs], picture_of(light))
 
 
 def _curve(photo: Photo, evs: Sequence[float]) -> Prediction:
     codes, camera = np.linspace(0, 1, 256), mean_camera()
-    light = np.interp(picture_of(encoded(photo)), codes, camera)
+    light = np.interp(picture_of(encoded(photo.pixels)), codes, camera)
     exposures = [np.interp((light * 2.0**ev).clip(0, 1), camera, codes) for ev in evs]
     return _Frames([_in_8_bits(frame) for frame in exposures], light)
 
@@ -181,21 +181,20 @@ class _Tally:
         self.real = real_brackets.RealTally()
 
     def add(self, view: View, prediction: Prediction) -> None:
-        srgb = planes_of(view.photo.pixels) / float(np.iinfo(view.photo.pixels.dtype).max)
+        srgb = encoded(view.photo.pixels)
         radiance: dict[str, float] = {}
         if view.radiance is not None:
             radiance = metrics.score_radiance(planes_of(prediction.radiance), view.radiance, srgb)
         shots = []
-        for shot, (ev, truth) in zip(
-            prediction.exposures if view.exposures else (), view.exposures.items(), strict=True
-        ):
-            encoded = planes_of(shot) / float(np.iinfo(shot.dtype).max)
-            if encoded.shape != truth.shape:
-                raise ValueError(f"EV {ev:+g} has shape {tuple(encoded.shape)}, expected {tuple(truth.shape)}")
+        exposures = prediction.exposures if view.exposures else ()
+        for codes, (ev, truth) in zip(exposures, view.exposures.items(), strict=True):
+            shot = encoded(codes)
+            if shot.shape != truth.shape:
+                raise ValueError(f"EV {ev:+g} has shape {tuple(shot.shape)}, expected {tuple(truth.shape)}")
             if view.condition == real_brackets.CONDITION:
-                self.real.add(picture_of(srgb), ev, picture_of(encoded), picture_of(truth))
+                self.real.add(picture_of(srgb), ev, picture_of(shot), picture_of(truth))
             else:
-                shots.append((ev, encoded[None], truth[None]))
+                shots.append((ev, shot[None], truth[None]))
         self.scores.append({"radiance": radiance, **score_exposures(shots)})
 
     def figures(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hdrgan.data.batch import Batch
 from hdrgan.evaluation.metrics import psnr_of_error, score_radiance, ssim
+from hdrgan.evaluation.report import aligned
 from hdrgan.light.radiometry import expose, srgb_to_linear
 
 _SSIM_WINDOW = 11
@@ -116,9 +117,4 @@ def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
         blocks[1].append([system, *(f"{row['bracket_psnr'][ev]:.2f}" for ev in evs)])
         blocks[2].append([system, *(f"{row['bracket_ssim'][ev]:.3f}" if row["bracket_ssim"] else "-" for ev in evs)])
     first = max(len(line[0]) for block in blocks for line in block)
-    lines = []
-    for block in blocks:
-        widths = [max(len(line[k]) for line in block) for k in range(1, len(block[0]))]
-        for name, *cells in block:
-            lines.append("  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(cells, widths, strict=True))]))
-    return "\n".join(lines)
+    return "\n".join(line for block in blocks for line in aligned(block, first))

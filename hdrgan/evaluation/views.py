@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from hdrgan.data.panorama import is_panorama, random_views
 from hdrgan.data.responses import sigmoid_response
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import real_brackets
-from hdrgan.files.photo import Photo, PhotoError, load_photo
-from hdrgan.files.radiance import RadianceFileError, load_radiance
+from hdrgan.files.photo import Photo, load_photo
+from hdrgan.files.radiance import load_radiance
 from hdrgan.light.radiometry import expose, linear_to_srgb
 
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
@@ -58,8 +60,9 @@ class Views:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def encoded(photo: Photo) -> Tensor:
-    return planes_of(photo.pixels) / float(np.iinfo(photo.pixels.dtype).max)
+def encoded(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 or uint16 to (3, H, W) float64 in [0, 1]."""
+    return planes_of(pixels) / float(np.iinfo(pixels.dtype).max)
 
 
 def planes_of(picture: np.ndarray) -> Tensor:
@@ -86,12 +89,21 @@ def open_views(data: Path, *, evs: Sequence[float], limit: int | None, **options
     return _open_scenes(data, evs, limit, **options)
 
 
+@contextmanager
+def _scoring(what: object, title: str) -> Iterator[None]:
+    """Turn whatever is wrong with a file into a DatasetError that names the view."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{what} cannot be scored", [Fault(title, str(error))]) from error
+
+
 def _open_real(data: Path, limit: int | None) -> Views:
     rows = real_brackets.read_index(data)[:limit]
 
     def views() -> Iterator[View]:
         for one in real_brackets.real_brackets(data, rows):
-            truth = {ev: encoded(other) for ev, other in one.others.items()}
+            truth = {ev: encoded(other.pixels) for ev, other in one.others.items()}
             yield View(one.title, real_brackets.CONDITION, one.photo, None, truth)
 
     return Views("real brackets", None, len(rows), views)
@@ -109,23 +121,18 @@ def _open_yardstick(data: Path, evs: Sequence[float], responses: Path | None, li
 
     def views() -> Iterator[View]:
         for row in rows:
-            try:
+            name = f"{row['id']}_{row['condition']}"
+            with _scoring(data, row["id"]):
                 photo = load_photo(data / row["input"])
-                radiance = np.load(data / row["reference"], allow_pickle=False)
-                shot = row["crf"].startswith("camera:")
-                response = None if shot else _named_response(row["crf"], responses)
-                # A camera as it is does more than bend light: what it makes of an exposure was written beside it.
-                made = {
-                    ev: encoded(load_photo(data / "truth" / f"{row['id']}_{row['condition']}_ev{ev:+g}.png"))
-                    for ev in (evs if response is None else ())
-                }
-            except (PhotoError, OSError, ValueError) as error:
-                raise DatasetError(f"{data} cannot be scored", [Fault(row["id"], str(error))]) from error
-            light = planes_of(radiance)
-            # The photo is stored in 8 bits, and so are its true exposures.
-            truth = made
-            if response is not None:
-                truth = {ev: (response((light * 2.0**ev).clamp(0, 1)) * 255).round() / 255 for ev in evs}
+                light = planes_of(np.load(data / row["reference"], allow_pickle=False))
+                if row["crf"].startswith("camera:"):
+                    # A camera does more than bend light: what it makes of an exposure was written beside it.
+                    files = {ev: data / "truth" / f"{name}_ev{ev:+g}.png" for ev in evs}
+                    truth = {ev: encoded(load_photo(file).pixels) for ev, file in files.items()}
+                else:
+                    response = _named_response(row["crf"], responses)
+                    # The photo is stored in 8 bits, and so are its true exposures.
+                    truth = {ev: (response((light * 2.0**ev).clamp(0, 1)) * 255).round() / 255 for ev in evs}
             yield View(f"{row['id']} {row['condition']}", row["condition"], photo, light, truth)
 
     return Views("yardstick", "test", len(rows), views)
@@ -176,8 +183,6 @@ def _open_scenes(
     def photograph() -> Iterator[View]:
         last: tuple[str, list[np.ndarray]] | None = None
         for number, (scene, k) in enumerate(looks * 2):
-            if number >= 2 * len(looks):
-                return
             condition = "clean" if number < len(looks) else "camera"
             if last is None or last[0] != scene.name:
                 rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode())))
@@ -189,19 +194,12 @@ def _open_scenes(
     settings: dict[str, Any] = {"scenes": len(scenes), "views": views, "size": size, "seed": seed, "kept_out": kept_out}
     settings["responses"] = responses.name if responses is not None else None
     named_split = split if kept_out or (data / hdr_folder.SCENE_TABLE).is_file() else None
-    return Views("scenes", named_split, count, lambda: _first(photograph(), count), settings)
-
-
-def _first(views: Iterator[View], count: int) -> Iterator[View]:
-    for _, view in zip(range(count), views, strict=False):
-        yield view
+    return Views("scenes", named_split, count, lambda: islice(photograph(), count), settings)
 
 
 def _read_scene(scene: hdr_folder.Scene) -> np.ndarray:
-    try:
+    with _scoring("the scenes", scene.name):
         return load_radiance(scene.path)
-    except (RadianceFileError, OSError) as error:
-        raise DatasetError("the scenes cannot be scored", [Fault(scene.name, str(error))]) from error
 
 
 def _look(radiance: np.ndarray, views: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -221,10 +219,8 @@ def _shoot(
     rng: np.random.Generator,
     evs: Sequence[float],
 ) -> View:
-    try:
+    with _scoring("the scenes", title):
         shot = camera.shoot(view, rng, clean=False)
-    except ValueError as error:
-        raise DatasetError("the scenes cannot be scored", [Fault(title, str(error))]) from error
     light = planes_of(shot.radiance)
     if condition == "clean":
         # The same exposure, but nothing between the light and the file except sRGB and 8 bits.
@@ -243,13 +239,10 @@ def _open_brackets(data: Path, limit: int | None) -> Views:
 
     def views() -> Iterator[View]:
         for bracket in brackets:
-            try:
-                frames = [load_photo(file) for file in bracket.frames]
-            except (PhotoError, OSError) as error:
-                raise DatasetError(f"{data} cannot be scored", [Fault(bracket.title, str(error))]) from error
-            encoded = [planes_of(frame.pixels) / float(np.iinfo(frame.pixels.dtype).max) for frame in frames]
-            photo = frames[bracket.evs.index(0)]
-            yield View(bracket.title, "brackets", photo, None, dict(zip(bracket.evs, encoded, strict=True)))
+            with _scoring(data, bracket.title):
+                frames = dict(zip(bracket.evs, map(load_photo, bracket.frames), strict=True))
+            truth = {ev: encoded(frame.pixels) for ev, frame in frames.items()}
+            yield View(bracket.title, "brackets", frames[0], None, truth)
 
     return Views("brackets", None, len(brackets), views)
 
@@ -266,10 +259,8 @@ def _open_pairs(data: Path, limit: int | None) -> Views:
 
     def views() -> Iterator[View]:
         for number, pair in enumerate(pairs):
-            try:
+            with _scoring(data, pair.row):
                 pair_of_tensors = folder.whole(number)
-            except (PhotoError, RadianceFileError, ValueError, OSError) as error:
-                raise DatasetError(f"{data} cannot be scored", [Fault(pair.row, str(error))]) from error
             radiance = pair_of_tensors["radiance"].double().permute(2, 0, 1)
             photo = load_photo(pair_of_tensors["srgb"].numpy())
             # The response of such photos is unknown: no exposure can be rendered from the reference.

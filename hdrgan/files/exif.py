@@ -56,11 +56,6 @@ def pack_exif(exif: Image.Exif | None) -> bytes:
     return ifd.write_tiff(base, {EXIF_POINTER: detail, GPS_POINTER: position})[0] if base or detail else b""
 
 
-def unpack_exif(block: bytes) -> Image.Exif | None:
-    """Undo `pack_exif`."""
-    return read_exif(block)
-
-
 def bracket_exif(
     exif: Image.Exif | None,
     size: tuple[int, int],

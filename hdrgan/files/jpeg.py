@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -20,8 +21,8 @@ _MARKER = re.compile(rb"\xff([^\xff\x00\xd0-\xd7])")
 _ANY_MARKER = re.compile(rb"\xff([^\xff\x00])")
 
 _SOI, _EOI, _SOS, _DHT, _DQT, _DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD
-_APP0, _APP1, _APP2, _APP13, _APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
-_PHOTOSHOP = b"Photoshop 3.0\0"
+APP0, APP1, APP2, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
+PHOTOSHOP = b"Photoshop 3.0\0"
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
 _ARITHMETIC_FRAMES = {0xC9, 0xCA}
@@ -127,6 +128,24 @@ def _gain_map(data: bytes, header: _Header, limits: PhotoLimits) -> GainMap | No
     return None
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    """One segment of a JPEG.
+
+    Raises:
+        ValueError: more than the 65,533 bytes that one holds.
+    """
+    if len(body) > 65_533:
+        raise ValueError(f"metadata of {len(body)} bytes do not fit a JPEG segment")
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def with_segments(jpeg_file: bytes, segments: Sequence[bytes]) -> list[bytes | memoryview]:
+    """Parts of a JPEG file with segments put behind its JFIF segment, or at its start where it has none."""
+    whole = memoryview(jpeg_file)
+    at = 4 + struct.unpack_from(">H", whole, 4)[0] if jpeg_file[2:4] == b"\xff\xe0" else 2
+    return [whole[:at], *segments, whole[at:]]
+
+
 def _walk(data: bytes, limits: PhotoLimits) -> _Header:
     """Visit every marker up to the end of the first picture."""
     header = _Header()
@@ -182,22 +201,22 @@ def _read_frame(body: bytes, marker: int, header: _Header, limits: PhotoLimits) 
 def _read_application(data: bytes, body: tuple[int, int], marker: int, header: _Header) -> bool:
     """Take notice of an application segment; True where it changes what the picture looks like."""
     start, end = body
-    if marker == _APP1 and data.startswith(b"Exif\0", start) and header.exif is None:
+    if marker == APP1 and data.startswith(b"Exif\0", start) and header.exif is None:
         header.exif = data[start + 6 : end]
-    elif marker == _APP1 and data.startswith(XMP_NAME, start) and header.xmp is None:
+    elif marker == APP1 and data.startswith(XMP_NAME, start) and header.xmp is None:
         header.xmp = data[start + len(XMP_NAME) : end]
-    elif marker == _APP2 and data.startswith(ISO_NAME, start) and header.iso is None:
+    elif marker == APP2 and data.startswith(ISO_NAME, start) and header.iso is None:
         header.iso = data[start + len(ISO_NAME) : end]
-    elif marker == _APP13 and data.startswith(_PHOTOSHOP, start) and header.iptc is None:
-        header.iptc = data[start + len(_PHOTOSHOP) : end]
-    elif marker == _APP2 and data.startswith(b"ICC_PROFILE\0", start) and end - start > 14:
+    elif marker == APP13 and data.startswith(PHOTOSHOP, start) and header.iptc is None:
+        header.iptc = data[start + len(PHOTOSHOP) : end]
+    elif marker == APP2 and data.startswith(b"ICC_PROFILE\0", start) and end - start > 14:
         header.icc_total = data[start + 13]
         header.icc_parts.setdefault(data[start + 12], data[start + 14 : end])
         return True
-    elif marker == _APP14 and data.startswith(b"Adobe", start) and end - start >= 12:
+    elif marker == APP14 and data.startswith(b"Adobe", start) and end - start >= 12:
         header.adobe = data[start + 11]
         return True
-    return marker == _APP0 and data.startswith(b"JFIF\0", start)
+    return marker == APP0 and data.startswith(b"JFIF\0", start)
 
 
 def _needs_no_more(data: bytes, header: _Header) -> bool:

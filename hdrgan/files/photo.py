@@ -181,7 +181,7 @@ def load_photo(
             return source
         if isinstance(source, np.ndarray):
             decoded = _from_array(source, limits)
-            return Photo(_finish(decoded, None), alpha=_opacity(decoded))
+            return Photo(own_strides(_in_srgb(decoded)), alpha=_opacity(decoded, None))
         if isinstance(source, Image.Image):
             return _from_pillow(source, limits)
         data, name = read_bytes(source, limits)
@@ -301,12 +301,9 @@ def safe_name(stem: str) -> str:
 def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scenes: bool) -> Photo:
     kind, decoder = (scene.recognise(data) if scenes else None) or recognise(data)
     decoded = decoder(data, limits)
-    exif = read_exif(decoded.exif)
-    orientation = decoded.orientation
-    if orientation is None:
-        orientation = exif.get(ORIENTATION) if exif is not None else None
-    if exif is not None and ORIENTATION in exif:
-        del exif[ORIENTATION]
+    exif, orientation = _take_orientation(read_exif(decoded.exif))
+    if decoded.orientation is not None:
+        orientation = decoded.orientation
     if orientation not in range(2, 9):
         orientation = 1
     recorded = recorded_light(decoded, gain_map=gain_map)
@@ -321,7 +318,6 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
     if recorded is not None and recorded.gain_map is not None:
         codes = turn(recorded.gain_map.codes, orientation)
         gains = replace(recorded.gain_map, codes=codes, jpeg=recorded.gain_map.jpeg if own is not None else None)
-    alpha = _opacity(decoded)
     wide = beyond_srgb(decoded) if recorded is None else None
     return Photo(
         turn(colours, orientation),
@@ -335,36 +331,35 @@ def _decode(data: bytes, name: str, limits: PhotoLimits, *, gain_map: bool, scen
         float("inf") if recorded is None else recorded.ceiling,
         None if recorded is None else recorded.response,
         gains,
-        None if alpha is None else turn(alpha[..., None], orientation)[..., 0],
+        _opacity(decoded, orientation),
         None if wide is None else turn(wide, orientation),
         decoded.xmp,
         decoded.iptc,
     )
 
 
-def _opacity(decoded: Decoded) -> np.ndarray | None:
-    """(H, W) opacity; None where everything is opaque."""
-    if not decoded.has_alpha:
-        return None
-    alpha = decoded.pixels[..., -1]
-    return None if int(alpha.min()) == np.iinfo(alpha.dtype).max else np.ascontiguousarray(alpha)
+def _take_orientation(exif: Image.Exif | None) -> tuple[Image.Exif | None, int | None]:
+    """EXIF without its orientation, and the orientation."""
+    orientation: int | None = None if exif is None else exif.pop(ORIENTATION, None)
+    return exif, orientation
 
 
-def _finish(decoded: Decoded, orientation: int | None) -> np.ndarray:
-    """Decoded pixels as an upright sRGB picture: (H, W, 3) contiguous; the same array where nothing had to change."""
-    return turn(_in_srgb(decoded), orientation)
+def _opacity(decoded: Decoded, orientation: int | None) -> np.ndarray | None:
+    """(H, W) upright opacity; None where everything is opaque."""
+    alpha = decoded.pixels[..., -1:]
+    opaque = not decoded.has_alpha or int(alpha.min()) == np.iinfo(alpha.dtype).max
+    return None if opaque else turn(alpha, orientation)[..., 0]
 
 
 def _in_srgb(decoded: Decoded) -> np.ndarray:
     """Decoded pixels in sRGB without alpha: (H, W, 3); the same array where nothing had to change."""
     pixels = decoded.pixels
-    alpha = pixels[..., -1] if decoded.has_alpha else None
-    opaque = alpha is None or int(alpha.min()) == np.iinfo(pixels.dtype).max
-    colours = pixels if alpha is None else np.ascontiguousarray(pixels[..., :-1])
+    if not decoded.has_alpha:
+        return colour.to_srgb(pixels, decoded.space, decoded.icc)
+    colours, alpha = np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1:]
     colours = colour.to_srgb(colours, decoded.space, decoded.icc)
-    if alpha is not None and not opaque:
-        colours = colour.flatten(np.concatenate([colours, alpha[..., None]], 2))
-    return colours
+    opaque = int(alpha.min()) == np.iinfo(pixels.dtype).max
+    return colours if opaque else colour.flatten(np.concatenate([colours, alpha], 2))
 
 
 def turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
@@ -424,9 +419,7 @@ def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
     except Exception as error:  # Pillow cannot write back every EXIF block that it reads
         log.debug("EXIF of a PIL image left out: %s", error)
         exif = None
-    orientation = exif.get(ORIENTATION) if exif is not None else None
-    if exif is not None and ORIENTATION in exif:
-        del exif[ORIENTATION]
+    exif, orientation = _take_orientation(exif)
     if image.mode in ("F", "I"):
         raise PhotoError(f"A PIL image of mode {image.mode} says nothing of its range; give RGB or 16-bit grey.")
     image.load()
@@ -441,10 +434,7 @@ def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
         pixels, space = np.asarray(image.convert("RGBA" if translucent else "RGB")), "rgb"
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     decoded = Decoded(pixels, space, image.info.get("icc_profile"))
-    finished = _finish(decoded, orientation)
-    if not finished.flags.writeable:
+    finished = turn(_in_srgb(decoded), orientation)
+    if not finished.flags.writeable:  # the picture's own memory
         finished = finished.copy()
-    alpha = _opacity(decoded)
-    if alpha is not None:
-        alpha = turn(alpha[..., None], orientation)[..., 0]
-    return Photo(finished, name, image.format or "", exif, alpha=alpha)
+    return Photo(finished, name, image.format or "", exif, alpha=_opacity(decoded, orientation))

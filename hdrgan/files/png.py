@@ -57,12 +57,11 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         raise damaged(_KIND)
     pixels = pixels.reshape(header.height, header.width, -1)
     space = "gray" if pixels.shape[2] <= 2 else "rgb"
-    stated = header.other.get(b"cICP", b"")
-    coded = (stated[0], stated[1]) if len(stated) == 4 else None
     other = header.other
+    coded = (other[b"cICP"][0], other[b"cICP"][1]) if len(other.get(b"cICP", b"")) == 4 else None
     exif = other.get(b"eXIf") or other.get(b"raw exif")
     xmp, iptc = other.get(b"xmp") or other.get(b"raw xmp"), other.get(b"raw iptc")
-    return Decoded(pixels, space, _profile(header), exif, coded=coded, xmp=xmp, iptc=iptc)
+    return Decoded(pixels, space, _profile(header, coded), exif, coded=coded, xmp=xmp, iptc=iptc)
 
 
 def chunk(name: bytes, body: bytes | memoryview) -> bytes:
@@ -176,12 +175,11 @@ def _refuse_surplus(data: bytes, header: _Header) -> None:
         raise (damaged if header.ended else cut_off)(_KIND) from error
 
 
-def _profile(header: _Header) -> bytes | None:
+def _profile(header: _Header, coded: tuple[int, int] | None) -> bytes | None:
     """The profile of the picture, by the precedence of the PNG specification: cICP, iCCP, sRGB, gAMA with cHRM."""
     other = header.other
-    if len(other.get(b"cICP", b"")) == 4:
-        primaries, transfer = other[b"cICP"][:2]
-        return colour.coded_profile(primaries, transfer)
+    if coded is not None:
+        return colour.coded_profile(*coded)
     if b"iCCP" in other:
         _, _, rest = other[b"iCCP"].partition(b"\0")
         try:

@@ -47,17 +47,14 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     photometric = ifd.integer(fields, _PHOTOMETRIC, _WHITE_IS_ZERO)
     icc = fields[_ICC].value if _ICC in fields else None
     exif = own_exif(data, order, fields)
+    opacity = ifd.integer(fields, _EXTRA, 0) if extra else 0
     if bits == 16 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         pixels = _read_deep(data, fields, (height, width, channels + extra))
         if photometric == _WHITE_IS_ZERO:
             pixels[..., 0] = 65535 - pixels[..., 0]
-        opacity = ifd.integer(fields, _EXTRA, 0) if extra else 0
-        if opacity not in (_ASSOCIATED, _UNASSOCIATED):
-            pixels = pixels[..., :channels]
-        else:
-            pixels = pixels[..., : channels + 1]
-            if opacity == _ASSOCIATED:
-                _undo_premultiplication(pixels)
+        pixels = pixels[..., : channels + (opacity in (_ASSOCIATED, _UNASSOCIATED))]
+        if opacity == _ASSOCIATED:
+            _undo_premultiplication(pixels)
         pixels = np.ascontiguousarray(pixels)
         return _with_packets(Decoded(pixels, "gray" if channels == 1 else "rgb", icc, exif), fields)  # type: ignore[arg-type]
     with refusing(_KIND), TiffImagePlugin.TiffImageFile(io.BytesIO(data)) as picture:
@@ -71,13 +68,9 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     space = "cmyk" if mode == "CMYK" else "gray" if mode in ("L", "LA") else "rgb"
     # A scan of four samples that says nothing of the fourth has infrared there, and no opacity.
-    if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and extra and not _says_opacity(fields):
+    if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and extra and opacity not in (_ASSOCIATED, _UNASSOCIATED):
         pixels = np.ascontiguousarray(pixels[..., :channels])
     return _with_packets(Decoded(pixels, space, icc, exif, orientation=1), fields)  # type: ignore[arg-type]
-
-
-def _says_opacity(fields: Mapping[int, Entry]) -> bool:
-    return ifd.integer(fields, _EXTRA, 0) in (_ASSOCIATED, _UNASSOCIATED)
 
 
 def _with_packets(decoded: Decoded, fields: Mapping[int, Entry]) -> Decoded:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hdrgan.files.exif import pack_exif, unpack_exif
+from hdrgan.files.exif import pack_exif, read_exif
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.photo import FORMATS, LIGHT_SOURCES, Photo, safe_name
 
@@ -100,7 +100,7 @@ def unpack_photo(
         pixels,
         safe_name(str(head["name"])),
         head["format"] if head["format"] in FORMATS else "",
-        unpack_exif(blocks["exif"] or b""),
+        read_exif(blocks["exif"]),
         blocks["jpeg"],
         orientation if orientation in range(1, 9) else 1,
         light,

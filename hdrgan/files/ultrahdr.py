@@ -12,17 +12,19 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
+from hdrgan.files import jpeg
 from hdrgan.files.atomic import write_atomic
+from hdrgan.files.colour import to_8_bits
 from hdrgan.files.exif import bracket_exif
 from hdrgan.files.gain_map import ISO_NAME, XMP_NAME, GainMap, write_hdrgm, write_iso
 from hdrgan.files.metadata import kept_iptc, kept_xmp, photoshop_resources
-from hdrgan.files.photo import Photo
+from hdrgan.files.photo import Photo, turn
 from hdrgan.files.write import encode_jpeg
 from hdrgan.light.radiometry import srgb_curve
 
@@ -50,17 +52,7 @@ _MIDDLE_GREY = 0.18
 _MOST_SCALE = 16
 _MPF_BYTES = 2 + 2 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16  # marker, length, name, header, directory of 3, two pictures
 _MULTI_PICTURE_PRIMARY = 0x030000
-# From upright (H, W, 3) to how each EXIF orientation stores it.
-_STORED_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2),
-    6: lambda a: a.transpose(1, 0, 2)[::-1],
-    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
-    8: lambda a: a.transpose(1, 0, 2)[:, ::-1],
-}
+_UNDO = {6: 8, 8: 6}  # EXIF orientations that are not their own inverse
 
 
 def make_gain_map(
@@ -162,18 +154,18 @@ def encode_ultrahdr(
         headroom = min(photo.headroom or 0.0, MOST_GRADED_STOPS) if graded else None
         gains, picture = _small_enough(photo, radiance, response, orientation, len(base), headroom)
     iptc = kept_iptc(photo.iptc)
-    second = _with_segments(picture, [_xmp(_map_xmp(gains)), _segment(0xE2, ISO_NAME + write_iso(gains))])
+    map_xmp = jpeg.segment(jpeg.APP1, XMP_NAME + _packet(write_hdrgm(gains)).encode())
+    second = jpeg.with_segments(picture, [map_xmp, jpeg.segment(jpeg.APP2, ISO_NAME + write_iso(gains))])
     length = sum(map(len, second))
-    first = _with_segments(
+    exif = bracket_exif(photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation)
+    xmp = kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b""
+    first = jpeg.with_segments(
         base,
         [
-            _segment(
-                0xE1,
-                bracket_exif(photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation),
-            ),
-            _segment(0xE1, XMP_NAME + (kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b"")),
-            *([_segment(0xED, b"Photoshop 3.0\0" + photoshop_resources(iptc))] if iptc else []),
-            _segment(0xE2, ISO_NAME + struct.pack(">HH", 0, 0)),
+            jpeg.segment(jpeg.APP1, exif),
+            jpeg.segment(jpeg.APP1, XMP_NAME + xmp),
+            *([jpeg.segment(jpeg.APP13, jpeg.PHOTOSHOP + photoshop_resources(iptc))] if iptc else []),
+            jpeg.segment(jpeg.APP2, ISO_NAME + struct.pack(">HH", 0, 0)),
             bytes(_MPF_BYTES),  # filled in below, once all offsets are known
         ],
     )
@@ -205,11 +197,10 @@ def _small_enough(
 
 def _map_picture(gains: GainMap, orientation: int) -> bytes:
     # A photo that is stored turned stays turned in the file, and so does its map.
-    codes = gains.codes if gains.codes.dtype == np.uint8 else ((gains.codes.astype(np.uint32) + 128) // 257)
-    stored = np.ascontiguousarray(_STORED_TURNS[orientation](codes.astype(np.uint8)))
+    stored = turn(to_8_bits(gains.codes), _UNDO.get(orientation, orientation))
     if stored.shape[2] == 1:
         return bytes(imagecodecs.jpeg8_encode(stored[..., 0].copy(), level=MAP_QUALITY))
-    return bytes(imagecodecs.jpeg8_encode(stored.copy(), level=MAP_QUALITY, subsampling="444"))
+    return bytes(imagecodecs.jpeg8_encode(stored, level=MAP_QUALITY, subsampling="444"))
 
 
 def save_ultrahdr(
@@ -263,23 +254,6 @@ def _reduced(light: np.ndarray, box: tuple[float, float, float, float], shape: t
 # The container
 
 
-def _segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
-
-
-def _xmp(attributes: str) -> bytes:
-    return _segment(0xE1, XMP_NAME + attributes.encode())
-
-
-def _with_segments(jpeg: bytes, segments: list[bytes]) -> list[bytes | memoryview]:
-    """Parts of a JPEG with segments put behind its JFIF segment, or at its start where it has none."""
-    whole = memoryview(jpeg)
-    at = 2
-    if jpeg[2:4] == b"\xff\xe0" and jpeg[6:11] == b"JFIF\0":
-        at = 4 + struct.unpack_from(">H", jpeg, 4)[0]
-    return [bytes(whole[:at]), *segments, whole[at:]]
-
-
 def _multi_picture(first: int, second: int, at: int) -> bytes:
     """MPF segment of two pictures, the second right behind the first; ``at``: the segment's offset in the file."""
     header = at + 8  # offsets count from behind the name
@@ -289,11 +263,7 @@ def _multi_picture(first: int, second: int, at: int) -> bytes:
     directory += struct.pack(">HHIII", 0xB002, 7, 32, 8 + 2 + 3 * 12 + 4, 0)
     pictures = struct.pack(">IIIHH", _MULTI_PICTURE_PRIMARY, first, 0, 0, 0)
     pictures += struct.pack(">IIIHH", 0, second, first - header, 0, 0)
-    return _segment(0xE2, b"MPF\0" + directory + pictures)
-
-
-def _map_xmp(gains: GainMap) -> str:
-    return _packet(write_hdrgm(gains))
+    return jpeg.segment(jpeg.APP2, b"MPF\0" + directory + pictures)
 
 
 def _container_xmp(length: int) -> str:

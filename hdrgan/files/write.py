@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from hdrgan.files import colour, ifd, png, tiff
+from hdrgan.files import colour, ifd, jpeg, png, tiff
 from hdrgan.files.atomic import write_atomic
 from hdrgan.files.exif import EXIF_POINTER, GPS_POINTER, KEPT_BASE, SOFTWARE
 from hdrgan.files.gain_map import XMP_NAME
@@ -92,23 +92,16 @@ def save_photo_as_jpeg(
 
 def _with_segments(
     jpeg_file: bytes, exif: bytes | Image.Exif | None, xmp: bytes | None, iptc: bytes | None
-) -> tuple[bytes | memoryview, ...]:
-    """A JPEG file as parts of one with metadata: behind the start marker and JFIF, before everything else."""
-    block = _exif_block(exif)
-    whole = memoryview(jpeg_file)
+) -> list[bytes | memoryview]:
+    """A JPEG file as parts of one with metadata."""
     segments = []
-    if block:
-        segments.append((0xE1, b"Exif\0\0" + block))
+    if block := _exif_block(exif):
+        segments.append(jpeg.segment(jpeg.APP1, b"Exif\0\0" + block))
     if xmp:
-        segments.append((0xE1, XMP_NAME + xmp))
+        segments.append(jpeg.segment(jpeg.APP1, XMP_NAME + xmp))
     if iptc:
-        segments.append((0xED, b"Photoshop 3.0\0" + photoshop_resources(iptc)))
-    for _, body in segments:
-        if len(body) > 65_533:
-            raise ValueError(f"metadata of {len(body)} bytes do not fit a JPEG segment")
-    packed = b"".join(bytes([0xFF, m]) + (len(body) + 2).to_bytes(2, "big") + body for m, body in segments)
-    head = 4 + int.from_bytes(whole[4:6], "big") if jpeg_file[2:4] == b"\xff\xe0" else 2
-    return whole[:head], packed, whole[head:]
+        segments.append(jpeg.segment(jpeg.APP13, jpeg.PHOTOSHOP + photoshop_resources(iptc)))
+    return jpeg.with_segments(jpeg_file, segments)
 
 
 def save_tiff(

@@ -42,8 +42,8 @@ from hdrgan.models.pretrained import (
     locate,
     project_file,
     read_config,
-    sha256_of,
 )
+from hdrgan.models.weights_file import checksums
 
 SAMPLES_FOLDER = "samples"
 
@@ -120,7 +120,7 @@ def push(
         listed = [(path, caption) for path, caption, _ in pictures]
         card = card_of(network, folder, report, repo_id=repo_id, space=space, samples=listed)
         files: dict[str, Path | bytes] = {name: folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
-        files[CHECKSUMS_NAME] = _checksums(folder)
+        files[CHECKSUMS_NAME] = checksums(folder)
         files[CARD_NAME] = card.encode()
         if report is not None:
             files[EVALUATION_NAME] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
@@ -196,10 +196,6 @@ def space_readme(
     )
 
 
-def _checksums(folder: Path) -> bytes:
-    return "".join(f"{sha256_of(folder / name)}  {name}\n" for name in (CONFIG_NAME, WEIGHTS_NAME)).encode()
-
-
 def _samples(samples: Sequence[Path | tuple[Path, str]]) -> list[tuple[str, str, bytes]]:
     pictures = []
     for sample in samples:
@@ -242,7 +238,7 @@ def _space_files(
         home = f"hdrgan/weights/{kind}"
         files = {name: source for name, source in files.items() if not name.startswith(f"{home}/")}
         files |= {f"{home}/{name}": own_weights / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
-        files[f"{home}/{CHECKSUMS_NAME}"] = _checksums(own_weights)
+        files[f"{home}/{CHECKSUMS_NAME}"] = checksums(own_weights)
     return files
 
 
@@ -315,7 +311,8 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], how: _Push) -> Pu
             if part.kind == "model" and CARD_NAME in present:
                 old = Path(api.hf_hub_download(repo_id, CARD_NAME, revision=how.branch))
                 files[CARD_NAME] = keep_own_words(_text(files[CARD_NAME]), old.read_text(encoding="utf-8")).encode()
-            additions = [CommitOperationAdd(name, _content(source)) for name, source in files.items()]
+            sources = {name: str(source) if isinstance(source, Path) else source for name, source in files.items()}
+            additions = [CommitOperationAdd(name, source) for name, source in sources.items()]
             stale = sorted(name for name in present if name.startswith(part.tidied) and name not in part.files)
             api.preupload_lfs_files(
                 repo_id,
@@ -369,10 +366,6 @@ def _is_private(api: HfApi, repo_id: str) -> bool:
         return bool(api.model_info(repo_id).private)
     except (OSError, ValueError, HTTPError):
         return False
-
-
-def _content(source: Path | bytes) -> bytes | str:
-    return source if isinstance(source, bytes) else str(source)
 
 
 def _open_repository(api: HfApi, repo_id: str, part: _Part, how: _Push) -> None:

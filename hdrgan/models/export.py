@@ -10,7 +10,8 @@ import importlib.util
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,7 +71,8 @@ def export_onnx(
     """
     name = next((name for kind, name in OUTPUTS.items() if isinstance(network, kind)), None)
     if name is None:
-        raise ExportError(f"{type(network).__name__} cannot be exported; {_listed(OUTPUTS)} can.")
+        known = ", ".join(kind.__name__ for kind in OUTPUTS)
+        raise ExportError(f"{type(network).__name__} cannot be exported; {known} can.")
     missing = [name for name in ("onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportError(f"{' and '.join(missing)} missing: python -m pip install 'hdrgan[onnx]'.")
@@ -167,17 +169,13 @@ def run_onnx(path: str | os.PathLike[str], inputs: dict[str, np.ndarray]) -> np.
     return found[0]
 
 
-class _quiet:  # noqa: N801  # used as a function
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Keep the exporter's notes on packages that nobody needs off the user's terminal."""
-
-    def __enter__(self) -> None:
-        self._logger = logging.getLogger("torch.onnx")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._level)
-
-
-def _listed(kinds: dict[type[nn.Module], str]) -> str:
-    return ", ".join(kind.__name__ for kind in kinds)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -40,10 +40,14 @@ def write_file(path: Path, content: bytes) -> None:
         raise PretrainedError(f"{path} cannot be written: {error.strerror or first_line(error)}.") from error
 
 
+def checksums(folder: Path) -> bytes:
+    """The SHA-256 of a model folder's configuration and weights, as ``sha256sum -c`` reads them."""
+    return "".join(f"{sha256_of(folder / name)}  {name}\n" for name in (CONFIG_NAME, WEIGHTS_NAME)).encode()
+
+
 def write_checksums(folder: Path) -> None:
-    """Publish the SHA-256 of a model folder's configuration and weights, as ``sha256sum -c`` reads them."""
-    lines = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in (CONFIG_NAME, WEIGHTS_NAME))
-    write_file(folder / CHECKSUMS_NAME, lines.encode())
+    """Publish the `checksums` of a model folder in it."""
+    write_file(folder / CHECKSUMS_NAME, checksums(folder))
 
 
 def verify_checksum(path: Path) -> None:
@@ -107,9 +111,7 @@ def no_more_tensors_than(header: Header) -> Iterator[None]:
         hook.remove()
 
 
-def check_tensors(
-    path: Path, header: Mapping[str, tuple[tuple[int, ...], str]], expected: Mapping[str, Tensor]
-) -> None:
+def check_tensors(path: Path, header: Header, expected: Mapping[str, Tensor]) -> None:
     if missing := sorted(expected.keys() - header.keys()):
         raise PretrainedError(f"{path} lacks {listed(missing)}.")
     if extra := sorted(header.keys() - expected.keys()):

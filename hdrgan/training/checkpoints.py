@@ -8,7 +8,6 @@ A run that is killed, or a disk that fills up, leaves a hidden temporary folder 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import math
@@ -24,6 +23,7 @@ from safetensors.torch import save_model
 from torch import nn
 
 from hdrgan.files.atomic import atomic_path
+from hdrgan.models.weights_file import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -160,16 +160,11 @@ def seal(folder: Path, progress: dict[str, Any]) -> None:
     """Write `STEP_FILE` into a temporary folder that has everything else."""
     with writing(folder):
         files = {
-            path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _sha256(path)}
+            path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)}
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
         (folder / STEP_FILE).write_text(json.dumps({**progress, "files": files}, indent=2), encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
@@ -193,7 +188,7 @@ def read_progress(folder: Path) -> dict[str, Any]:
         file = folder / name
         if not file.is_file() or file.stat().st_size != size:
             raise CheckpointError(f"{folder} is not a complete checkpoint: {name} is missing or cut off")
-        if _sha256(file) != digest:
+        if sha256_of(file) != digest:
             raise CheckpointError(f"{folder} is damaged: {name} is not what was written, its SHA-256 differs")
     return progress
 

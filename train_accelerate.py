@@ -80,7 +80,6 @@ from hdrgan.training.checkpoints import (
     writing,
 )
 from hdrgan.training.hyperparameters import RECIPES, learning_rate_factor
-from hdrgan.training.losses import discriminator_loss, generator_adversarial_loss
 from hdrgan.training.networks import (
     Generator,
     build_generator,
@@ -90,7 +89,13 @@ from hdrgan.training.networks import (
     lineage,
     rate_groups,
 )
-from hdrgan.training.objectives import make_objective, predict, trained_l1
+from hdrgan.training.objectives import (
+    discriminator_loss,
+    generator_adversarial_loss,
+    make_objective,
+    predict,
+    trained_l1,
+)
 from hdrgan.training.photos import spread, whole_photo
 from hdrgan.training.preflight import (
     MARK,
@@ -139,11 +144,6 @@ def leave_signals_to_the_run(_worker: int) -> None:
     """In a process that reads data: a signal to the whole group must not take the batch away that a step waits for."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Before step 1
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def from_main(accelerator: Accelerator, work: Callable[[], Answer]) -> Answer:
@@ -224,11 +224,6 @@ def check_data(args: argparse.Namespace, settings: ReadSettings) -> Survey:
 def cache_folder(args: argparse.Namespace) -> Path | None:
     """Where decoded scenes are cached."""
     return None if args.cache_gb == 0 else args.cache or args.output / ".cache"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The run
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 class Run:

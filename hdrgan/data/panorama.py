@@ -15,26 +15,22 @@ def is_panorama(radiance: np.ndarray) -> bool:
     return abs(width / height - 2) < 0.02
 
 
-def perspective_view(
-    panorama: np.ndarray, *, yaw: float, pitch: float, fov: float, size: int, aspect: float = 1.0
-) -> np.ndarray:
-    """Project a part of an equirectangular panorama to a rectilinear view.
+def perspective_view(panorama: np.ndarray, *, yaw: float, pitch: float, fov: float, size: int) -> np.ndarray:
+    """Project a part of an equirectangular panorama to a rectilinear, square view.
 
     Args:
         panorama: (H, W, 3) float32 linear light, W = 2 H; +x of the picture is east.
         yaw: heading in radians, any value; 0 is the panorama's middle column.
         pitch: elevation of the optical axis in radians, positive is up.
-        fov: horizontal field of view in radians, in (0, pi).
-        size: width of the view in pixels.
-        aspect: width / height.
+        fov: field of view in radians, in (0, pi).
+        size: side of the view in pixels.
 
     Returns:
-        (round(size / aspect), size, 3) float32, sampled bilinearly from a panorama that was first reduced to the
+        (size, size, 3) float32, sampled bilinearly from a panorama that was first reduced to the
         view's own resolution, so that small lamps keep their energy.
     """
     if not 0 < fov < math.pi:
         raise ValueError(f"fov must be between 0 and pi radians, got {fov}")
-    height = max(1, round(size / aspect))
     source = torch.from_numpy(np.ascontiguousarray(panorama, dtype=np.float32)).permute(2, 0, 1)[None]  # (1, 3, H, W)
     focal = 0.5 / math.tan(fov / 2)  # in units of the view's width
     scale = size * focal / (source.shape[3] / (2 * math.pi))  # view pixels per panorama pixel at the axis
@@ -42,8 +38,7 @@ def perspective_view(
         reduced = (max(2, round(source.shape[2] * scale)), max(4, round(source.shape[3] * scale)))
         source = F.interpolate(source, size=reduced, mode="area")
     x = ((torch.arange(size) + 0.5) / size - 0.5) / focal
-    y = -((torch.arange(height) + 0.5) / height - 0.5) / focal / aspect
-    v, u = torch.meshgrid(y, x, indexing="ij")
+    v, u = torch.meshgrid(-x, x, indexing="ij")
     # Tilt about the camera's x axis, then turn about the vertical.
     up = v * math.cos(pitch) + math.sin(pitch)
     ahead = math.cos(pitch) - v * math.sin(pitch)
@@ -59,28 +54,21 @@ def perspective_view(
     return view[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def random_views(
-    radiance: np.ndarray, count: int, size: int, rng: np.random.Generator, *, even: bool = True
-) -> list[np.ndarray]:
-    """Square views of a scene: random directions in a panorama, random crops of other pictures.
+def random_views(radiance: np.ndarray, count: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Square views of a scene: directions spread around the horizon of a panorama, random crops of other pictures.
 
     Args:
         radiance: (H, W, 3) linear light.
         count: number of views.
         size: side of each view in pixels.
         rng: source of headings, tilts (-20 to 25 degrees), fields of view (55 to 100 degrees) and crops.
-        even: spread the directions evenly around the horizon rather than draw them independently.
 
     Returns:
         ``count`` arrays (size, size, 3) float32.
     """
     if is_panorama(radiance):
         turn = rng.uniform(0, 2 * math.pi)
-        headings = (
-            [turn + (k + rng.uniform(-0.3, 0.3)) * 2 * math.pi / count for k in range(count)]
-            if even
-            else list(rng.uniform(0, 2 * math.pi, count))
-        )
+        headings = [turn + (k + rng.uniform(-0.3, 0.3)) * 2 * math.pi / count for k in range(count)]
         return [
             perspective_view(
                 radiance,

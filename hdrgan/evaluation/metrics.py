@@ -92,13 +92,12 @@ def psnr(predicted: Tensor, target: Tensor, peak: float = 1.0, ceiling: float = 
     return figure.clamp(max=ceiling)
 
 
-def ssim(predicted: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
+def ssim(predicted: Tensor, target: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004: Gaussian window 11 x 11, sigma 1.5), mean over pictures and channels.
 
     Args:
-        predicted: (B, C, H, W) in [0, ``peak``]; H and W at least 11.
+        predicted: (B, C, H, W) in [0, 1]; H and W at least 11.
         target: the same shape.
-        peak: the largest possible value.
 
     Returns:
         A scalar tensor in [-1, 1]; 1 for equal pictures.
@@ -110,7 +109,7 @@ def ssim(predicted: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
     if predicted.dim() != 4 or min(predicted.shape[-2:]) < 11:
         raise ValueError(f"ssim needs (B, C, H, W) of at least 11 x 11 pixels, got {tuple(predicted.shape)}")
     # Single precision: in double, its convolutions take ten times as long and change the fifth digit.
-    figure = structural_similarity_index_measure(predicted.float(), target.float(), data_range=float(peak))
+    figure = structural_similarity_index_measure(predicted.float(), target.float(), data_range=1.0)
     assert isinstance(figure, Tensor)  # a tuple only where the full map is asked for
     return figure
 
@@ -152,14 +151,13 @@ def pu21_psnr(predicted_nits: Tensor, reference_nits: Tensor, mask: Tensor | Non
     )
 
 
-def mu_psnr(predicted: Tensor, reference: Tensor, mask: Tensor | None = None, mu: float = 5000.0) -> Tensor:
-    """PSNR in dB of mu-law compressed relative radiance (Kalantari and Ramamoorthi 2017), peak 1, at most 99 dB.
+def mu_psnr(predicted: Tensor, reference: Tensor, mask: Tensor | None = None) -> Tensor:
+    """PSNR in dB of relative radiance compressed by `mu_law` with its mu of 5000, peak 1, at most 99 dB.
 
     Args:
         predicted: (..., 3, H, W) linear, 1.0 = the brightest radiance that counts.
         reference: the same shape and scale.
         mask: (..., 1, H, W) boolean; only these pixels count. None: all.
-        mu: the amount of compression.
 
     Returns:
         A scalar tensor, dB.
@@ -169,8 +167,8 @@ def mu_psnr(predicted: Tensor, reference: Tensor, mask: Tensor | None = None, mu
     """
     _check_shapes(predicted, reference, mask)
     return psnr(
-        _select(mu_law(_exact(predicted), mu), mask),
-        _select(mu_law(_exact(reference), mu), mask),
+        _select(mu_law(_exact(predicted)), mask),
+        _select(mu_law(_exact(reference)), mask),
         ceiling=RADIANCE_CEILING,
     )
 

@@ -21,22 +21,14 @@ from hdrgan.files import colour, scene
 from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, ORIENTATION, read_exif
 from hdrgan.files.gain_map import GainMap
 from hdrgan.files.kinds import recognise
-from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits
+from hdrgan.files.limits import Decoded
+from hdrgan.files.limits import PhotoError as PhotoError  # part of this module's names, like the next
+from hdrgan.files.limits import PhotoLimits as PhotoLimits
 from hdrgan.files.recorded import beyond_srgb, recorded_light
 from hdrgan.light.parallel import each
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = [
-    "DEFAULT",
-    "Photo",
-    "PhotoError",
-    "PhotoLimits",
-    "Source",
-    "load_photo",
-    "to_tensor",
-]
 
 log = logging.getLogger(__name__)
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray

@@ -2,19 +2,24 @@
 
 ``auto``: a picture that no camera made has the sRGB curve; a photo has the curve of its own camera where that was
 calibrated, else that of the mean camera. No network guesses it: a photo does not tell its curve.
+
+Of what a file says of its origin, only what can be trusted counts: a maker, a model or an exposure in EXIF is that of a
+camera, the name of a renderer or the palette of a GIF that of a drawing. All else is judged by its pixels.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from hdrgan.files import colour
 from hdrgan.files.calibrations import CameraCalibration, find_calibration, read_calibration
-from hdrgan.files.origin import origin_of
+from hdrgan.files.exif import SOFTWARE
 from hdrgan.files.photo import Photo
 from hdrgan.files.stack import camera_of
 from hdrgan.light.render_signs import looks_rendered
@@ -24,6 +29,12 @@ from hdrgan.light.srgb import srgb_response
 CHOICES = ("auto", "camera", "srgb", "linear")
 
 Response = str | os.PathLike[str] | CameraCalibration
+
+_DRAWS = re.compile(
+    r"\b(blender|cycles|arnold|v-?ray|octane|redshift|corona renderer|unreal|unity|povray|pov-ray|luxcore|renderman|"
+    r"screenshot|snipping|matplotlib|inkscape|dall|midjourney|stable diffusion)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +85,7 @@ def choose_response(photo: Photo, response: Response = "auto") -> ChosenResponse
 
 
 def _automatic(photo: Photo) -> ChosenResponse:
-    origin = origin_of(photo)
+    origin = _origin_of(photo)
     if origin == "drawn":
         return ChosenResponse(srgb(), "srgb", "sRGB: the file says that a program drew it")
     if origin == "unknown" and photo.format != "JPEG" and looks_rendered(colour.to_8_bits(photo.pixels)):
@@ -85,6 +96,17 @@ def _automatic(photo: Photo) -> ChosenResponse:
         name = calibration.path.name if calibration.path is not None else ""
         return _calibrated(calibration, f"the calibration of {calibration.title} in {name}{others}")
     return ChosenResponse(_mean(), "camera", "the mean of measured cameras")
+
+
+def _origin_of(photo: Photo) -> Literal["camera", "drawn", "unknown"]:
+    """Where a photo comes from, by what its file says."""
+    if photo.from_camera:
+        return "camera"
+    software = str(photo.exif.get(SOFTWARE) or "") if photo.exif is not None else ""
+    if _DRAWS.search(software) or photo.format == "GIF":
+        return "drawn"
+    # Nobody renders to JPEG or HEIC what matters, and every site makes JPEGs of photos: in doubt a photograph.
+    return "camera" if photo.format == "HEIC" else "unknown"
 
 
 def _calibrated(calibration: CameraCalibration, why: str) -> ChosenResponse:

@@ -48,8 +48,6 @@ def render_card(
     evaluation: Path | Mapping[str, Any] | None = None,
     *,
     repo_id: str | None = None,
-    space: bool = False,
-    samples: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Render a model's card; every number on it comes from the weights file or from the evaluation.
 
@@ -58,8 +56,6 @@ def render_card(
         evaluation: what `hdrgan.evaluation.scenes.evaluate` reported, or the file that holds it. None takes
             the folder's own ``evaluation.json``, or the project's benchmark where that measured these very weights.
         repo_id: name on the Hub, for the lines that show how to load it.
-        space: whether a Space of that name runs it.
-        samples: (path within the repository, caption) of pictures to show.
 
     Returns:
         The text of README.md.
@@ -70,7 +66,7 @@ def render_card(
     """
     with as_folder(model) as folder:
         network = load_network(folder)
-        return card_of(network, folder, find_report(folder, evaluation), repo_id=repo_id, space=space, samples=samples)
+        return card_of(network, folder, find_report(folder, evaluation), repo_id=repo_id, space=False, samples=())
 
 
 def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image.Image:

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from hdrgan.light.cancellation import check_cancelled
 from hdrgan.light.radiometry import soft_clip_masks
-from hdrgan.models.convolution import each_transformed, transformable
 from hdrgan.models.pretrained import PretrainedModel
 
 Gates = dict[nn.Module, Tensor]
@@ -44,7 +43,14 @@ def _transformed(x: Tensor, conv: nn.Conv2d) -> bool:
         least is not None
         and conv.in_channels * conv.out_channels >= least
         and conv.stride == conv.dilation == (1, 1)
-        and transformable(x, conv.weight, 32)  # below, the tiles of the transforms are mostly border
+        and min(x.shape[-2:]) >= 32  # below, the tiles of the transforms are mostly border
+        and x.device.type == "cpu"
+        and x.dtype == conv.weight.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # public, but torch types it not
+        and torch._nnpack_available()  # which also makes it ready
     )
 
 
@@ -57,8 +63,10 @@ def _reflect(x: Tensor, conv: nn.Conv2d) -> Tensor:
     if not _transformed(x, conv):
         convolved: Tensor = conv(F.pad(x, border, mode="reflect"))
         return convolved
+    # One picture at a time, as NNPACK is at its best.
     bordered = (F.pad(one.contiguous(), border, mode="reflect") for one in torch.split(x, 1))
-    return each_transformed(bordered, conv.weight, conv.bias, padding=0)
+    results = [torch._nnpack_spatial_convolution(one, conv.weight, conv.bias, 0) for one in bordered]
+    return results[0] if len(results) == 1 else torch.cat(results)
 
 
 def _add_masked(x: Tensor, attended: Tensor, mask: Tensor) -> Tensor:

@@ -21,18 +21,16 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from packaging.version import InvalidVersion, Version
 from torch import nn
 
-from hdrgan.models.finding import (
-    CARD_NAME,
-    CHECKSUMS_NAME,
-    CONFIG_NAME,
-    WEIGHTS_NAME,
-    PretrainedError,
-    bundled_folder,
-    bundled_names,
-    first_line,
-    locate,
-    project_file,
-)
+from hdrgan.models.finding import CARD_NAME as CARD_NAME  # part of this module's names, like all of this form
+from hdrgan.models.finding import CHECKSUMS_NAME as CHECKSUMS_NAME
+from hdrgan.models.finding import CONFIG_NAME as CONFIG_NAME
+from hdrgan.models.finding import WEIGHTS_NAME as WEIGHTS_NAME
+from hdrgan.models.finding import PretrainedError as PretrainedError
+from hdrgan.models.finding import bundled_folder as bundled_folder
+from hdrgan.models.finding import bundled_names as bundled_names
+from hdrgan.models.finding import first_line
+from hdrgan.models.finding import locate as locate
+from hdrgan.models.finding import project_file as project_file
 from hdrgan.models.weights_file import (
     check_tensors,
     listed,
@@ -40,30 +38,12 @@ from hdrgan.models.weights_file import (
     no_more_tensors_than,
     read_header,
     serialised,
-    sha256_of,
     verify_checksum,
-    write_checksums,
     write_file,
 )
+from hdrgan.models.weights_file import sha256_of as sha256_of
+from hdrgan.models.weights_file import write_checksums as write_checksums
 from hdrgan.version import __version__
-
-__all__ = [
-    "CARD_NAME",
-    "CHECKSUMS_NAME",
-    "CONFIG_NAME",
-    "WEIGHTS_NAME",
-    "PretrainedError",
-    "PretrainedModel",
-    "bundled_folder",
-    "bundled_names",
-    "count_parameters",
-    "locate",
-    "project_file",
-    "read_config",
-    "read_metadata",
-    "sha256_of",
-    "write_checksums",
-]
 
 _LARGEST_CONFIG = 1 << 16  # bytes; ours have a few hundred
 _LARGEST_NUMBER = 4096  # of an argument: widths, counts, stops and shares all stay below it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from hdrgan.data.batch import Batch, merge_brackets
 from hdrgan.evaluation.scores import Prediction, radiance_l1, render
 from hdrgan.light.anchoring import match_exposure
-from hdrgan.light.radiometry import mu_law, srgb_to_linear
+from hdrgan.light.radiometry import decode, encode, mu_law, srgb_to_linear
 from hdrgan.light.well_exposed import well_exposed
 from hdrgan.models.radiance_generator import CLIPPED, Light, clip_mask
 from hdrgan.training.light_loss import light_losses, weighted
-from hdrgan.training.losses import bracket_from_radiance
 
 EIN_HEADROOM = 32.0  # EIN's output 1.0 stands for 5 stops above the photo's white
 
@@ -59,9 +58,8 @@ def make_objective(model: str, device: torch.device, *, l1_weight: float, advers
     if model != "ein":
         return bracket_objective if model == "bracket" else radiance_objective
 
-    from hdrgan.training.ein_loss import (
-        EINLoss,  # brings the feature network of its loss, which the others have no use for
-    )
+    # It brings the feature network of its loss, which the others have no use for.
+    from hdrgan.training.ein_loss import EINLoss
 
     compare = EINLoss(l1_weight=l1_weight).to(device)
 
@@ -69,6 +67,29 @@ def make_objective(model: str, device: torch.device, *, l1_weight: float, advers
         return None, compare(generator(batch.srgb), relative(batch.radiance))
 
     return ein_objective
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Half the sum of the two binary cross-entropies: real brackets are real, generated ones are not."""
+    real = F.binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
+    fake = F.binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
+    return (real + fake) / 2
+
+
+def generator_adversarial_loss(fake_logits: Tensor) -> Tensor:
+    """Binary cross-entropy of generated brackets against 'real' (non-saturating)."""
+    return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
+
+
+def bracket_from_radiance(radiance: Tensor, inverse_response: Tensor, evs: Sequence[float]) -> Tensor:
+    """Render radiance (B, 3, H, W) at each EV with its curve: (B, len(evs), 3, H, W) encoded, differentiable.
+
+    The curve is resampled once on an even grid of sqrt(radiance), where every response is smooth, so that each pixel is
+    a table look-up rather than a search; the difference to `expose` stays below half an 8-bit step.
+    """
+    grid = torch.linspace(0, 1, 2048, device=radiance.device).expand(inverse_response.shape[0], -1)
+    response = encode(grid.square(), inverse_response)  # (B, 2048)
+    return torch.stack([decode((radiance * 2.0**ev).clamp(1e-8, 1).sqrt(), response) for ev in evs], 1)
 
 
 def relative(radiance: Tensor) -> Tensor:

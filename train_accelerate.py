@@ -66,55 +66,13 @@ from hdrgan.hub.publish import push
 from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
+from hdrgan.training import checkpoints, networks, objectives, preflight, records
 from hdrgan.training.arguments import dated_folder, parse_args
-from hdrgan.training.checkpoints import (
-    CheckpointError,
-    checkpoint_folder,
-    commit_folder,
-    newest_checkpoint,
-    read_progress,
-    remove_older,
-    save_checkpoint,
-    start_folder,
-    write_text,
-    writing,
-)
+from hdrgan.training.checkpoints import CheckpointError
 from hdrgan.training.hyperparameters import RECIPES, learning_rate_factor
-from hdrgan.training.networks import (
-    Generator,
-    build_generator,
-    check_networks,
-    checkpoint_activations,
-    freeze,
-    lineage,
-    rate_groups,
-)
-from hdrgan.training.objectives import (
-    discriminator_loss,
-    generator_adversarial_loss,
-    make_objective,
-    predict,
-    trained_l1,
-)
+from hdrgan.training.networks import Generator
 from hdrgan.training.photos import spread, whole_photo
-from hdrgan.training.preflight import (
-    MARK,
-    UsageError,
-    check_output,
-    check_responses,
-    check_space,
-    find_checkpoint,
-    leave_mark,
-    sees_mark,
-)
-from hdrgan.training.records import (
-    Progress,
-    StepFigures,
-    append_line,
-    cut_after,
-    peak_memory_mb,
-    validation_report,
-)
+from hdrgan.training.preflight import UsageError
 from hdrgan.training.sample_sheet import sample_sheet, save_sheet, sheet_for_card
 
 Answer = TypeVar("Answer")
@@ -167,9 +125,9 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         UsageError: something must be changed.
     """
-    check_networks(args.model, width=args.width, init=args.init, crop_size=args.crop_size, frozen=args.freeze)
+    networks.check_networks(args.model, width=args.width, init=args.init, crop_size=args.crop_size, frozen=args.freeze)
     if args.responses is not None:
-        check_responses(args.responses)
+        preflight.check_responses(args.responses)
     if args.push_to_hub is not None:
         try:
             check_push(args.push_to_hub)
@@ -185,10 +143,10 @@ def check_shared(args: argparse.Namespace, accelerator: Accelerator) -> None:
     """
     if accelerator.num_processes == 1:
         return
-    content = from_main(accelerator, lambda: leave_mark(args.output))
-    blind = gather_object([] if sees_mark(args.output, content) else [socket.gethostname()])
+    content = from_main(accelerator, lambda: preflight.leave_mark(args.output))
+    blind = gather_object([] if preflight.sees_mark(args.output, content) else [socket.gethostname()])
     if accelerator.is_main_process:
-        (args.output / MARK).unlink(missing_ok=True)
+        (args.output / preflight.MARK).unlink(missing_ok=True)
     if blind:
         raise UsageError(
             f"--output {args.output} is another folder on {', '.join(sorted(set(blind)))}: all machines of a run must "
@@ -233,7 +191,7 @@ class Run:
         self.args, self.accelerator, self.found = args, accelerator, found
         self.recipe = RECIPES[args.model]
         self.states = args.output / "state"
-        self.progress = Progress()
+        self.progress = records.Progress()
         self.figures: dict[str, dict[str, Any]] = {}  # of the last validation
         self.stopping = False  # agreed upon by all processes
         self.asked_to_stop = False  # this one alone
@@ -242,11 +200,11 @@ class Run:
         self.figures_step = -1  # when they were measured
 
         # Models
-        generator = build_generator(args.model, found.evs, width=args.width, init=args.init)
-        self.base = None if args.init is None else lineage(args.init, generator.training_summary)
+        generator = networks.build_generator(args.model, found.evs, width=args.width, init=args.init)
+        self.base = None if args.init is None else networks.lineage(args.init, generator.training_summary)
         self.multiple = generator.size_multiple
         if args.freeze is not None:
-            freeze(generator, args.freeze)
+            networks.freeze(generator, args.freeze)
         discriminator = PatchDiscriminator(exposures=len(found.evs)) if args.adversarial_weight else None
         self.trained: list[nn.Module] = [generator] if discriminator is None else [generator, discriminator]
         for network in self.trained:
@@ -267,15 +225,16 @@ class Run:
             self.ema = copy.deepcopy(generator).eval().requires_grad_(False).to(accelerator.device)
 
         if args.gradient_checkpointing and isinstance(generator, EIN):
-            checkpoint_activations(generator)
+            networks.checkpoint_activations(generator)
 
         # Optimisers. The rate is set before each step from the samples seen, so there is no scheduler to restore.
         adam = torch.optim.AdamW if self.recipe.weight_decay else torch.optim.Adam
+        groups = [networks.rate_groups(network) for network in self.trained]
         self.optimizers = [
-            adam(rate_groups(network), args.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay)
-            for network in self.trained
+            adam(group, args.learning_rate, self.recipe.betas, weight_decay=self.recipe.weight_decay)
+            for group in groups
         ]
-        self.objective = make_objective(
+        self.objective = objectives.make_objective(
             args.model, accelerator.device, l1_weight=args.l1_weight, adversarial_weight=args.adversarial_weight
         )
         prepared = accelerator.prepare(*self.trained, *self.optimizers)
@@ -285,7 +244,7 @@ class Run:
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
-    def learn(self, batch: Batch, figures: StepFigures) -> None:
+    def learn(self, batch: Batch, figures: records.StepFigures) -> None:
         """One forward pass of both networks and, when enough have been accumulated, one step of each."""
         accelerator = self.accelerator
         with accelerator.accumulate(*self.trained):  # once for both networks: it counts calls
@@ -293,14 +252,14 @@ class Run:
             if self.discriminator is not None:
                 assert fake is not None  # every objective makes a bracket where there is a discriminator
                 real_logits = self.discriminator(batch.srgb, batch.bracket)
-                d_loss = discriminator_loss(real_logits, self.discriminator(batch.srgb, fake.detach()))
+                d_loss = objectives.discriminator_loss(real_logits, self.discriminator(batch.srgb, fake.detach()))
                 accelerator.backward(d_loss)
                 self.update(1, figures)
 
                 # The generator's turn sees the bare, frozen discriminator: no gradient is computed or sent for it.
                 critic = accelerator.unwrap_model(self.discriminator)
                 critic.requires_grad_(False)
-                adversarial = generator_adversarial_loss(critic(batch.srgb, fake))
+                adversarial = objectives.generator_adversarial_loss(critic(batch.srgb, fake))
                 terms["adversarial"] = self.args.adversarial_weight * adversarial
             g_loss = torch.stack(list(terms.values())).sum()
             accelerator.backward(g_loss)
@@ -311,7 +270,7 @@ class Run:
             if self.discriminator is not None:
                 critic.requires_grad_(True)
 
-    def update(self, which: int, figures: StepFigures) -> None:
+    def update(self, which: int, figures: records.StepFigures) -> None:
         """Clip and apply the gradients of a network, unless more are to be accumulated or they are not finite."""
         if not self.accelerator.sync_gradients:
             return
@@ -340,7 +299,7 @@ class Run:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = args.learning_rate * factor * group["rate"]
-        figures = StepFigures()
+        figures = records.StepFigures()
         for _ in range(args.gradient_accumulation_steps):
             before = time.perf_counter()
             items = next(batches)
@@ -443,9 +402,10 @@ class Run:
                 bar.update()
                 bar.set_postfix(loss=f"{figures['loss']:.4g}", refresh=False)
                 if self.bad_in_a_row >= MOST_BAD_STEPS:
+                    last = checkpoints.newest_checkpoint(self.states) or "none"
                     raise DivergedError(
                         f"the loss was not a finite number {MOST_BAD_STEPS} steps in a row, up to step {step}: lower "
-                        f"--learning-rate; the last checkpoint is {newest_checkpoint(self.states) or 'none'}"
+                        f"--learning-rate; the last checkpoint is {last}"
                     )
                 if (step % args.validate_every == 0 or step == self.total_steps) and not self.stopping:
                     self.validate()
@@ -475,7 +435,7 @@ class Run:
             return
         # JSON has no NaN: a loss that is not a number becomes null.
         line = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        append_line(self.args.output / "metrics.jsonl", line)
+        records.append_line(self.args.output / "metrics.jsonl", line)
         values = {f"train/{name}": value for name, value in figures.items() if name != "step"}
         self.accelerator.log(values, figures["step"])
 
@@ -502,8 +462,8 @@ class Run:
             batch = self.photo(self.validation, index)
             nothing = identity(batch)
             systems = {
-                IDENTITY_NAME: (nothing, trained_l1(args.model, nothing, batch)),
-                args.model: predict(args.model, network, batch),
+                IDENTITY_NAME: (nothing, objectives.trained_l1(args.model, nothing, batch)),
+                args.model: objectives.predict(args.model, network, batch),
             }
             rows.append({system: score(made, batch) | {"l1": l1} for system, (made, l1) in systems.items()})
         rows = gather_object(rows)
@@ -518,13 +478,13 @@ class Run:
         if accelerator.is_main_process:
             if rows:
                 line = {"step": step, "l1": self.figures[args.model]["l1"], **self.figures}
-                append_line(args.output / "validation.jsonl", line)
+                records.append_line(args.output / "validation.jsonl", line)
                 flat = {name: value for name, value in self.figures[args.model].items() if isinstance(value, float)}
                 accelerator.log({f"validation/{name}": value for name, value in flat.items()}, step)
                 tqdm.write(f"step {step}, {len(rows)} validation photos\n{table(self.figures)}")
             photos = [self.photo(shown, index) for index in spread(len(shown), SHEET_PHOTOS)]
             titles = [shown.title(index) for index in spread(len(shown), SHEET_PHOTOS)]
-            made = [predict(args.model, network, photo)[0] for photo in photos]
+            made = [objectives.predict(args.model, network, photo)[0] for photo in photos]
             sheet = sample_sheet(list(zip(titles, photos, made, strict=True)))
             save_sheet(args.output, step, sheet)
             for tracker in accelerator.trackers:
@@ -543,9 +503,10 @@ class Run:
             accelerator.print(f"step {progress.step}: the loss or a weight is not finite, no checkpoint is written")
             return False
         position = {**asdict(progress), "settings": self.settings()}
-        save_checkpoint(checkpoint_folder(self.states, progress.step), accelerator, self.ema, position)
+        folder = checkpoints.checkpoint_folder(self.states, progress.step)
+        checkpoints.save_checkpoint(folder, accelerator, self.ema, position)
         if accelerator.is_main_process:
-            remove_older(self.states, progress.step, self.args.keep)
+            checkpoints.remove_older(self.states, progress.step, self.args.keep)
         accelerator.wait_for_everyone()
         return True
 
@@ -566,7 +527,7 @@ class Run:
         Raises:
             CheckpointError: it is broken, or of another network.
         """
-        progress = read_progress(folder)
+        progress = checkpoints.read_progress(folder)
         then, now = progress.get("settings", {}), json.loads(json.dumps(self.settings()))
         if then.get("model", now["model"]) != now["model"]:
             raise UsageError(f"{folder} is a checkpoint of {then['model']}, not of {now['model']}")
@@ -583,10 +544,10 @@ class Run:
         except Exception as error:  # what was forged with the right hash ends in whatever its reader trips over
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(f"{folder} does not fit these networks: {why}") from error
-        self.progress = Progress(**{name: progress[name] for name in asdict(Progress())})
+        self.progress = records.Progress(**{name: progress[name] for name in asdict(records.Progress())})
         if self.accelerator.is_main_process:
             for name in ("metrics.jsonl", "validation.jsonl"):
-                last = cut_after(self.args.output / name, self.progress.step)
+                last = records.cut_after(self.args.output / name, self.progress.step)
             if last.get("step") == self.progress.step:  # of validation.jsonl: a finished run is published as measured
                 self.figures = {system: last[system] for system in (IDENTITY_NAME, self.args.model)}
                 self.figures_step = self.progress.step
@@ -619,19 +580,19 @@ class Run:
         progress = self.progress
         accelerator.print(
             f"finished {progress.step} steps, {progress.seconds / 60:.1f} minutes, {progress.skipped} skipped; "
-            f"peak memory of the main process {peak_memory_mb():,.0f} MB"
+            f"peak memory of the main process {records.peak_memory_mb():,.0f} MB"
         )
 
     def keep(self, folder: Path, network: Generator | PatchDiscriminator) -> None:
         """Write a network so that ``from_pretrained`` reads it, with a card of what was measured of it."""
-        temporary = start_folder(folder)
-        with writing(folder):
+        temporary = checkpoints.start_folder(folder)
+        with checkpoints.writing(folder):
             network.save_pretrained(temporary, training=self.summary())
             if self.figures_step == self.progress.step and network is self.network():
                 write_report(self.report(sha256_of(temporary / WEIGHTS_NAME), network), temporary / EVALUATION_NAME)
-        commit_folder(folder)
+        checkpoints.commit_folder(folder)
         # The card is called after its folder, so it is written when the folder has its name.
-        write_text(folder / CARD_NAME, render_card(folder, repo_id=self.args.push_to_hub))
+        checkpoints.write_text(folder / CARD_NAME, render_card(folder, repo_id=self.args.push_to_hub))
 
     def summary(self) -> dict[str, Any]:
         """How the weights were trained, for the weights file and the card."""
@@ -658,7 +619,7 @@ class Run:
     def report(self, sha256: str, network: nn.Module) -> dict[str, Any]:
         """The last validation as an evaluation of these very weights."""
         data = {**self.data_name(), "kind": self.found.layout, "split": "validation"}
-        return validation_report(self.figures, self.args.model, network, sha256, data=data, evs=self.found.evs)
+        return records.validation_report(self.figures, self.args.model, network, sha256, data=data, evs=self.found.evs)
 
 
 def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
@@ -666,7 +627,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
     if args.output is None:
         args.output = from_main(accelerator, lambda: dated_folder(args.model))  # by one clock
     accelerator.project_configuration.set_directories(str(args.output))
-    from_main(accelerator, lambda: check_output(args.output, args.resume))
+    from_main(accelerator, lambda: preflight.check_output(args.output, args.resume))
     check_shared(args, accelerator)
     from_main(accelerator, lambda: check_arguments(args))
     args.data_folder, args.data_id = find_data(args, accelerator)
@@ -680,7 +641,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
     )
     found: Survey = from_main(accelerator, lambda: check_data(args, settings))
     run = Run(args, accelerator, found, settings)
-    from_main(accelerator, lambda: check_space(args.output, run.bytes_needed))
+    from_main(accelerator, lambda: preflight.check_space(args.output, run.bytes_needed))
     accelerator.print(
         f"{args.model}, layout {found.layout}: {len(run.training)} items to train on, {len(run.validation)} to "
         f"validate on; {accelerator.num_processes} x {args.batch_size} x {args.gradient_accumulation_steps} = "
@@ -694,7 +655,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
     if not len(run.validation):
         accelerator.print("no scene is left to validate on: there will be no figures")
 
-    newest = from_main(accelerator, lambda: find_checkpoint(args.output, args.resume))
+    newest = from_main(accelerator, lambda: preflight.find_checkpoint(args.output, args.resume))
     if newest is not None:
         run.resume(newest)
     elif args.resume is not None:
@@ -705,7 +666,7 @@ def train(args: argparse.Namespace, accelerator: Accelerator) -> int:
                 (args.output / name).unlink(missing_ok=True)
         versions = {"hdrgan": __version__, "torch": torch.__version__}
         facts = {**vars(args), **versions, "processes": accelerator.num_processes}
-        write_text(args.output / "args.json", json.dumps(facts, indent=2, default=str) + "\n")
+        checkpoints.write_text(args.output / "args.json", json.dumps(facts, indent=2, default=str) + "\n")
     if args.log_with is not None:
         accelerator.init_trackers("hdrgan", config={name: str(value) for name, value in vars(args).items()})
     run.train()

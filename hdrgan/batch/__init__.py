@@ -1,1 +1,1 @@
-"""Many photos: what each is to be called, who does it, and what was done already."""
+"""Many photos: names of results, shards, and which photos are complete already."""

@@ -16,7 +16,7 @@ from hdrgan.files import heif
 from hdrgan.files.kinds import is_risky
 from hdrgan.files.limits import PhotoError
 
-# Large photos are the loader's to judge; here only the header is read.
+# The loader refuses photos that are too large; here only the header is read.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _UNKNOWN = 24.0  # megapixels that a photo counts as whose header cannot be read here
@@ -54,7 +54,7 @@ class Budget:
 
 
 def megapixels_of(photo: str) -> float:
-    """Size of a photo by its header; what cannot be told counts as a large one, or as its bytes suggest."""
+    """Size of a photo by its header; where it is unknown, that of a large photo, or an estimate from its bytes."""
     try:
         with open(photo, "rb") as file:
             data = file.read(1 << 20)
@@ -67,7 +67,7 @@ def megapixels_of(photo: str) -> float:
             return size[0] * size[1] / 1e6
     except Image.DecompressionBombError:
         return math.inf
-    except Exception:  # whatever is wrong with it, the loader will say
+    except Exception:  # the loader reports what is wrong with it
         pass
     try:
         return max(_UNKNOWN, os.stat(photo).st_size / 1e6)

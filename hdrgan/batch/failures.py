@@ -29,13 +29,13 @@ class Failures:
             self.path.unlink()
 
     def add(self, index: int, path: str, reason: str) -> None:
-        """Note a photo, by its place in the plan, at once: a process that is killed leaves what it knew."""
+        """Write a photo, by its place in the plan, to disk at once: a process that is killed loses nothing."""
         self._reasons[index] = {"path": path, "reason": reason}
         with open(self.path, "a", encoding="ascii") as file:
             file.write(json.dumps(self._reasons[index]) + "\n")
 
     def close(self) -> None:
-        """Put the list into the order of the plan, in which it does not depend on who was quicker."""
+        """Sort the list as the plan is sorted, so that it does not depend on which photo was done first."""
         if self._reasons:
             lines = "".join(json.dumps(self._reasons[index]) + "\n" for index in sorted(self._reasons))
             write_atomic(self.path, lines.encode())

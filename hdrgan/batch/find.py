@@ -22,7 +22,7 @@ _OURS = re.compile(r"(_ev[+-][0-9.e+-]+\.(png|jpg|tiff)|_(ultrahdr|finished)\.jp
 
 @dataclass(frozen=True, slots=True)
 class InputPhoto:
-    """A photo and where it was found.
+    """A photo, and the folder that it was found in.
 
     Args:
         path: as the user would write it.
@@ -36,7 +36,7 @@ class InputPhoto:
 
 @dataclass
 class PhotoSearch:
-    """What was found, and what was passed over."""
+    """The photos, and what was left out."""
 
     photos: list[InputPhoto] = field(default_factory=list)
     own: int = 0
@@ -65,7 +65,7 @@ def find_photos(named: Sequence[str], *, recursive: bool = False, listed: Sequen
     Args:
         named: photos and folders.
         recursive: look into folders within folders.
-        listed: more photos, as `read_list` gives them. What is wrong with one of them is said when its turn comes.
+        listed: more photos, as `read_list` gives them. Errors of one of them are reported when it is done.
 
     Raises:
         FileNotFoundError: something named is not there.
@@ -112,13 +112,13 @@ def read_list(source: str) -> list[str]:
 
 
 def is_own_result(path: str) -> bool:
-    """Whether a file is an exposure or an Ultra HDR picture that hdrgan wrote and nobody edited since."""
+    """Whether a file is an exposure or an Ultra HDR picture that hdrgan wrote and that was not edited since."""
     if not _OURS.search(path):
         return False
     try:
         with Image.open(path) as picture:
             return str(picture.getexif().get(SOFTWARE, "")).startswith("hdrgan")
-    except Exception:  # no picture, or one that Pillow cannot read: what is wrong with it is for the loader to say
+    except Exception:  # no picture, or one that Pillow cannot read: the loader reports what is wrong
         return False
 
 

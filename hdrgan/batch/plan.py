@@ -31,12 +31,12 @@ class Planned:
 
     @property
     def place(self) -> str:
-        """Folder and name in one, as nobody else's."""
+        """Folder and name in one, unique in the plan."""
         return os.path.join(self.folder, self.name)
 
 
 def plan(found: Sequence[InputPhoto]) -> list[Planned]:
-    """Give the results of each photo a place of their own.
+    """Give the results of each photo names of their own.
 
     One folder's results keep the structure that its photos have below it; those of several folders keep the folders as
     well; those of photos that are named one by one stand side by side. Where two photos of different folders would
@@ -96,7 +96,7 @@ def _shared(photos: Iterable[Planned]) -> list[list[Planned]]:
     places: dict[str, list[Planned]] = defaultdict(list)
     for photo in photos:
         place = photo.place
-        # These systems do not tell X from x.
+        # These file systems take X and x for the same name.
         places[place.casefold() if sys.platform in ("darwin", "win32") else place].append(photo)
     return [group for group in places.values() if len(group) > 1]
 

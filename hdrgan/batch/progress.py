@@ -15,7 +15,7 @@ EVERY = 30.0  # seconds between two lines
 
 
 class Progress:
-    """Tells how far a batch is, on standard error.
+    """Shows on standard error how far a batch is.
 
     Args:
         shown: whether anything is written at all.
@@ -32,7 +32,7 @@ class Progress:
         self.on_terminal = shown and self._stream.isatty()
 
     def close(self) -> None:
-        """Leave the terminal in order."""
+        """End the bar."""
         if self._bar is not None:
             self._bar.close()
 

@@ -1,4 +1,4 @@
-"""How the processes of one batch know of one another: a small file of each, beside the results that they share."""
+"""How the processes of one batch exchange their progress: a small file of each, beside the results that they share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Tally:
 
     @property
     def handled(self) -> int:
-        """Photos that are behind it."""
+        """Photos that it has finished: done, skipped or failed."""
         return self.done + self.skipped + self.failed
 
     def count(self, status: str, megapixels: float) -> None:
@@ -119,7 +119,7 @@ class Ranks:
         return sum((other for other in self._last.values() if other is not None), tally)
 
     def wait(self, tally: Tally, stopped: Callable[[], bool]) -> tuple[Tally, list[int]]:
-        """Wait until every process is done; their reports added up, and the numbers of those that fell silent."""
+        """Wait until every process is done; their reports added up, and the numbers of those that stopped reporting."""
         self.others()  # the first process clears the reports away when all are finished: see them before that
         tally.finished = True
         self.publish(tally, now=True)

@@ -1,4 +1,4 @@
-"""How a batch opens a photo: what crashes a decoder costs this photo, and not the batch."""
+"""How a batch opens a photo: a decoder that crashes fails one photo, not the batch."""
 
 from __future__ import annotations
 

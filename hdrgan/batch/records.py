@@ -1,4 +1,4 @@
-"""What was made of which photo: how a batch knows what is complete, and whose a file is.
+"""What was made of which photo: how a batch knows what is complete, and which photo a file belongs to.
 
 Beside the results of a folder stands ``.hdrgan/<name>.json`` for each photo: what photo it was, and of each file its
 size and the settings it was made with. The files of a photo are written into a private folder within ``.hdrgan``,
@@ -33,12 +33,12 @@ Settings = Mapping[str, Any]  # the settings that decide what is in a file, for 
 
 
 class RefusedError(ValueError):
-    """A photo whose results would replace what is not theirs; the message is one plain sentence."""
+    """A photo whose results would replace files of something else; the message is one plain sentence."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A photo as the record knows it again.
+    """What the record keeps of a photo to recognise it.
 
     Args:
         file: its folder's name and its own.
@@ -92,7 +92,7 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Record | None:
-        """The record of a name; None where there is none, or one that nobody can read."""
+        """The record of a name; None where there is none, or it cannot be read."""
         try:
             data = json.loads((folder / FOLDER / f"{name}.json").read_bytes())
             record = cls(Source(**data["photo"]), dict(data["files"]), list(data["claimed"]))
@@ -196,7 +196,7 @@ def commit(photo: str, folder: Path, name: str, wanted: Mapping[str, Settings], 
 
 @contextmanager
 def private_folder(folder: Path) -> Iterator[Path]:
-    """Lend an empty folder on the file system of ``folder``, locked until it is done with and gone after that."""
+    """Make an empty folder on the file system of ``folder``, locked while it is used and deleted afterwards."""
     inside = folder / FOLDER
     while True:
         inside.mkdir(parents=True, exist_ok=True)
@@ -206,7 +206,7 @@ def private_folder(folder: Path) -> Iterator[Path]:
         except FileNotFoundError:  # another thread was done, and took the empty folder away
             continue
         lock = _lock(private, wait=True)
-        # Another process that tidied up may have been quicker than the lock.
+        # Another process may have deleted it before it was locked.
         if private.exists():
             break
         _unlock(lock)
@@ -225,9 +225,9 @@ _in_use: set[Path] = set()
 
 
 def drop_private_folders() -> None:
-    """Delete the private folders of this process, whose threads are not waited for any more."""
+    """Delete the private folders of this process without waiting for its threads."""
     for private in list(_in_use):
-        # Under its old name a thread that is still at work can put nothing into it any more.
+        # After the renaming, a thread that still works cannot write into it.
         dropped = private.with_name(f"{secrets.token_hex(8)}.part")
         with suppress(OSError):
             private.rename(dropped)

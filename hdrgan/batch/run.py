@@ -1,4 +1,4 @@
-"""Do the photos of a plan: several at a time, each by itself, so that the failure of one is its own."""
+"""Do the photos of a plan: several at a time, each by itself, so that the failure of one does not touch the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GRACE = 2.0  # seconds for which photos that are being done may go on after a s
 
 
 class FullError(OSError):
-    """The folder of the results takes no more."""
+    """The folder of the results cannot be written any more."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ class Batch:
         return len(range(self.shard.rank, len(self.photos), self.shard.world))
 
     def run(self) -> Iterator[Outcome | None]:
-        """Do them; outcomes as they come, and None now and then in between.
+        """Do them; outcomes as they are ready, and None from time to time in between.
 
         Raises:
             FullError: the disk is full, or cannot be written at all.
-            CancelledError: it was stopped; photos that were being done have ended or are left behind.
+            CancelledError: it was stopped; no photo is left half done.
         """
         for folder in {self.output / photo.folder for photo in self.photos}:
             remove_orphans(folder)
@@ -141,7 +141,7 @@ class Batch:
             return self._one(index, planned)
         except CancelledError:
             raise
-        except Exception as error:  # whatever it is, the other photos have done nothing wrong
+        except Exception as error:  # the other photos are done all the same
             check_cancelled()  # a decoder takes the end of its work for a damaged file
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise FullError(error.errno, error.strerror or "", error.filename) from error
@@ -195,5 +195,5 @@ def _reason(error: Exception) -> str:
 
 
 def default_jobs(photos: int) -> int:
-    """Photos at a time where nobody says it: one for each core."""
+    """Photos at a time by default: one for each core."""
     return max(1, min(cores(), photos))

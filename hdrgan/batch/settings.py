@@ -1,4 +1,4 @@
-"""What is made of every photo of a batch: the settings, and with them the names and the marks of its files."""
+"""What is made of every photo of a batch: the settings, and the names and digests of files that follow from them."""
 
 from __future__ import annotations
 

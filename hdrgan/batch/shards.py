@@ -1,4 +1,4 @@
-"""Which part of a batch this process does, as the engine that started it says."""
+"""Which part of a batch this process does, by the environment of the launcher that started it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Shard:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> Shard:
-        """What torchrun, ``accelerate launch`` (RANK, WORLD_SIZE, LOCAL_RANK) or srun say; the whole if nobody does.
+        """What torchrun, ``accelerate launch`` (RANK, WORLD_SIZE, LOCAL_RANK) or srun state; else the whole batch.
 
         A script given to sbatch runs once, whatever number of tasks was asked for; what srun starts within it knows
         the number of its step.

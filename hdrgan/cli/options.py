@@ -46,14 +46,9 @@ def stops_of(evs: str) -> list[float]:
         raise ValueError(f"--evs must be numbers separated by commas, such as -2,0,2, got {evs!r}") from None
 
 
-def split(names: str) -> list[str]:
-    """``"exr, hdr"`` to its parts."""
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
 def kinds_of(hdr: str, finished: bool) -> list[str]:
     """What is to be written beside the exposures: the HDR formats, and "finished" for the picture to keep."""
-    return split(hdr) + ["finished"] * finished
+    return [name.strip() for name in hdr.split(",") if name.strip()] + ["finished"] * finished
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,18 +24,20 @@ from hdrgan.light.evs import DEFAULT_EVS
 from hdrgan.light.radiometry import expose, srgb_to_linear
 from hdrgan.light.response import mean_camera
 from hdrgan.models.pretrained import CONFIG_NAME, WEIGHTS_NAME, count_parameters, read_config, sha256_of
+from hdrgan.result import Result
 
 
-class Prediction(Protocol):
-    """What a system makes of a photo; `hdrgan.result.Result` is one."""
+@dataclass(frozen=True)
+class Prediction:
+    """What a rule makes of a photo.
 
-    @property
-    def exposures(self) -> Sequence[np.ndarray]:
-        """(H, W, 3) uint8 or uint16 for each EV asked for, in the same order."""
+    Args:
+        exposures: (H, W, 3) uint8 or uint16 for each EV asked for, in the same order.
+        radiance: (H, W, 3) linear, 1.0 = the photo's white.
+    """
 
-    @property
-    def radiance(self) -> np.ndarray:
-        """(H, W, 3) linear, 1.0 = the photo's white."""
+    exposures: Sequence[np.ndarray]
+    radiance: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -44,41 +46,35 @@ class System:
 
     Args:
         name: what the table calls it.
-        predict: from a photo and EVs to a `Prediction`, e.g. a `hdrgan.pipeline.Pipeline`.
+        predict: from a photo and EVs to a result, e.g. a `hdrgan.pipeline.Pipeline`.
         class_name: the network's class, where there is a network.
         parameters: number of its weights.
         sha256: of its weights file; a card accepts figures only of the weights that it describes.
     """
 
     name: str
-    predict: Callable[[Photo, Sequence[float]], Prediction]
+    predict: Callable[[Photo, Sequence[float]], Prediction | Result]
     class_name: str | None = None
     parameters: int | None = None
     sha256: str | None = None
 
     @classmethod
-    def of_model(cls, name: str, predict: Callable[[Photo, Sequence[float]], Prediction], folder: Path) -> System:
+    def of_model(cls, name: str, predict: Callable[[Photo, Sequence[float]], Result], folder: Path) -> System:
         """A system whose network was loaded from a model folder (see `hdrgan.models.pretrained.locate`)."""
         class_name = read_config(folder).get("_class_name") if (folder / CONFIG_NAME).is_file() else None
         return cls(name, predict, class_name, count_parameters(folder), sha256_of(folder / WEIGHTS_NAME))
 
 
-@dataclass(frozen=True)
-class _Frames:
-    exposures: Sequence[np.ndarray]
-    radiance: np.ndarray
-
-
 def _identity(photo: Photo, evs: Sequence[float]) -> Prediction:
     light = srgb_to_linear(encoded(photo.pixels))
-    return _Frames([_in_8_bits(picture_of(expose(light, ev))) for ev in evs], picture_of(light))
+    return Prediction([_in_8_bits(picture_of(expose(light, ev))) for ev in evs], picture_of(light))
 
 
 def _curve(photo: Photo, evs: Sequence[float]) -> Prediction:
     codes, camera = np.linspace(0, 1, 256), mean_camera()
     light = np.interp(picture_of(encoded(photo.pixels)), codes, camera)
     exposures = [np.interp((light * 2.0**ev).clip(0, 1), camera, codes) for ev in evs]
-    return _Frames([_in_8_bits(frame) for frame in exposures], light)
+    return Prediction([_in_8_bits(frame) for frame in exposures], light)
 
 
 def _in_8_bits(encoded: np.ndarray) -> np.ndarray:
@@ -180,7 +176,7 @@ class _Tally:
         self.scores: list[dict[str, Any]] = []
         self.real = real_brackets.RealTally()
 
-    def add(self, view: View, prediction: Prediction) -> None:
+    def add(self, view: View, prediction: Prediction | Result) -> None:
         srgb = encoded(view.photo.pixels)
         radiance: dict[str, float] = {}
         if view.radiance is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Lend a temporary name beside ``path``; what is written there takes the place of ``path`` in one step.
+    """Give a temporary name beside ``path``; what is written there replaces ``path`` in one step.
 
     Args:
         path: where the file is to be. Its folder must exist.
@@ -49,7 +49,7 @@ def write_atomic(path: str | os.PathLike[str], *parts: bytes | memoryview) -> No
 
 @contextmanager
 def atomic_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Lend a private folder within ``folder``; the files left in it take their places in ``folder`` together.
+    """Make a private folder within ``folder``; the files in it at the end are moved to ``folder`` together.
 
     Args:
         folder: where the files are to be. It must exist.

@@ -101,7 +101,7 @@ def read_calibration(path: Path) -> CameraCalibration:
     """Read a calibration.
 
     Raises:
-        CalibrationFileError: the file is none, or damaged.
+        CalibrationFileError: the file is no calibration, or damaged.
         OSError: it cannot be read.
     """
     if path.stat().st_size > 1 << 20:

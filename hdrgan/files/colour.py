@@ -175,7 +175,7 @@ def to_srgb(pixels: np.ndarray, space: str, icc: bytes | None) -> np.ndarray:
     if icc is not None and _fits(icc, space):
         try:
             return _convert(pixels, space, icc)
-        except Exception as error:  # the library's errors have no common type, and none of them is the user's fault
+        except Exception as error:  # the library's errors have no common type
             log.warning("colour profile ignored: %s", error)
     if space == "cmyk":
         return _from_plain_cmyk(pixels)

@@ -22,7 +22,7 @@ _LEFT_BEHIND = {37500, 40965, 42016, 42032, 42033, 42037, 37377, 37380, 33434, 3
 
 
 def read_exif(block: bytes | None) -> Image.Exif | None:
-    """Read an EXIF block field by field; what is broken in it is left out, and a hopeless block is None."""
+    """Read an EXIF block field by field; damaged fields are left out, and a block without a readable field is None."""
     if not block:
         return None
     if block.startswith(b"Exif\0\0"):

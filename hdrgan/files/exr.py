@@ -1,4 +1,4 @@
-"""OpenEXR, by the OpenEXR library: the header first, to judge what the pixels would cost, then the pixels."""
+"""OpenEXR, by the OpenEXR library: the header first, to check how much memory the pixels take, then the pixels."""
 
 from __future__ import annotations
 

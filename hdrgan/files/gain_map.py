@@ -1,4 +1,4 @@
-"""Gain maps: what a file says of the light behind its picture, read from every dialect and written in two.
+"""Gain maps: what a file says of the light behind its picture, read in every known form and written in two.
 
 A gain map gives, for each pixel, the stops between two renditions of a scene: the base, which is the picture in the
 file, and the alternate. One of them is for screens that end at white, the other is brighter.

@@ -1,11 +1,11 @@
 """Decode untrusted photos in a separate process with a limit on time and memory.
 
 `load_photo` refuses what it can recognise as hostile, but the libraries behind it are written in C, and a flaw
-in one of them takes its process along. A server, and a batch of many photos, let a worker take that risk: one that
-crashes, hangs or swells is killed and replaced, and one photo is refused in a sentence. A worker is started once and
-kept; it imports no torch, so that it is ready in a fraction of a second and small.
+in one of them crashes the process. A server, and a batch of many photos, decode in a worker process: one that crashes,
+hangs or takes too much memory is killed and replaced, and one photo is refused in a sentence. A worker is started once
+and kept; it imports no torch, so that it starts in a fraction of a second and stays small.
 
-Only JSON and raw pixels come back: a worker that was taken over has no way to run code in its owner.
+Only JSON and raw pixels come back: a worker that was taken over cannot run code in its parent.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ class _Worker:
             [sys.executable, "-c", _START, package_home, str(memory_mb)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # decoders complain of every hostile file in words of their own
+            stderr=subprocess.DEVNULL,  # decoders log every hostile file in their own words
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            process_group=0,  # Ctrl-C is for its owner, which knows what is to be done first
+            process_group=0,  # Ctrl-C is for its parent, which ends workers in order
         )
         _widen_pipe(self._pipe_out)
 

@@ -174,7 +174,7 @@ def _widen(pixels: np.ndarray, depth: int) -> np.ndarray:
 
 
 def _walk(data: bytes, limits: PhotoLimits, kind: str) -> tuple[Meta, bool]:
-    """Read what the file holds, and refuse what it promises before any decoder sees it; whether it is a sequence."""
+    """Read the boxes, and refuse sizes that they state before a decoder is called; whether the file is a sequence."""
     meta: Meta | None = None
     found_media = sequence = False
     for name, start, end in boxes(data, 0, len(data), kind):

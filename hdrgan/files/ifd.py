@@ -1,4 +1,4 @@
-"""Image file directories: the tagged tables in which TIFF and EXIF keep what they know, read with suspicion.
+"""Image file directories: the tables of tagged fields of TIFF and EXIF; every offset and size is checked.
 
 Source: TIFF 6.0, section 2; BigTIFF; CIPA DC-008 (Exif 2.32).
 """
@@ -57,7 +57,7 @@ def read_directory(
         order: as `read_header` gave it.
         offset: of the directory.
         largest: bytes of value that are worth reading; longer fields are left out.
-        outside: takes the tags whose values lie outside of the data.
+        outside: takes the tags whose values are outside of the data.
 
     Returns:
         Tag to entry. Numbers are tuples; rationals are tuples of (numerator, denominator); text ends at its first NUL.
@@ -107,13 +107,9 @@ def _decode(raw: bytes, kind: int, endian: str) -> Value:
 def integer(fields: Mapping[int, Entry], tag: int, default: int | None = None) -> int | None:
     """The first whole number of a field; ``default`` where it is missing or of another type."""
     entry = fields.get(tag)
-    if entry is None:
+    if entry is None or entry.type not in (BYTE, SHORT, LONG, 13, 16, 18):
         return default
-    if entry.type == BYTE:
-        return entry.value[0]  # type: ignore[return-value]  # bytes give numbers
-    if entry.type in (SHORT, LONG, 13, 16, 18):
-        return entry.value[0]  # type: ignore[return-value]
-    return default
+    return entry.value[0]  # type: ignore[return-value]  # bytes give numbers, too
 
 
 def write_tiff(

@@ -12,7 +12,7 @@ def recognise(data: bytes) -> tuple[str, Decoder]:
     """The format of a file by its first bytes, and its decoder.
 
     Raises:
-        PhotoError: when it is none of those taken, naming what it is where that helps.
+        PhotoError: for every other format; the message names the format where it is known.
     """
     if not data.strip(b"\0\t\n\r "):
         raise PhotoError("The file is empty; give a photo.")
@@ -45,7 +45,7 @@ def is_risky(data: bytes) -> bool:
 
 
 def _other_kind(data: bytes) -> str | None:
-    """A word for files that people take for photos, where they give themselves away."""
+    """What a file is that is no photo, where its first bytes tell."""
     if re.match(rb"(\xef\xbb\xbf)?\s*<", data):
         start = data[:65_536].lower()
         return "an SVG drawing" if b"<svg" in start else "a web page" if b"<html" in start else "an XML or web document"

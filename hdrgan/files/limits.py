@@ -27,7 +27,7 @@ def missing_package(kind: str, package: str, instead: str) -> PhotoError:
 
 
 def for_visitors(sentence: str) -> str:
-    """The sentence of a `PhotoError` for somebody who cannot install anything where it was said."""
+    """The sentence of a `PhotoError` for a visitor of a server, who cannot install packages there."""
     return _PACKAGE.sub("cannot be read on this server; ", sentence)
 
 

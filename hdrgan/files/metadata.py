@@ -1,4 +1,4 @@
-"""XMP and IPTC on their way from a photo to what is made of it: all but what would be wrong there, or say too much.
+"""XMP and IPTC from a photo for its results: without what would be wrong there, and without private data.
 
 Sources: XMP specification, part 1 and 3; IPTC-IIM 4.2 within Photoshop's image resources; Google's GPano schema.
 """
@@ -78,7 +78,7 @@ def kept_xmp(packet: bytes | None, *, keep_gps: bool = False, more: str = "") ->
 
 
 def _kept_descriptions(packet: bytes | None, keep_gps: bool) -> list[str]:
-    # A document type could declare entities that grow without end; no XMP has one.
+    # A document type could declare entities that expand without bound; XMP has none.
     if not packet or len(packet) > 1 << 20 or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
         return []
     start, end = packet.find(b"<rdf:RDF"), packet.rfind(b"</rdf:RDF>")

@@ -182,7 +182,7 @@ def load_photo(
         raise
     except MemoryError as error:
         raise PhotoError("There is not enough memory to open this photo; give a smaller one.") from error
-    except Exception as error:  # a decoder that fails in a way not foreseen must still end in a sentence
+    except Exception as error:  # an unexpected failure of a decoder must end in a sentence, too
         log.debug("unforeseen failure of a decoder", exc_info=True)
         raise PhotoError(
             "This file is damaged, or not a photo that can be read; save it again as JPEG or PNG."
@@ -262,7 +262,7 @@ def read_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoL
         name = getattr(source, "name", None)
         return data, safe_stem(name if isinstance(name, str) else "photo")
     try:
-        # Without O_NONBLOCK the mere opening of a named pipe would wait for ever.
+        # Without O_NONBLOCK, opening a named pipe would wait until another process writes to it.
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
@@ -280,7 +280,7 @@ def read_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoL
 
 
 def safe_stem(path: str) -> str:
-    """The stem of a file name, without anything that could lead an output elsewhere or offend a file system."""
+    """The stem of a file name, without characters that change the folder or that file systems forbid."""
     return safe_name(Path(re.split(r"[/\\]", path)[-1]).stem)
 
 
@@ -355,7 +355,7 @@ def _in_srgb(decoded: Decoded) -> np.ndarray:
 
 
 def turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
-    """Apply an EXIF orientation to (H, W, C); values that are none of 2..8 leave the picture as it is."""
+    """Apply an EXIF orientation to (H, W, C); values other than 2..8 leave the picture as it is."""
     if orientation is None or orientation not in range(2, 9):
         return own_strides(pixels)
     # Whole pixels are moved as one item, and in bands that stay in the cache: three times faster than by samples.

@@ -1,4 +1,4 @@
-"""PNG: only the chunks that make the picture reach libpng, so that no other chunk can inflate, loop or leak."""
+"""PNG: only the chunks that make the picture reach libpng, so that no other chunk can do harm there."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Header:
     kind: int = 0
     interlaced: bool = False
     needed: list[tuple[int, int]] = field(default_factory=list)  # spans of IHDR, PLTE, tRNS, IDAT
-    other: dict[bytes, bytes] = field(default_factory=dict)  # first body of each chunk that speaks of colour or EXIF
+    other: dict[bytes, bytes] = field(default_factory=dict)  # first body of each chunk on colour or EXIF
     has_data: bool = False
     ended: bool = False
 
@@ -157,7 +157,7 @@ def _read_header(body: bytes, header: _Header, limits: PhotoLimits) -> None:
 
 
 def _refuse_surplus(data: bytes, header: _Header) -> None:
-    """Refuse pixel data that goes on behind the last row: libpng would inflate all of it, whatever it takes."""
+    """Refuse pixel data that continues after the last row: libpng would inflate all of it."""
     spans = [(a + 8, b - 4) for a, b in header.needed if data[a + 4 : a + 8] == b"IDAT"]
     deflated = sum(b - a for a, b in spans)
     bits = header.depth * _CHANNELS[header.kind]

@@ -57,7 +57,7 @@ def load_radiance(path: str | os.PathLike[str]) -> np.ndarray:
         raise RadianceFileError(f"{os.fspath(path)}: it cannot be read ({error.strerror or error}).") from error
     except MemoryError as error:
         raise RadianceFileError(f"{os.fspath(path)}: there is not enough memory to open it.") from error
-    except Exception as error:  # a way to be broken that nobody foresaw is still a broken file
+    except Exception as error:  # an unexpected error of a library: the file is damaged
         raise RadianceFileError(f"{os.fspath(path)}: it is damaged.") from error
 
 
@@ -200,12 +200,8 @@ def _refuse_impossible(radiance: np.ndarray, *, half: bool = False, name: str = 
         if 0 < count <= max(1, _OVERFLOW_SHARE * total):
             log.warning("%s: %d pixels beyond the range of half floats are set to %g", name, count, _HALF_MAX)
             radiance[overflown] = _HALF_MAX
-    for what, wrong in (
-        ("not numbers (NaN)", np.isnan(radiance)),
-        ("infinite", np.isinf(radiance)),
-    ):
-        count = int(wrong.any(-1).sum())
-        if count:
+    for what, is_wrong in (("not numbers (NaN)", np.isnan), ("infinite", np.isinf)):
+        if count := int(is_wrong(radiance).any(-1).sum()):
             raise RadianceFileError(f"{count} of its {total} pixels are {what}")
     lowest, mean = float(radiance.min()), float(radiance.mean(dtype=np.float64))
     if lowest >= 0:

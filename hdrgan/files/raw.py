@@ -51,7 +51,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
 
 
 def _exif(data: bytes) -> bytes | None:
-    """The EXIF block of raw files that are TIFF files at heart, as most are."""
+    """The EXIF block of raw files whose structure is that of TIFF, as it is of most."""
     order = ifd.read_header(data)
     if order is None:
         return None

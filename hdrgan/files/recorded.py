@@ -112,7 +112,7 @@ def turned_round(gains: GainMap) -> GainMap:
 def shown(light: np.ndarray, response: np.ndarray | None = None) -> np.ndarray:
     """Light up to white as (H, W, 3) uint16 codes, by sRGB or an inverse response (256,); what is brighter is white."""
     position = np.linspace(0, 1, _FINE)
-    # Square roots spread the table's entries as evenly as eyes and sRGB do.
+    # Square roots space the table's entries about as evenly as sRGB does.
     linear = position**2
     encoded = linear_to_srgb(linear)
     if response is not None:

@@ -1,4 +1,4 @@
-"""Radiance .hdr: the header is read and judged here, run lengths are unpacked by imagecodecs.
+"""Radiance .hdr: the header is read and checked here, run lengths are unpacked by imagecodecs.
 
 Source: G. Ward, "Real Pixels", Graphics Gems II (1991); the Radiance file formats document.
 """
@@ -28,7 +28,7 @@ _DARKEST = 1e-32  # what is darker is written as black, as Radiance does
 
 @dataclass
 class Header:
-    """What the text at the head of a .hdr file says.
+    """What the text at the beginning of a .hdr file says.
 
     Args:
         lines, pixels: number of scanlines and pixels in each, as stored.
@@ -50,7 +50,7 @@ class Header:
 
 
 def read_header(data: bytes, most_pixels: int) -> Header:
-    """Read the header of a .hdr file and refuse what cannot be right before any pixel is looked at."""
+    """Read the header of a .hdr file and refuse impossible values before any pixel is read."""
     if not data.startswith(MAGIC):
         raise RadianceFileError("this is not a Radiance .hdr file (it does not begin with #?RADIANCE)")
     exposure = [1.0, 1.0, 1.0]

@@ -1,4 +1,4 @@
-"""TIFF: the directory is read and judged here; 16-bit pixels come from imagecodecs, all others from Pillow."""
+"""TIFF: the directory is read and checked here; 16-bit pixels come from imagecodecs, all others from Pillow."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _deflate(strip: np.ndarray) -> bytes:
 
 
 def is_raw(data: bytes) -> bool:
-    """Whether this is a camera raw file: many are TIFF files, and offer a thumbnail first, which nobody means."""
+    """Whether this is a camera raw file: many are TIFF files whose first picture is a thumbnail."""
     order = ifd.read_header(data)
     if order is None or order.first >= len(data):
         return False
@@ -218,7 +218,7 @@ def _judge(fields: Mapping[int, Entry], data: bytes, width: int, height: int) ->
 
 
 def _check_pieces(fields: Mapping[int, Entry], data: bytes, width: int, height: int, samples: int, bits: int) -> None:
-    """See that every strip or tile lies inside the file, that there are as many as the picture needs, none absurd."""
+    """Check that every strip or tile is inside the file, and that their number and sizes fit the picture."""
     tiled = _TILES in fields
     if tiled:
         across, down = (ifd.integer(fields, tag, 0) or 0 for tag in (_TILE_WIDTH, _TILE_HEIGHT))
@@ -256,7 +256,7 @@ def _read_deep(data: bytes, fields: Mapping[int, Entry], shape: tuple[int, int, 
     planes = ifd.integer(fields, _PLANAR, 1) == 2 and samples > 1
     expected = (samples, height, width) if planes else (height, width) if samples == 1 else shape
     with refusing(_KIND):
-        # Zeros, not an empty array: what a broken file leaves out must not be whatever the memory held before.
+        # Zeros, not an empty array: what a damaged file leaves out must not show old contents of the memory.
         pixels = imagecodecs.tiff_decode(data, out=np.zeros(expected, np.uint16))
     if planes:
         return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))

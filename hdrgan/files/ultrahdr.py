@@ -2,7 +2,7 @@
 
 Screens that know gain maps multiply; everything else shows the photo. The map is described twice, as ISO 21496-1 and
 as Adobe's hdrgm with Google's container, since readers know one or the other; the Multi-Picture Format says where in
-the file it lies.
+the file it is.
 
 Sources: ISO 21496-1:2025; Adobe Gain Map specification 1.0; Android Ultra HDR image format 1.1; CIPA DC-007 (MPF).
 """

@@ -20,17 +20,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from hdrgan.hub import card
 from hdrgan.hub.access import HubError, hub_api, reason
-from hdrgan.hub.card import (
-    BENCHMARK,
-    EVALUATION_NAME,
-    as_folder,
-    card_of,
-    find_report,
-    keep_own_words,
-    load_network,
-    slug,
-)
 from hdrgan.hub.distribution import WHEEL_NAME, build_wheel, package_files
 from hdrgan.models.pretrained import (
     CARD_NAME,
@@ -48,7 +39,7 @@ from hdrgan.models.weights_file import checksums
 SAMPLES_FOLDER = "samples"
 
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
-_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", "model_card.md", BENCHMARK)
+_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", "model_card.md", card.BENCHMARK)
 _LARGEST_SAMPLE = 1 << 20  # bytes
 
 
@@ -113,17 +104,17 @@ def push(
     if space and (create_pr or branch is not None):
         raise ValueError("a Space is published from its main branch: leave out branch and create_pr, or the Space")
     api = hub_api(token)
-    with as_folder(model) as folder:
-        network = load_network(folder)
-        report = find_report(folder, evaluation)
+    with card.as_folder(model) as folder:
+        network = card.load_network(folder)
+        report = card.find_report(folder, evaluation)
         pictures = _samples(samples)
         listed = [(path, caption) for path, caption, _ in pictures]
-        card = card_of(network, folder, report, repo_id=repo_id, space=space, samples=listed)
+        text = card.card_of(network, folder, report, repo_id=repo_id, space=space, samples=listed)
         files: dict[str, Path | bytes] = {name: folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
         files[CHECKSUMS_NAME] = checksums(folder)
-        files[CARD_NAME] = card.encode()
+        files[CARD_NAME] = text.encode()
         if report is not None:
-            files[EVALUATION_NAME] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
+            files[card.EVALUATION_NAME] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
         files |= {path: content for path, _, content in pictures}
         files |= _deployment(network, repo_id, api.endpoint)
         if onnx is not None:
@@ -203,7 +194,7 @@ def _samples(samples: Sequence[Path | tuple[Path, str]]) -> list[tuple[str, str,
         content = Path(path).read_bytes()
         if Path(path).suffix.lower() not in (".jpg", ".jpeg", ".png") or len(content) > _LARGEST_SAMPLE:
             raise ValueError(f"{path} is no JPEG or PNG of at most 1 MB, which a card needs")
-        pictures.append((f"{SAMPLES_FOLDER}/{slug(Path(path).name)}", caption.replace("]", ")"), content))
+        pictures.append((f"{SAMPLES_FOLDER}/{card.slug(Path(path).name)}", caption.replace("]", ")"), content))
     return pictures
 
 
@@ -309,8 +300,8 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], how: _Push) -> Pu
                 present |= set(api.list_repo_files(repo_id, repo_type=part.kind, revision=how.branch))
             files = dict(part.files)
             if part.kind == "model" and CARD_NAME in present:
-                old = Path(api.hf_hub_download(repo_id, CARD_NAME, revision=how.branch))
-                files[CARD_NAME] = keep_own_words(_text(files[CARD_NAME]), old.read_text(encoding="utf-8")).encode()
+                old = Path(api.hf_hub_download(repo_id, CARD_NAME, revision=how.branch)).read_text(encoding="utf-8")
+                files[CARD_NAME] = card.keep_own_words(_text(files[CARD_NAME]), old).encode()
             sources = {name: str(source) if isinstance(source, Path) else source for name, source in files.items()}
             additions = [CommitOperationAdd(name, source) for name, source in sources.items()]
             stale = sorted(name for name in present if name.startswith(part.tidied) and name not in part.files)

@@ -169,7 +169,7 @@ class RadianceGenerator(
     mean_camera: Tensor
     size_multiple = 64
     """What height and width of the input of `light` must be multiples of."""
-    working_size = 768
+    working_size = 640
     """Longest side, in pixels, at which a photo is looked at unless something else is asked for."""
     largest_enlargement = 2.0
     """How many times larger a small photo is made: the encoder, which sees half the size, then sees all of it."""
@@ -217,9 +217,11 @@ class RadianceGenerator(
             raise ValueError(
                 f"srgb must be (B, 3, H, W) with H and W multiples of {self.size_multiple}, got {tuple(srgb.shape)}"
             )
-        light = self.network(srgb, self.clipped(srgb))
+        light: Light = self.network(srgb, self.clipped(srgb))
         # A photo without colour stays without: some codes of colour are what JPEG leaves in one.
         coloured = (srgb.amax(1) - srgb.amin(1) > _COLOURLESS).float().mean((1, 2)) > 1e-3
+        if not torch.compiler.is_compiling() and bool(coloured.all()):  # nearly always: nothing has to be averaged
+            return light
         return Light(
             *(
                 torch.where(coloured[:, None, None, None], x, x.mean(1, keepdim=True))

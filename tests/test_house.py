@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from new_features import BEFORE, FEWER, NEW_FEATURES
@@ -35,6 +36,12 @@ LONG = {"train_accelerate.py"}  # the loop reads best whole
 def modules(root):
     """Every module that is shipped."""
     return [*sorted((root / "hdrgan").rglob("*.py")), root / "app.py", root / "train_accelerate.py"]
+
+
+@cache
+def parsed(path):
+    """The syntax tree of a file that does not change while the tests run."""
+    return ast.parse(path.read_text())
 
 
 def imports_of(path):
@@ -110,7 +117,7 @@ def lines_of(root, place):
     text = path.read_text()
     if not name:
         return max(0, len(text.splitlines()) - int(before or 0))
-    inside = ast.parse(text).body
+    inside = parsed(path).body
     for part in name.split("."):
         node = next((node for node in inside if part in names_of(node)), None)
         assert node is not None, f"{place}: there is no such function, class or constant any more"
@@ -130,7 +137,7 @@ def imported_lines(root, new):
     total = 0
     for path in modules(root):
         if not is_new(path, root, new):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(parsed(path)):
                 home = getattr(node, "module", None) or ""
                 if isinstance(node, ast.ImportFrom) and is_new(root / (home.replace(".", "/") + ".py"), root, new):
                     total += node.end_lineno - node.lineno + 1

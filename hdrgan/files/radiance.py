@@ -39,9 +39,6 @@ def load_radiance(path: str | os.PathLike[str]) -> np.ndarray:
     and both run-length codings, RGBE and XYZE, all eight orientations, divided by EXPOSURE and COLORCORR. Stated
     primaries are converted to Rec. 709 with Bradford adaptation; what falls outside of Rec. 709 is cut at 0.
 
-    Args:
-        path: the file.
-
     Returns:
         (H, W, 3) float32, linear Rec. 709, finite, >= 0, top row first.
 
@@ -124,7 +121,9 @@ def save_hdr(
         raise ValueError("light above 1e38 does not fit the .hdr format")
     height, width = radiance.shape[:2]
     lines = ["#?RADIANCE", f"SOFTWARE=hdrgan {__version__}"]
-    lines += [f"{_word(name)}={_one_line(value)}" for name, value in _with_note(metadata).items()]
+    for name, value in _with_note(metadata).items():
+        word = "".join(c if c.isalnum() else "_" for c in name).upper()
+        lines.append(f"{word}={' '.join(str(value).split())[:1000]}")
     lines += [
         "EXPOSURE=1.000000",
         "PRIMARIES=" + " ".join(f"{c:.4f}" for c in (*REC709, *D65)),
@@ -241,11 +240,3 @@ def _with_note(metadata: Mapping[str, str | float] | None) -> dict[str, str | fl
     own = dict(metadata or {})
     own["comments"] = " ".join(filter(None, (str(own.get("comments", "")).strip(), _SCALE_NOTE)))
     return own
-
-
-def _word(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name).upper()
-
-
-def _one_line(value: str | float) -> str:
-    return " ".join(str(value).split())[:1000]

@@ -114,11 +114,7 @@ def sample_sheets(pipeline: Callable[[Path], Result], folder: Path) -> list[tupl
 
 
 def results_figure(model: str | Path) -> list[tuple[Path, str]]:
-    """The project's figure of test photos, for `push`, where these very weights drew it; otherwise nothing.
-
-    Args:
-        model: a model folder or a bundled name.
-    """
+    """The project's figure of test photos, for `push`, where the weights of ``model`` drew it; else nothing."""
     try:
         figure = project_file(_RESULTS)
         with Image.open(figure) as picture:

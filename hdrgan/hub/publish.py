@@ -301,7 +301,9 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], how: _Push) -> Pu
             files = dict(part.files)
             if part.kind == "model" and CARD_NAME in present:
                 old = Path(api.hf_hub_download(repo_id, CARD_NAME, revision=how.branch)).read_text(encoding="utf-8")
-                files[CARD_NAME] = card.keep_own_words(_text(files[CARD_NAME]), old).encode()
+                rendered = files[CARD_NAME]
+                assert isinstance(rendered, bytes)
+                files[CARD_NAME] = card.keep_own_words(rendered.decode(), old).encode()
             sources = {name: str(source) if isinstance(source, Path) else source for name, source in files.items()}
             additions = [CommitOperationAdd(name, source) for name, source in sources.items()]
             stale = sorted(name for name in present if name.startswith(part.tidied) and name not in part.files)
@@ -345,10 +347,6 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], how: _Push) -> Pu
         commit_url=commits[0].commit_url,
         pr_url=commits[0].pr_url,
     )
-
-
-def _text(source: Path | bytes) -> str:
-    return (source if isinstance(source, bytes) else source.read_bytes()).decode()
 
 
 def _is_private(api: HfApi, repo_id: str) -> bool:

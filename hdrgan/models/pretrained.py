@@ -53,9 +53,6 @@ _LONGEST_LIST = 64  # of an argument's numbers
 def read_config(folder: Path) -> dict[str, Any]:
     """Read and verify a model folder's configuration.
 
-    Args:
-        folder: as from `locate`.
-
     Returns:
         The JSON object; ``"_class_name"`` is the network's class and ``"_hdrgan_version"`` the version that wrote it,
         where recorded, all else are arguments of the constructor.

@@ -226,18 +226,18 @@ def _averaged(pixels: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     top, bottom = row * len(pixels) // height, -(-(row + 1) * len(pixels) // height)
     # Narrow sums are added several times faster than wide ones.
     narrow = np.min_scalar_type(int(np.iinfo(pixels.dtype).max) * int((bottom - top).max()))
-    means = torch.empty(1, 3, height, width).contiguous(memory_format=torch.channels_last)
+    means = np.empty((height, width, 3), np.float32)
 
     def average(part: range) -> None:  # few enough rows for the cache of a core
         sums = np.empty((len(part), *pixels.shape[1:]), np.float32)
         for k, place in enumerate(part):
             sums[k] = pixels[top[place] : bottom[place]].sum(0, dtype=narrow)
         columns = torch.from_numpy(sums).permute(2, 0, 1)[None].contiguous()
-        pooled = torch.nn.functional.adaptive_avg_pool2d(columns, (len(part), width))
-        means[:, :, part.start : part.stop] = pooled / torch.from_numpy(bottom - top)[part.start : part.stop, None]
+        pooled = torch.nn.functional.adaptive_avg_pool2d(columns, (len(part), width))[0].permute(1, 2, 0).numpy()
+        means[part.start : part.stop] = pooled / (bottom - top)[part.start : part.stop, None, None]
 
     each(average, [range(start, min(start + 16, height)) for start in range(0, height, 16)])
-    return means
+    return torch.from_numpy(means).permute(2, 0, 1)[None]
 
 
 # Reading

@@ -82,7 +82,7 @@ def _between_warm_and_cool(gain: Tensor, whole: Tensor) -> Tensor:
         whole: (B, 1, H, W) how surely all channels of a pixel clipped.
     """
     weights = gain.new_tensor(LUMINANCE_WEIGHTS).view(1, 3, 1, 1)
-    red, green, blue = gain.split(1, 1)
+    red, green, blue = torch.split(gain, 1, 1)
     low, high = torch.minimum(red, blue) - _TINGE, torch.maximum(red, blue) + _TINGE
     bounded = torch.cat([red, torch.lerp(green, torch.minimum(torch.maximum(green, low), high), whole), blue], 1)
     lost = (torch.exp2(gain) * weights).sum(1, keepdim=True) / (torch.exp2(bounded) * weights).sum(1, keepdim=True)

@@ -29,7 +29,7 @@ from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room
-from hdrgan.page.jobs import BusyError, Jobs, Standing
+from hdrgan.page.jobs import LONG_S, BusyError, Jobs, Standing
 from hdrgan.page.kept import KeptResults
 from hdrgan.page.look import EXAMPLE
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
@@ -49,8 +49,8 @@ LOOK_PIXELS = 1024
 WAITING = gr.skip()
 """What a handler yields between two stages: no news, but a place to stop when the visitor has left."""
 
-SECONDS_A_MEGAPIXEL = {"RadianceGenerator": 0.1, "BracketGenerator": 1.0, "EIN": 4.0}
-"""What a network takes on two cores, until it was measured on this machine."""
+SECONDS = {"RadianceGenerator": (0.4, 0.02), "BracketGenerator": (0.1, 1.0), "EIN": (0.1, 4.0)}
+"""What a network takes on two cores: for any photo, and for each megapixel. What runs take here corrects it."""
 
 
 @contextmanager
@@ -97,7 +97,7 @@ class Handlers:
             weakref.finalize(self, os.close, held)
         self.jobs = Jobs(settings.work_seconds, wait_seconds=settings.wait_seconds, most_waiting=settings.queue)
         self.kept = KeptResults(settings.kept_megabytes, settings.keep_minutes * 60)
-        self._pace: dict[str, float] = {}  # seconds a megapixel, measured
+        self._slower: dict[str, float] = {}  # how many times as long as expected a network's runs took
         self._tickets: weakref.WeakValueDictionary[str, Cancellation] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
         self._compute = on_gpu(self._run_pipeline)
@@ -273,8 +273,8 @@ class Handlers:
 
     def _expected_s(self, photo: Photo, model: str) -> float:
         network = type(getattr(self.pipelines[model], "model", None)).__name__
-        pace = self._pace.get(model, SECONDS_A_MEGAPIXEL.get(network, 0.5))
-        return pace * photo.width * photo.height / 1e6
+        always, a_megapixel = SECONDS.get(network, (0.1, 0.5))
+        return self._slower.get(model, 1.0) * (always + a_megapixel * photo.width * photo.height / 1e6)
 
     # What programs and language models may call.
 
@@ -387,9 +387,9 @@ class Handlers:
 
         result = yield from self.jobs.run(work, pulse, expected_s=expected, cancellation=token)
         log.info("%s: %d × %d pixels in %.2f s", model, photo.width, photo.height, took)
-        megapixels = photo.width * photo.height / 1e6
-        if megapixels > 0.2 and expected < 8:  # a long job may have stood aside
-            self._pace[model] = 0.5 * self._pace.get(model, took / megapixels) + 0.5 * took / megapixels
+        if photo.width * photo.height > 200_000 and expected < LONG_S:  # a long job may have stood aside
+            known = self._slower.get(model, 1.0)
+            self._slower[model] = 0.5 * known + 0.5 * known * took / expected
         self.kept.add(key, result)
         return result
 

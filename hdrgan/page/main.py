@@ -15,7 +15,8 @@ from typing import Any
 from starlette.middleware import Middleware
 
 from hdrgan.files.codec_logs import silence_codecs
-from hdrgan.models.pretrained import bundled_names
+from hdrgan.files.guarded import load_photo_guarded
+from hdrgan.models.pretrained import bundled_names, project_file
 from hdrgan.page.environment import prepare
 from hdrgan.page.guard import Guard
 from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_memory
@@ -105,6 +106,8 @@ def main() -> None:
     pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
     demo = build_demo(pipelines, settings)
     threading.Thread(target=keep_swept, args=(temporary, settings, told), daemon=True).start()
+    # The process that decodes photos takes half a second to start: not the first visitor's.
+    threading.Thread(target=load_photo_guarded, args=(project_file("examples") / "sunset.jpg",), daemon=True).start()
     stopped = False
     try:
         _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)

@@ -57,7 +57,7 @@ def photo(height: int, width: int) -> bytes:
 def floor(data: bytes, side: int) -> float:
     """Seconds that the work itself takes, without a page."""
     from hdrgan import Pipeline
-    from hdrgan.page.preview import Previews
+    from hdrgan.page.preview import Previews, save_preview
 
     pipeline = Pipeline.from_pretrained("radiance", device="cpu")
     pipeline(data)  # the first run is slower
@@ -65,7 +65,7 @@ def floor(data: bytes, side: int) -> float:
     previews = Previews(pipeline(data), side)
     with tempfile.TemporaryDirectory() as folder:
         for k, picture in enumerate([previews.photo, previews.finished(), *previews.exposures()]):
-            previews.save(Path(folder) / f"{k}.jpg", picture)
+            save_preview(Path(folder) / f"{k}.jpg", picture)
     return time.perf_counter() - started
 
 

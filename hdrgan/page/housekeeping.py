@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ def sweep(folder: Path, keep_s: float, now: float | None = None) -> None:
                     path.rmdir()
             elif age_s > keep_s:
                 path.unlink()
+
+
+def keep_awake(paths: Iterable[Path]) -> None:
+    """Let files that are still waited for count as new, so that nothing sweeps them."""
+    for path in paths:
+        with suppress(OSError):
+            os.utime(path)
 
 
 def has_room(folder: Path, most_bytes: int, reserved: int = 0) -> bool:

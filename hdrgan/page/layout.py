@@ -59,6 +59,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         # the script presses, whose argument it hands over, and an element in which the answers appear.
         news = gr.HTML(elem_id="news", elem_classes="not-drawn", padding=False)
         file_news = gr.HTML(elem_id="file-news", elem_classes="not-drawn", padding=False)
+        part_news = gr.HTML(elem_id="part-news", elem_classes="not-drawn", padding=False)
         gr.HTML(markup(names, EVS, SAVES, examples), js_on_load=SCRIPT, padding=False, elem_id="page")
         gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
 
@@ -69,7 +70,9 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         asked = gr.Textbox(visible=False)
         for name, handler, answer, limits in (
             ("develop", handlers.develop, [news], heavy),
+            ("pack", handlers.pack, [news], heavy),
             ("save", handlers.save, [file_news], heavy),
+            ("look", handlers.look, [part_news], heavy),
             ("stop", handlers.stop, None, {"queue": False}),
         ):
             button = gr.Button(name, elem_id=f"do-{name}", elem_classes="not-drawn")

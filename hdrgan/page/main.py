@@ -54,7 +54,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "ssr_mode": False,
         "enable_monitoring": False,
         "run_history": False,
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "quiet": True,
         "app_kwargs": {
             "middleware": [

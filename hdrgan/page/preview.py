@@ -58,7 +58,7 @@ def screen_pixels(pixels: np.ndarray, max_side: int) -> np.ndarray:
         box = (0, rows.start * tall / height, wide, rows.stop * tall / height)
         size = width, rows.stop - rows.start
         # Whole pixels are averaged first, as far as that goes: twice as fast, and no eye tells it.
-        small[rows] = image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=1.0)
+        small[rows] = np.asarray(image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=1.0))
 
     each(shrink, strips(height, width))
     return small
@@ -75,6 +75,12 @@ def screen_radiance(radiance: np.ndarray, max_side: int) -> np.ndarray:
         return np.asarray(plane.resize((width, height), Image.Resampling.BOX))
 
     return np.stack(each(shrink, range(radiance.shape[2])), axis=-1)
+
+
+def save_preview(path: Path, pixels: np.ndarray) -> Path:
+    """Write (H, W, 3) uint8 pixels as JPEG."""
+    path.write_bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=QUALITY, subsampling="420"))
+    return path
 
 
 @dataclass
@@ -123,16 +129,12 @@ class Previews:
         """(h, w, 3) uint8: see `hdrgan.light.fusion.finish`."""
         return finish(self.photo, self.radiance, self.invented, self.result.response)
 
-    def save(self, path: Path, pixels: np.ndarray) -> Path:
-        """Write pixels as JPEG."""
-        path.write_bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=QUALITY, subsampling="420"))
-        return path
-
     def save_hdr(self, path: Path) -> Path | None:
         """Write the Ultra HDR JPEG that screens with room above white show brighter; None where it is too small."""
         if min(self.photo.shape[:2]) < 8:
             return None
-        save_ultrahdr(path, Photo(self.photo), np.ascontiguousarray(self.radiance))
+        radiance = np.ascontiguousarray(self.radiance)
+        save_ultrahdr(path, Photo(self.photo), radiance, response=self.result.response)
         return path
 
     def save_marks(self, path: Path, notable: float) -> Path:

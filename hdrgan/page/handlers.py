@@ -312,6 +312,7 @@ class Handlers:
 
         Args:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
+                Where it allows so, any https address.
             model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" draws all frames.
             ev_step: stops between two of five exposures. With 2 they are EV -4, -2, 0, +2 and +4.
             response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
@@ -344,6 +345,7 @@ class Handlers:
 
         Args:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
+                Where it allows so, any https address.
             model: the network, as for generate.
             ev_step: stops between two of five exposures of the bracket.
             response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".

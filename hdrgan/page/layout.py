@@ -12,6 +12,7 @@ from hdrgan.models.pretrained import project_file
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.look import FOOTER, HEADER, SCRIPT, TITLE, markup
 from hdrgan.page.settings import Settings
+from hdrgan.page.tools import answer_one_by_one
 from hdrgan.pipeline import Pipeline
 
 EXAMPLES = {"Sunset": "sunset.jpg", "Backlight": "dandelions.jpg", "Floodlights": "launch_pad.jpg"}
@@ -47,6 +48,8 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
     if not pipelines:
         raise ValueError("pipelines must hold at least one model, got none")
     settings = settings or Settings()
+    if settings.mcp:
+        answer_one_by_one()
     folder = project_file("examples")
     names = {name: MODELS.get(name, name) for name in pipelines}
     examples = {name: folder / file for name, file in EXAMPLES.items()}
@@ -90,6 +93,10 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         look = gr.Image(label="Finished picture", type="filepath", format="jpeg", visible=False)
         file = gr.File(label="File", visible=False)
         door = gr.Button(visible=False)
+        # What the calls name that the page prints for programs. A class derived from Gradio's would write a .pyi file.
+        picture = {"path": "photo.jpg", "url": "photo.jpg", "meta": {"_type": "gradio.FileData"}}
+        photo.example_payload = lambda: picture  # type: ignore[method-assign]
+        evs.example_payload = lambda: ""  # type: ignore[method-assign]
         choice = [photo, model, ev_step, response]
         door.click(handlers.generate, [*choice, evs], [frames, look], api_name="generate", **heavy)
         door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)

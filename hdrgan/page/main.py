@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +19,7 @@ from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.files.guarded import load_photo_guarded
 from hdrgan.models.pretrained import bundled_names, project_file
 from hdrgan.page.environment import prepare
+from hdrgan.page.fetch import fetch
 from hdrgan.page.guard import Guard
 from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_memory
 from hdrgan.page.jobs import close_all
@@ -40,6 +42,7 @@ def offered_models(settings: Settings) -> list[str]:
 
 def launch_options(settings: Settings) -> dict[str, Any]:
     """What `gr.Blocks.launch` is given, by `main` and by the tests alike."""
+    folder, upload_bytes = Path(os.environ["GRADIO_TEMP_DIR"]), settings.max_megabytes << 20
     return {
         "theme": theme(),
         "css": CSS,
@@ -60,12 +63,13 @@ def launch_options(settings: Settings) -> dict[str, Any]:
             "middleware": [
                 Middleware(
                     Guard,
-                    folder=Path(os.environ["GRADIO_TEMP_DIR"]),
-                    upload_bytes=settings.max_megabytes << 20,
+                    folder=folder,
+                    upload_bytes=upload_bytes,
                     json_bytes=settings.max_json_kilobytes << 10,
                     body_seconds=settings.upload_seconds,
                     connections=settings.connections,
                     disk_bytes=settings.disk_megabytes << 20,
+                    fetch=partial(fetch, folder=folder, most_bytes=upload_bytes) if settings.fetch else None,
                 )
             ]
         },

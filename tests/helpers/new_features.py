@@ -207,7 +207,11 @@ NEW_FEATURES = {
         "page/preview.py:Previews",
         "page/look.py:markup",
     ],
-    "the page: a photo's own pixels, several photos at once": [
+    "the page: a photo's own pixels, several photos at once, photos by address": [
+        "page/fetch.py",
+        "page/tools.py",
+        "page/guard.py:Guard._fetched",
+        "page/guard.py:_strings",
         "page/closeup.py",
         "page/several.py",
         "page/handlers.py:Handlers.look",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import base64
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -427,7 +429,10 @@ def test_every_argument_of_a_tools_schema_can_be_sent(server, photo, tool):
     assert '"isError":true' not in answer.text.replace(" ", "")
     assert "beach" in answer.text
     if tool == "generate":
-        assert "finished.jpg" in answer.text, "and a picture to look at"
+        content = json.loads(answer.text.split("data: ", 1)[1])["result"]["content"]
+        (picture,) = [one for one in content if one["type"] == "image"]
+        assert picture["mimeType"] == "image/jpeg"
+        assert Image.open(io.BytesIO(base64.b64decode(picture["data"]))).size == (64, 48)
 
 
 def test_a_text_file_named_jpg_is_refused_with_the_loaders_sentence(client, not_a_photo):

@@ -208,10 +208,7 @@ def to_tensor(photo: Photo, size: tuple[int, int] | None = None) -> torch.Tensor
 
     peak = int(np.iinfo(photo.pixels.dtype).max)
     if size is not None and size != photo.pixels.shape[:2]:
-        sums, rows = _row_sums(photo.pixels, size[0])
-        columns = torch.from_numpy(sums).permute(2, 0, 1)[None].contiguous()  # (1, 3, h, W)
-        means = torch.nn.functional.adaptive_avg_pool2d(columns, size)
-        return means.div_(torch.from_numpy(rows * np.float32(peak)).view(-1, 1))
+        return _averaged(photo.pixels, size).div_(peak)
     if peak == 255:
         return shared_tensor(photo.pixels).permute(2, 0, 1)[None].to(torch.float32).div_(255)  # (1, 3, H, W)
     scaled = photo.pixels * np.float32(1 / 65535)
@@ -228,24 +225,27 @@ def shared_tensor(pixels: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(pixels)
 
 
-def _row_sums(pixels: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows under each row of a lower picture, added up, and how many they are: (h, W, 3) and (h,) float32.
+def _averaged(pixels: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """Means of (H, W, 3) codes over the windows of torch's adaptive pooling: (1, 3, height, width) float32."""
+    import torch
 
-    The windows are those of torch's adaptive average pooling, which does the rest; but it would want the whole photo
-    in float first.
-    """
+    height, width = size
     row = np.arange(height)
     top, bottom = row * len(pixels) // height, -(-(row + 1) * len(pixels) // height)
     # Narrow sums are added several times faster than wide ones.
     narrow = np.min_scalar_type(int(np.iinfo(pixels.dtype).max) * int((bottom - top).max()))
-    sums = np.empty((height, *pixels.shape[1:]), np.float32)
+    means = np.empty((height, width, 3), np.float32)
 
-    def add(part: range) -> None:
-        for k in part:
-            sums[k] = pixels[top[k] : bottom[k]].sum(0, dtype=narrow)
+    def average(part: range) -> None:  # few enough rows for the cache of a core
+        sums = np.empty((len(part), *pixels.shape[1:]), np.float32)
+        for k, place in enumerate(part):
+            sums[k] = pixels[top[place] : bottom[place]].sum(0, dtype=narrow)
+        columns = torch.from_numpy(sums).permute(2, 0, 1)[None].contiguous()
+        pooled = torch.nn.functional.adaptive_avg_pool2d(columns, (len(part), width))[0].permute(1, 2, 0).numpy()
+        means[part.start : part.stop] = pooled / (bottom - top)[part.start : part.stop, None, None]
 
-    each(add, [range(start, min(start + 16, height)) for start in range(0, height, 16)])
-    return sums, (bottom - top).astype(np.float32)
+    each(average, [range(start, min(start + 16, height)) for start in range(0, height, 16)])
+    return torch.from_numpy(means).permute(2, 0, 1)[None]
 
 
 # Reading

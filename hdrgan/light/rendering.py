@@ -422,7 +422,7 @@ def look_up(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
     def fill(part: slice) -> None:
         np.take(table, source[part].astype(np.intp), out=target[part], mode="clip")
 
-    step = STRIP_SAMPLES // 4  # in machine integers they take eight times the room
+    step = STRIP_SAMPLES // 8  # in machine integers they take eight times the room
     each(fill, [slice(start, start + step) for start in range(0, len(source), step)])
     return found
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdrgan.light.evs import NETWORK_EVS
-from hdrgan.light.radiometry import decode
+from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, decode
 from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
 from hdrgan.models.pretrained import PretrainedModel
@@ -31,6 +31,7 @@ _CELL = 4  # pixels along a side of the cells in which light is told
 _HALF = 2  # how much smaller the picture is that the encoder sees
 _MOST_GAIN = 12.0  # stops that a clipped channel can be raised
 _COLOURLESS = 4.5 / 255  # largest difference of the channels of a photo without colour
+_TINGE = 0.1  # stops by which a light may be greener or more purple than its red and blue
 _MOST_LIGHT = 18.0  # stops above white that a compact light can have, as the mean over its cell
 
 
@@ -69,6 +70,23 @@ def clip_mask(srgb: Tensor, start: float, end: float) -> Tensor:
     """How surely each channel has clipped: 0 up to ``start``, 1 from ``end``, a smooth step between. Same shape."""
     t = ((srgb - start) / (end - start)).clamp(0, 1)
     return t * t * (3 - 2 * t)
+
+
+def _between_warm_and_cool(gain: Tensor, whole: Tensor) -> Tensor:
+    """Give light of which no channel was measured a colour that lights have: green lies between red and blue.
+
+    The brightness is kept, so that a sun does not lose the energy that the network put into its green.
+
+    Args:
+        gain: (B, 3, H, W) stops.
+        whole: (B, 1, H, W) how surely all channels of a pixel clipped.
+    """
+    weights = gain.new_tensor(LUMINANCE_WEIGHTS).view(1, 3, 1, 1)
+    red, green, blue = gain.split(1, 1)
+    low, high = torch.minimum(red, blue) - _TINGE, torch.maximum(red, blue) + _TINGE
+    bounded = torch.cat([red, torch.lerp(green, torch.minimum(torch.maximum(green, low), high), whole), blue], 1)
+    lost = (torch.exp2(gain) * weights).sum(1, keepdim=True) / (torch.exp2(bounded) * weights).sum(1, keepdim=True)
+    return (bounded + lost.log2()).clamp(max=_MOST_GAIN)
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -169,7 +187,7 @@ class RadianceGenerator(
     mean_camera: Tensor
     size_multiple = 64
     """What height and width of the input of `light` must be multiples of."""
-    working_size = 768
+    working_size = 640
     """Longest side, in pixels, at which a photo is looked at unless something else is asked for."""
     largest_enlargement = 2.0
     """How many times larger a small photo is made: the encoder, which sees half the size, then sees all of it."""
@@ -217,9 +235,13 @@ class RadianceGenerator(
             raise ValueError(
                 f"srgb must be (B, 3, H, W) with H and W multiples of {self.size_multiple}, got {tuple(srgb.shape)}"
             )
-        light = self.network(srgb, self.clipped(srgb))
+        mask = self.clipped(srgb)
+        light: Light = self.network(srgb, mask)
+        light = light._replace(gain=_between_warm_and_cool(light.gain, mask.amin(1, keepdim=True)))
         # A photo without colour stays without: some codes of colour are what JPEG leaves in one.
         coloured = (srgb.amax(1) - srgb.amin(1) > _COLOURLESS).float().mean((1, 2)) > 1e-3
+        if not torch.compiler.is_compiling() and bool(coloured.all()):  # nearly always: nothing has to be averaged
+            return light
         return Light(
             *(
                 torch.where(coloured[:, None, None, None], x, x.mean(1, keepdim=True))

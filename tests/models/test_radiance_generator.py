@@ -148,3 +148,16 @@ def test_saved_and_loaded_it_answers_the_same_to_the_last_bit(network, tmp_path)
     again = RadianceGenerator.from_pretrained(tmp_path)
     with torch.inference_mode():
         assert torch.equal(network(photo()).radiance, again(photo()).radiance)
+
+
+def test_light_that_no_channel_measured_is_neither_green_nor_purple_and_keeps_its_brightness():
+    from hdrgan.models.radiance_generator import _between_warm_and_cool
+
+    weights = torch.tensor([0.2126, 0.7152, 0.0722]).view(1, 3, 1, 1)
+    gain = torch.tensor([[6.0, 11.0, 4.0], [3.0, 1.0, 3.0], [5.0, 4.0, 2.0]]).T[None, :, :, None]  # (1, 3, 3, 1)
+    bounded = _between_warm_and_cool(gain, torch.ones(1, 1, 3, 1))
+    red, green, blue = bounded[0, :, :, 0]
+    assert bool((green <= torch.maximum(red, blue) + 0.101).all() and (green >= torch.minimum(red, blue) - 0.101).all())
+    torch.testing.assert_close((torch.exp2(bounded) * weights).sum(1), (torch.exp2(gain) * weights).sum(1))
+    torch.testing.assert_close(bounded[..., 2, 0], gain[..., 2, 0])  # was between already
+    torch.testing.assert_close(_between_warm_and_cool(gain, torch.zeros(1, 1, 3, 1)), gain)  # a channel was measured

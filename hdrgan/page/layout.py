@@ -15,7 +15,16 @@ from hdrgan.page.settings import Settings
 from hdrgan.page.tools import answer_one_by_one
 from hdrgan.pipeline import Pipeline
 
-EXAMPLES = {"Sunset": "sunset.jpg", "Backlight": "dandelions.jpg", "Floodlights": "launch_pad.jpg"}
+EXAMPLES = {
+    "Sunset": "sunset.jpg",
+    "Backlight": "dandelions.jpg",
+    "Lamps": "lamps.jpg",
+    "Snow": "snow.jpg",
+    "Reflections": "reflections.jpg",
+    "Sky": "sky.jpg",
+    "Room": "room.jpg",
+    "White-out": "white_out.jpg",
+}
 
 MODELS = {
     "radiance": "Radiance: adds the lost light",

@@ -56,7 +56,7 @@ def test_of_photographs_neither_contrast_nor_blacks_are_given_up(root):
     for path in sorted((root / "examples").glob("*.jpg")):
         result = pipeline(path, evs=(0,))
         photo, picture = (pixels.astype(float).mean(-1) for pixels in (result.photo.pixels, result.finished()))
-        assert picture.std() > 0.99 * photo.std(), path.name
+        assert picture.std() > 0.98 * photo.std(), path.name
         assert np.quantile(picture, 0.05) == np.quantile(photo, 0.05), path.name
 
 

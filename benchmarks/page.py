@@ -82,7 +82,7 @@ def visit(page: object, url: str, data: bytes) -> tuple[dict[str, float], int]:
 
     page.on("response", count)  # type: ignore[attr-defined]
     page.goto(url)  # type: ignore[attr-defined]
-    page.wait_for_selector('.hg[data-state="empty"]')  # type: ignore[attr-defined]
+    page.wait_for_selector("html[data-hdrgan=ready]")  # type: ignore[attr-defined]
     page.evaluate(WATCH)  # type: ignore[attr-defined]
     file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": data}
     page.set_input_files(".hg .file", file)  # type: ignore[attr-defined]

@@ -95,6 +95,7 @@ def visit(browser: Browser, program: Program):
         page.on("request", lambda r: r.url.startswith(own) or strangers.append(r.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(program.url)
+        page.locator("html[data-hdrgan=ready]").wait_for()  # what is drawn before its script runs takes no photo
         state(page, "empty")
         return page
 
@@ -396,6 +397,7 @@ def test_a_calibration_stays_in_the_browser_and_is_used(visit, photo, tmp_path):
     expect(page.locator(".numbers-here")).to_contain_text("calibration of Acme One")
     state(page, "ready")
     page.reload()
+    page.locator("html[data-hdrgan=ready]").wait_for()
     give(page, photo)
     assert "calibration of Acme" not in page.locator(".numbers-here").inner_text()
     page.locator("select.response").select_option(label="a photo from my Acme One vivid")

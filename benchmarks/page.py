@@ -1,5 +1,7 @@
 """How fast the page is in a real browser: ``python -m benchmarks.page``, a minute on two quiet cores.
 
+What it printed last is in ``benchmarks/page.txt``, where ``--write`` puts it.
+
 It serves the page, lets Chromium drop photos on it, and prints for each when its first picture, its five exposures and
 all of the result were there, counted from the end of the upload, and how many bytes came; beside it the floor: what
 decoding the photo, running the network and encoding the previews takes in this process without any page.
@@ -57,7 +59,7 @@ def photo(height: int, width: int) -> bytes:
 def floor(data: bytes, side: int) -> float:
     """Seconds that the work itself takes, without a page."""
     from hdrgan import Pipeline
-    from hdrgan.page.preview import Previews
+    from hdrgan.page.preview import Previews, save_preview
 
     pipeline = Pipeline.from_pretrained("radiance", device="cpu")
     pipeline(data)  # the first run is slower
@@ -65,7 +67,7 @@ def floor(data: bytes, side: int) -> float:
     previews = Previews(pipeline(data), side)
     with tempfile.TemporaryDirectory() as folder:
         for k, picture in enumerate([previews.photo, previews.finished(), *previews.exposures()]):
-            previews.save(Path(folder) / f"{k}.jpg", picture)
+            save_preview(Path(folder) / f"{k}.jpg", picture)
     return time.perf_counter() - started
 
 
@@ -80,7 +82,7 @@ def visit(page: object, url: str, data: bytes) -> tuple[dict[str, float], int]:
 
     page.on("response", count)  # type: ignore[attr-defined]
     page.goto(url)  # type: ignore[attr-defined]
-    page.wait_for_selector('.hg[data-state="empty"]')  # type: ignore[attr-defined]
+    page.wait_for_selector("html[data-hdrgan=ready]")  # type: ignore[attr-defined]
     page.evaluate(WATCH)  # type: ignore[attr-defined]
     file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": data}
     page.set_input_files(".hg .file", file)  # type: ignore[attr-defined]
@@ -97,7 +99,10 @@ def main() -> None:
 
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--sizes", default=",".join(SIZES), help="which of " + ", ".join(SIZES))
-    chosen = [name.strip() for name in arguments.parse_args().sizes.split(",")]
+    arguments.add_argument("--write", action="store_true", help="keep the table in benchmarks/page.txt")
+    given = arguments.parse_args()
+    chosen = [name.strip() for name in given.sizes.split(",")]
+    load = os.getloadavg()[0]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -119,16 +124,22 @@ def main() -> None:
                     rows.append(
                         (name, *((seen[k] - seen["uploaded"]) / 1000 for k in ("first", "five", "all")), received)
                     )
+                version = browser.version
                 browser.close()
         finally:
             server.terminate()
             server.wait(60)
-    print(f"{'photo':>6}  first picture  five exposures  everything  received  floor")  # noqa: T201
-    for name, first, five, everything, received in rows:
-        least = floor(photo(*SIZES[name]), Settings().preview_pixels)
-        print(  # noqa: T201
-            f"{name:>6}  {first:11.2f} s  {five:12.2f} s  {everything:8.2f} s  {received / 1e6:5.2f} MB  {least:.2f} s"
+    floors = [floor(photo(*SIZES[name]), Settings().preview_pixels) for name in chosen]
+    lines = [f"{'photo':>6}  first picture  five exposures  everything  received    floor"]
+    for (name, first, five, everything, received), least in zip(rows, floors, strict=True):
+        lines.append(
+            f"{name:>6}  {first:11.2f} s  {five:12.2f} s  {everything:8.2f} s  {received / 1e6:5.2f} MB  {least:5.2f} s"
         )
+    lines.append(f"Seconds after the upload, the server and Chromium {version} on {os.cpu_count()} cores together.")
+    lines.append(f"Load of the machine before and after, of other work: {load:.1f}, {os.getloadavg()[0]:.1f}.")
+    print("\n".join(lines))  # noqa: T201
+    if given.write:
+        (ROOT / "benchmarks/page.txt").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

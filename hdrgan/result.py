@@ -73,6 +73,7 @@ class Result:
         evs: stops relative to the photo, ascending.
         response: (256,) float32: linear light of each 8-bit code, 0 to 1, that the photo was read with.
         response_note: where that response comes from, in one sentence; "" where nothing was chosen.
+        light: what exposures, radiance and invented share are drawn from; None where a network drew the exposures.
 
     Args:
         photo, exposures, evs, response: as above.
@@ -94,12 +95,15 @@ class Result:
         self.evs = tuple(evs)
         self.response = response
         self.response_note = ""
+        self.light: StoredLight | RaisedLight | None = None
         self._radiance, self._invented = radiance, invented
 
     @classmethod
     def of(cls, photo: Photo, evs: Sequence[float], light: StoredLight | RaisedLight) -> Self:
         """A result whose exposures are drawn from light, but for the photo itself at EV 0."""
-        return cls(photo, Exposures(evs, _Draw(photo, light)), evs, light.radiance, light.invented, light.response)
+        result = cls(photo, Exposures(evs, _Draw(photo, light)), evs, light.radiance, light.invented, light.response)
+        result.light = light
+        return result
 
     def __repr__(self) -> str:
         return f"Result({self.photo!r}, evs={self.evs})"

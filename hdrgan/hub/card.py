@@ -93,6 +93,10 @@ def sample_sheet(exposures: Sequence[np.ndarray], evs: Sequence[float]) -> Image
     return sheet
 
 
+SAMPLES = ("dandelions", "launch_pad", "sunset")
+"""Examples of which a model card shows what its network makes."""
+
+
 def sample_sheets(pipeline: Callable[[Path], Result], folder: Path) -> list[tuple[Path, str]]:
     """Run a pipeline over the example photos and write a sheet of each, for `push`.
 
@@ -104,7 +108,7 @@ def sample_sheets(pipeline: Callable[[Path], Result], folder: Path) -> list[tupl
         The sheets' paths with their captions.
     """
     sheets = []
-    for photo in sorted(project_file("examples").glob("*.jpg")):
+    for photo in (project_file("examples") / f"{name}.jpg" for name in SAMPLES):
         result = pipeline(photo)
         path = folder / photo.name
         sample_sheet(result.exposures, result.evs).save(path, quality=85)

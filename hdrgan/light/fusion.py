@@ -63,20 +63,18 @@ def finish(pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, respo
         return picture
     plan = _plan(radiance)
     camera = Camera(response, peak_of(pixels))
-    height = len(pixels)
 
     def draw(rows: slice) -> None:
-        share = invented[rows]
-        if not share.any():
+        share = invented[rows].reshape(-1)
+        at = np.flatnonzero(share)  # few pixels as a rule, and nothing is done to the others
+        if not at.size:
             return
-        stops = stops_of(radiance[rows])
-        slope, offset = (_stretched(field, rows, height, share.shape[1]) for field in (plan.slope, plan.offset))
-        brightest = stops.max(-1)
-        moved = _local_exposure(brightest, slope, offset) * _smooth(share / np.float32(_SURE))
+        stops = stops_of(radiance[rows].reshape(-1, 3)[at])
+        slope, offset = (_stretched(field, rows, pixels.shape[:2], at) for field in (plan.slope, plan.offset))
+        brightest = np.maximum(np.maximum(stops[:, 0], stops[:, 1]), stops[:, 2])
+        moved = _local_exposure(brightest, slope, offset) * _smooth(share[at] / np.float32(_SURE))
         moved += _shoulder(brightest + moved) - (brightest + moved)
-        drawn = camera.expose(stops + moved[..., None], 0.0)
-        made_up = share > 0
-        picture[rows][made_up] = drawn[made_up]
+        picture[rows].reshape(-1, 3)[at] = camera.expose(stops + moved[:, None], 0.0)
 
     each(draw, strips(*pixels.shape[:2]))
     return picture
@@ -118,11 +116,12 @@ def _reduced(radiance: np.ndarray, every: int) -> np.ndarray:
     down, across = (min(every, side) for side in radiance.shape[:2])
     reduced = np.empty((height, width, 3), np.float32)
 
-    def average(row: int) -> None:
-        block = radiance[row * every : row * every + down, : width * across].mean(0)
-        reduced[row] = block.reshape(width, across, 3).mean(1)
+    def average(rows: slice) -> None:
+        block = radiance[rows.start * down : rows.stop * down, : width * across]
+        lines = block.reshape(-1, down, width * across * 3).mean(1)
+        reduced[rows] = lines.reshape(-1, width, across, 3).mean(2)
 
-    each(average, range(height))
+    each(average, (slice(top, min(top + 16, height)) for top in range(0, height, 16)))
     return reduced
 
 
@@ -140,12 +139,14 @@ def _box(field: np.ndarray, radius: int) -> np.ndarray:
     return field
 
 
-def _stretched(field: np.ndarray, rows: slice, height: int, width: int) -> np.ndarray:
-    """Some rows of a small field brought to (height, width), bilinearly."""
-    top, bottom, down = _between(len(field), height, rows)
-    left, right, across = _between(field.shape[1], width, slice(0, width))
+def _stretched(field: np.ndarray, rows: slice, size: tuple[int, int], at: np.ndarray) -> np.ndarray:
+    """A small field brought to ``size``, bilinearly: its values at positions ``at`` of some flattened rows."""
+    top, bottom, down = _between(len(field), size[0], rows)
+    left, right, across = _between(field.shape[1], size[1], slice(0, size[1]))
     upper = field[top] + (field[bottom] - field[top]) * down[:, None]
-    stretched: np.ndarray = upper[:, left] + (upper[:, right] - upper[:, left]) * across
+    row, column = np.divmod(at, size[1])
+    stretched: np.ndarray = upper[row, left[column]]
+    stretched += (upper[row, right[column]] - stretched) * across[column]
     return stretched
 
 

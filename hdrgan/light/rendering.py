@@ -169,15 +169,64 @@ class RaisedLight:
         invented = np.zeros(self.pixels.shape[:2], np.float32)
 
         def mark(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
-            if at.size:
-                gain = stops - self._stops[self.pixels[rows].reshape(-1)[at]]
-                pixel = at // 3
-                first = np.flatnonzero(np.diff(pixel, prepend=-1))  # where the samples of another pixel begin
-                most = np.maximum(np.maximum.reduceat(gain, first), 0)
-                invented[rows].reshape(-1)[pixel[first]] = 1 - light_of(-most)
+            pixel, share = self._made_up(rows, at, stops)
+            invented[rows].reshape(-1)[pixel] = share
 
         self._for_clipped(mark)
         return invented
+
+    def _made_up(self, rows: slice, at: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which pixels of a strip have clipped samples, and what share of their light is invented."""
+        if not at.size:
+            return at, np.empty(0, np.float32)
+        gain = stops - self._stops[self.pixels[rows].reshape(-1)[at]]
+        pixel = at // 3
+        first = np.flatnonzero(np.diff(pixel, prepend=-1))  # where the samples of another pixel begin
+        most = np.maximum(np.maximum.reduceat(gain, first), 0)
+        return pixel[first], 1 - light_of(-most)
+
+    def reduced(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Radiance and invented share at a smaller size, without those of all pixels.
+
+        Light that was invented is averaged, so that a small lamp keeps its energy. The rest is that of the small
+        picture's codes.
+
+        Args:
+            pixels: (h, w, 3) uint8 codes of the photo, reduced; neither side is larger than the photo's.
+
+        Returns:
+            (h, w, 3) and (h, w) float32.
+        """
+        (height, width), (low, narrow) = self.pixels.shape[:2], pixels.shape[:2]
+        down, across = (np.arange(large) * small // large for large, small in ((height, low), (width, narrow)))
+        column = (3 * across[:, None] + np.arange(3)).reshape(-1)
+        area = np.outer(np.bincount(down), np.bincount(across)).astype(np.float32)
+        gained, invented = np.zeros((low, 3 * narrow), np.float32), np.zeros((low, narrow), np.float32)
+        lock = threading.Lock()
+
+        def gather(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
+            pixel, share = self._made_up(rows, at, stops)
+            gain = light_of(stops) - self._linear[self.pixels[rows].reshape(-1)[at]]
+            here = slice(down[rows.start], down[rows.stop - 1] + 1)
+            starts = np.arange(rows.stop - rows.start + 1)
+
+            def sums(to: np.ndarray, at: np.ndarray, column: np.ndarray, values: np.ndarray) -> np.ndarray:
+                begins = starts * len(column)
+                counts = np.diff(np.searchsorted(at, begins))
+                index = column[at - np.repeat(begins[:-1], counts)]
+                index += np.repeat((down[rows] - here.start) * to.shape[1], counts)
+                return np.bincount(index, values, minlength=to[here].size).reshape(to[here].shape)
+
+            more, also = sums(gained, at, column, gain), sums(invented, pixel, across, share)
+            with lock:  # a small row may be in two strips
+                gained[here] += more
+                invented[here] += also
+
+        self._for_clipped(gather)
+        linear = np.interp(np.linspace(0, 1, peak_of(pixels) + 1), np.linspace(0, 1, len(self.response)), self.response)
+        radiance = look_up(linear.astype(np.float32), pixels)
+        radiance += gained.reshape(radiance.shape) / area[..., None]
+        return radiance, invented / area
 
     def exposure(self, ev: float) -> np.ndarray:
         """(H, W, 3) codes like the photo's, ``ev`` stops brighter; a new array at every call."""

@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ _OPEN = re.compile(
 _ADDRESSES = re.compile(rf"{API}/(proxy=|file(=|/)\s*[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
 _JOINS = re.compile(rf"{API}/(queue/join|call/|run/|api/)")
 _STREAMS = re.compile(rf"{API}/(queue/data|call/)")
+_WEB = re.compile(r"https://", re.IGNORECASE)
 _ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]+:/|data:|//)", re.IGNORECASE)
 _NAMED = re.compile(rf"{API}(/[a-z_]{{1,24}}){{1,2}}|/[a-z_]{{0,24}}")
 _OURS = f"{API}/file="
@@ -89,6 +90,7 @@ class Guard:
         body_seconds: a request must have arrived whole within this time.
         connections: most requests at a time, open event streams included.
         disk_bytes: uploads are refused while the folder holds as much.
+        fetch: saves the photo at an https address in the folder, or raises with a sentence; None opens no address.
     """
 
     def __init__(
@@ -101,8 +103,10 @@ class Guard:
         body_seconds: float,
         connections: int,
         disk_bytes: int,
+        fetch: Callable[[str], Awaitable[Path]] | None = None,
     ) -> None:
         self.app = app
+        self.fetch = fetch
         self.folder = folder.resolve()
         self.upload_bytes = upload_bytes
         self.json_bytes = json_bytes
@@ -169,7 +173,7 @@ class Guard:
         body, gone = await _whole(receive)
         if gone:
             return
-        body = self._without_addresses(path, body)
+        body = self._without_addresses(path, body, await self._fetched(path, body))
         kept = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         scope = {**scope, "headers": [*kept, (b"content-length", b"%d" % len(body))]}
         await self.app(scope, _replay(body, receive), _busy_in_words(send) if _JOINS.match(path) else send)
@@ -194,7 +198,32 @@ class Guard:
             if not self._uploads[address]:
                 del self._uploads[address]
 
-    def _without_addresses(self, path: str, body: bytes) -> bytes:
+    async def _fetched(self, path: str, body: bytes) -> dict[str, Path | None]:
+        """Photos that a call names by their https addresses, where that is allowed: their paths.
+
+        A tool's call comes in a second time as a call of its function; only then is its photo fetched.
+        """
+        tool = path.startswith(f"{API}/mcp")
+        if self.fetch is None or not (tool or _JOINS.match(path)):
+            return {}
+        with suppress(ValueError, RecursionError):
+            named = {one for one in _strings(json.loads(body)) if _WEB.match(one) and _OURS not in one}
+            if tool:
+                return dict.fromkeys(named)
+            if len(named) > 1:
+                raise _RefusalError(400, "This server opens one address at a time.")
+            if named and not has_room(self.folder, self.disk_bytes, reserved=self._arriving + self.upload_bytes):
+                raise _RefusalError(507, NO_ROOM)
+            self._arriving += self.upload_bytes
+            try:
+                return {address: await self.fetch(address) for address in named}
+            except OSError as refused:
+                raise _RefusalError(400, str(refused)) from None
+            finally:
+                self._arriving -= self.upload_bytes
+        return {}
+
+    def _without_addresses(self, path: str, body: bytes, fetched: dict[str, Path | None]) -> bytes:
         """The body with files named by path only; a refusal where an address names anything else."""
         try:
             message = json.loads(body)
@@ -205,14 +234,14 @@ class Guard:
                 if path.startswith(f"{API}/mcp"):
                     arguments = call.get("params") if isinstance(call, dict) else None
                     if isinstance(arguments, dict) and "arguments" in arguments:
-                        self._localise(arguments["arguments"])
+                        self._localise(arguments["arguments"], fetched)
                 else:
-                    self._localise(call)
+                    self._localise(call, fetched)
             return json.dumps(message).encode()
         except RecursionError:
             raise _RefusalError(400, "This request is nested too deeply.") from None
 
-    def _localise(self, node: Any) -> None:
+    def _localise(self, node: Any, fetched: dict[str, Path | None]) -> None:
         pairs: Iterable[tuple[Any, Any]]
         if isinstance(node, dict):
             if "path" in node and isinstance(node.get("url"), str):
@@ -223,10 +252,12 @@ class Guard:
         else:
             return
         for key, value in pairs:
-            if isinstance(value, str) and _ADDRESS.match(value):
+            if isinstance(value, str) and value in fetched:
+                node[key] = str(fetched[value] or value)
+            elif isinstance(value, str) and _ADDRESS.match(value):
                 node[key] = self._own_file(value, as_path=key == "path")
             else:
-                self._localise(value)
+                self._localise(value, fetched)
 
     def _own_file(self, address: str, *, as_path: bool) -> str:
         """The path of an upload named by its address on this server; a tool gets the address of the path again."""
@@ -253,6 +284,14 @@ class Guard:
             await send(message)
 
         return note
+
+
+def _strings(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from _strings(value)
 
 
 def _too_large(most: int) -> str:

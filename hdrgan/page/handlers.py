@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import html
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,19 +22,22 @@ import gradio as gr
 
 from hdrgan.files.calibrations import CalibrationFileError, CameraCalibration, parse_calibration
 from hdrgan.files.guarded import load_photo_guarded
-from hdrgan.files.limits import for_visitors
 from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES, Response
-from hdrgan.light.cancellation import Cancellation, CancelledError
+from hdrgan.light.cancellation import Cancellation
 from hdrgan.light.evs import DEFAULT_EVS, check_evs
+from hdrgan.page.answers import address, failure, news, plain_words, sentence_of, waiting, write_file
+from hdrgan.page.closeup import check_box, save_part
 from hdrgan.page.guard import NO_ROOM
-from hdrgan.page.housekeeping import claim, has_room
-from hdrgan.page.jobs import BusyError, Jobs, Standing
+from hdrgan.page.housekeeping import claim, has_room, keep_awake
+from hdrgan.page.jobs import Jobs, Standing
 from hdrgan.page.kept import KeptResults
-from hdrgan.page.look import EXAMPLE
+from hdrgan.page.look import EXAMPLE, MOST_PHOTOS
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
-from hdrgan.page.preview import Previews
+from hdrgan.page.pace import Pace
+from hdrgan.page.preview import Previews, save_preview
 from hdrgan.page.settings import Settings
+from hdrgan.page.several import Archive
 from hdrgan.page.zerogpu import on_gpu
 from hdrgan.pipeline import Pipeline
 from hdrgan.result import Result, caption
@@ -42,41 +45,13 @@ from hdrgan.result import Result, caption
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Events = Generator[str, None, None]
 
 LOOK_PIXELS = 1024
 """Longest side of the picture that programs are answered with beside the files."""
 
 WAITING = gr.skip()
 """What a handler yields between two stages: no news, but a place to stop when the visitor has left."""
-
-SECONDS_A_MEGAPIXEL = {"RadianceGenerator": 0.1, "BracketGenerator": 1.0, "EIN": 4.0}
-"""What a network takes on two cores, until it was measured on this machine."""
-
-
-@contextmanager
-def plain_words() -> Iterator[None]:
-    """Turn whatever goes wrong into one sentence for the visitor; the traceback goes to the log alone."""
-    try:
-        yield
-    except gr.Error:
-        raise
-    except Exception as problem:
-        title, sentence = sentence_of(problem)
-        raise gr.Error(sentence, title=title, print_exception=False) from None
-
-
-def sentence_of(problem: Exception) -> tuple[str, str]:
-    """A title and a sentence for the visitor; details go to the log alone."""
-    if isinstance(problem, gr.Error):
-        return str(problem.title), str(problem.message)
-    if isinstance(problem, PhotoError):
-        return "This photo can't be used", for_visitors(str(problem))
-    if isinstance(problem, BusyError):
-        return "Busy", str(problem)
-    if isinstance(problem, CancelledError):
-        return "Cancelled", "The work was cancelled."
-    log.error("a request failed", exc_info=problem)
-    return "That did not work", "Something broke on our side. Please try again, or try a smaller photo."
 
 
 class Handlers:
@@ -97,26 +72,38 @@ class Handlers:
             weakref.finalize(self, os.close, held)
         self.jobs = Jobs(settings.work_seconds, wait_seconds=settings.wait_seconds, most_waiting=settings.queue)
         self.kept = KeptResults(settings.kept_megabytes, settings.keep_minutes * 60)
-        self._pace: dict[str, float] = {}  # seconds a megapixel, measured
+        self.pace = Pace()
         self._tickets: weakref.WeakValueDictionary[str, Cancellation] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
         self._compute = on_gpu(self._run_pipeline)
 
     # What the page's own script asks for: JSON in, news in JSON out.
 
-    def develop(self, asked: str) -> Generator[str, None, None]:
+    def develop(self, asked: str) -> Events:
         """Make everything that the page shows of a photo: news of the work, then the pictures as they are drawn."""
-        request, ticket, token = self._ticket(asked)
-        try:
-            yield from self._developed(request, partial(news, ticket), token)
-        except Exception as problem:
-            title, sentence = sentence_of(problem)
-            state = "cancelled" if isinstance(problem, CancelledError) else "failed"
-            yield news(ticket, state=state, title=title, says=sentence)
+        yield from self._told(asked, self._developed)
 
-    def _developed(
-        self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation
-    ) -> Generator[str, None, None]:
+    def save(self, asked: str) -> Events:
+        """Write one file of what the page shows: news of it."""
+        yield from self._told(asked, self._saved)
+
+    def look(self, asked: str) -> Events:
+        """Draw a part of the photo, and of what is shown of its result, at the photo's own pixels: news of it."""
+        yield from self._told(asked, self._looked)
+
+    def pack(self, asked: str) -> Events:
+        """Write exposures and finished pictures of several photos into one archive: news of it."""
+        yield from self._told(asked, self._packed)
+
+    def _told(self, asked: str, work: Callable[..., Events]) -> Events:
+        request, ticket, token = self._ticket(asked)
+        tell = partial(news, ticket)
+        try:
+            yield from work(request, tell, token)
+        except Exception as problem:
+            yield tell(**failure(problem))
+
+    def _developed(self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation) -> Events:
         yield tell(state="working", says="Reading the photo")
         upload, model, evs, response = self._request(request)
 
@@ -136,12 +123,9 @@ class Handlers:
             # Every message repeats all that is known: a browser may skip messages that newer ones overtake.
             known: dict[str, Any] = {}
 
-            def address(path: Path | None) -> str | None:
-                return None if path is None else f"gradio_api/file={path}"
-
             def first() -> dict[str, Any]:
-                shown = previews.save(folder / "photo.jpg", previews.photo)
-                finished = previews.save(folder / "finished.jpg", previews.finished())
+                shown = save_preview(folder / "photo.jpg", previews.photo)
+                finished = save_preview(folder / "finished.jpg", previews.finished())
                 height, width = previews.photo.shape[:2]
                 return {
                     "photo": address(shown),
@@ -157,7 +141,7 @@ class Handlers:
             def frames() -> dict[str, Any]:
                 generated = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
                 drawn = zip(evs, previews.exposures(), strict=True)
-                files = ((ev, previews.save(folder / f"ev{ev:+g}.jpg", frame)) for ev, frame in drawn)
+                files = ((ev, save_preview(folder / f"ev{ev:+g}.jpg", frame)) for ev, frame in drawn)
                 return {
                     "frames": [{"ev": ev, "says": caption(ev, generated), "url": address(path)} for ev, path in files]
                 }
@@ -181,26 +165,64 @@ class Handlers:
             yield from self.jobs.run(work, lambda _: tell(state="working", says="Drawing", share=1), cancellation=token)
         )
 
-    def save(self, asked: str) -> Generator[str, None, None]:
-        """Write one file of what the page shows: news of it."""
-        request, ticket, token = self._ticket(asked)
-        tell = partial(news, ticket)
-        try:
-            upload, model, evs, response = self._request(request)
-            yield tell(state="saving")
+    def _saved(self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation) -> Events:
+        def pulse(_: Standing) -> str:
+            return tell(state="saving")
 
-            def pulse(_: Standing) -> str:
-                return tell(state="saving")
+        upload, model, evs, response = self._request(request)
+        yield tell(state="saving")
+        result = yield from self._result(upload, None, model, evs, response, pulse, token)
+        kind, format, ev = str(request["kind"]), str(request.get("format", "png")), request.get("ev")
+        with self._answer() as folder:
+            write = partial(write_file, result, folder, kind, format=format, ev=None if ev is None else float(ev))
+            path = yield from self.jobs.run(write, pulse, cancellation=token)
+            yield tell(state="file", url=address(path), name=path.name)
 
-            result = yield from self._result(upload, None, model, evs, response, pulse, token)
-            kind, format, ev = str(request["kind"]), str(request.get("format", "png")), request.get("ev")
-            with self._answer() as folder:
-                write = partial(write_file, result, folder, kind, format=format, ev=None if ev is None else float(ev))
-                path = yield from self.jobs.run(write, pulse, cancellation=token)
-                yield tell(state="file", url=f"gradio_api/file={path}", name=path.name)
-        except Exception as problem:
-            title, sentence = sentence_of(problem)
-            yield tell(state="unsaved", title=title, says=sentence)
+    def _looked(self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation) -> Events:
+        def pulse(_: Standing) -> str:
+            return tell(state="looking")
+
+        upload, model, evs, response = self._request(request)
+        yield tell(state="looking")
+        result = yield from self._result(upload, None, model, evs, response, pulse, token)
+        part = check_box(request["box"], result.photo.width, result.photo.height)
+        with self._answer() as folder:
+            work = partial(save_part, result, str(request["view"]), part, folder)
+            photo, shown = yield from self.jobs.run(work, pulse, cancellation=token)
+            yield tell(state="look", photo=address(photo), result=address(shown))
+
+    def _packed(self, request: Mapping[str, Any], tell: Callable[..., str], token: Cancellation) -> Events:
+        photos = [(str(one["path"]), str(one["name"])) for one in request["photos"]]
+        if not 0 < len(photos) <= MOST_PHOTOS:
+            raise gr.Error(f"Choose {MOST_PHOTOS} photos at most.", title="Too many", print_exception=False)
+        with self._answer() as folder:
+            archive = Archive(folder)
+            for number, (path, name) in enumerate(photos):
+                keep_awake(Path(other) for other, _ in photos[number:] if Path(other).is_relative_to(self.cache))
+
+                def pulse(standing: Standing, number: int = number) -> str:
+                    waits = f". {waiting(standing)}" if standing.place else ""
+                    says = f"Photo {number + 1} of {len(photos)}{waits}"
+                    return tell(state="packing", number=number, says=says, share=number / len(photos))
+
+                yield pulse(Standing(0, 0))
+                try:
+                    self._check_room()
+                    upload, model, evs, response = self._request({**request, "path": path})
+                    photo = replace(self._photo(upload), name=archive.name_for(name))
+                    result = yield from self._run(photo, model, evs, response, pulse, token)
+                    yield from self.jobs.run(partial(archive.add, result), pulse, cancellation=token)
+                    del result, photo
+                except (PhotoError, gr.Error) as problem:
+                    archive.failed[name] = sentence_of(problem)[1]
+            packed = archive.close()
+            yield tell(
+                state="packed",
+                url=address(packed) if archive.count else None,
+                name=packed.name,
+                count=archive.count,
+                failed=[{"name": name, "says": says} for name, says in archive.failed.items()],
+            )
 
     def _ticket(self, asked: str) -> tuple[Mapping[str, Any], str, Cancellation]:
         """What was asked, under which ticket, and the token by which `stop` cancels it."""
@@ -260,8 +282,7 @@ class Handlers:
 
     def _progress(self, standing: Standing, photo: Photo, model: str) -> dict[str, Any]:
         if standing.place:
-            before = "one photo is" if standing.place == 1 else f"{standing.place} photos are"
-            return {"says": f"Waiting: {before} before yours", "place": standing.place}
+            return {"says": waiting(standing), "place": standing.place}
         expected = self._expected_s(photo, model)
         if expected < 2:
             return {"says": "Recovering the light"}
@@ -272,9 +293,10 @@ class Handlers:
         }
 
     def _expected_s(self, photo: Photo, model: str) -> float:
-        network = type(getattr(self.pipelines[model], "model", None)).__name__
-        pace = self._pace.get(model, SECONDS_A_MEGAPIXEL.get(network, 0.5))
-        return pace * photo.width * photo.height / 1e6
+        return self.pace.expected_s(self._network(model), photo)
+
+    def _network(self, model: str) -> str:
+        return type(getattr(self.pipelines[model], "model", None)).__name__
 
     # What programs and language models may call.
 
@@ -290,6 +312,7 @@ class Handlers:
 
         Args:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
+                Where it allows so, any https address.
             model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" draws all frames.
             ev_step: stops between two of five exposures. With 2 they are EV -4, -2, 0, +2 and +4.
             response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
@@ -305,7 +328,7 @@ class Handlers:
                 def write() -> tuple[list[str], str]:
                     paths = result.save(folder, format="png", hdr=())
                     look = Previews(result, LOOK_PIXELS)
-                    return [str(path) for path in paths], str(look.save(folder / "finished.jpg", look.finished()))
+                    return [str(path) for path in paths], str(save_preview(folder / "finished.jpg", look.finished()))
 
                 yield (yield from self.jobs.run(write, lambda _: WAITING))
 
@@ -317,11 +340,12 @@ class Handlers:
         response: str,
         kind: str,
         evs: str = "",
-    ) -> Generator[str, None, None]:
+    ) -> Events:
         """Turn one photo into one file of its light at full size.
 
         Args:
             photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
+                Where it allows so, any https address.
             model: the network, as for generate.
             ev_step: stops between two of five exposures of the bracket.
             response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
@@ -372,9 +396,20 @@ class Handlers:
         """The result that is kept, or that of a run."""
         key = (upload, model, evs, response if isinstance(response, str) else response.response.tobytes())
         result = self.kept.get(key)
-        if result is not None:
-            return result
-        photo = photo or self._photo(upload)
+        if result is None:
+            result = yield from self._run(photo or self._photo(upload), model, evs, response, pulse, token)
+            self.kept.add(key, result)
+        return result
+
+    def _run(
+        self,
+        photo: Photo,
+        model: str,
+        evs: tuple[float, ...],
+        response: str | CameraCalibration,
+        pulse: Callable[[Standing], Any],
+        token: Cancellation | None,
+    ) -> Generator[str, None, Result]:
         expected = self._expected_s(photo, model)
         took = 0.0
 
@@ -387,10 +422,7 @@ class Handlers:
 
         result = yield from self.jobs.run(work, pulse, expected_s=expected, cancellation=token)
         log.info("%s: %d × %d pixels in %.2f s", model, photo.width, photo.height, took)
-        megapixels = photo.width * photo.height / 1e6
-        if megapixels > 0.2 and expected < 8:  # a long job may have stood aside
-            self._pace[model] = 0.5 * self._pace.get(model, took / megapixels) + 0.5 * took / megapixels
-        self.kept.add(key, result)
+        self.pace.learn(self._network(model), photo, took)
         return result
 
     def _run_pipeline(self, model: str, photo: Photo, evs: Sequence[float], response: Response) -> Result:
@@ -399,8 +431,7 @@ class Handlers:
     @contextmanager
     def _answer(self) -> Iterator[Path]:
         """A folder of its own for the files of one answer, removed at once if the answer is never finished."""
-        if not has_room(self.cache, self.settings.disk_megabytes << 20):
-            raise gr.Error(NO_ROOM, title="Too full", print_exception=False)
+        self._check_room()
         folder = self.cache / f"answer-{secrets.token_hex(16)}"  # 128 bits: who does not know it finds nothing
         try:
             folder.mkdir(mode=0o700)
@@ -411,26 +442,6 @@ class Handlers:
                 raise gr.Error(NO_ROOM, title="Too full", print_exception=False) from None
             raise
 
-
-def news(ticket: str, **facts: Any) -> str:
-    """A message for the page's script: HTML that carries JSON."""
-    return f'<i data-news="{html.escape(json.dumps({"ticket": ticket} | facts))}"></i>'
-
-
-def write_file(result: Result, folder: Path, kind: str, *, format: str = "png", ev: float | None = None) -> Path:
-    """Write one file of a result at full size.
-
-    Args:
-        result: what to write.
-        folder: where to.
-        kind: "finished", "zip" (the bracket), "frame" (one exposure), or an HDR format.
-        format: of exposures: "png", "jpg" or "tiff".
-        ev: which exposure "frame" is.
-    """
-    if kind == "zip":
-        return result.save(folder, format=format, hdr=(), zip=True)[0]
-    if kind == "frame":
-        if ev not in result.evs:
-            raise ValueError(f"there is no exposure at EV {ev}")
-        return result.save_frame(folder, result.evs.index(ev), format)
-    return result.save_hdr(folder, (kind,))[0]
+    def _check_room(self) -> None:
+        if not has_room(self.cache, self.settings.disk_megabytes << 20):
+            raise gr.Error(NO_ROOM, title="Too full", print_exception=False)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ def sweep(folder: Path, keep_s: float, now: float | None = None) -> None:
                     path.rmdir()
             elif age_s > keep_s:
                 path.unlink()
+
+
+def keep_awake(paths: Iterable[Path]) -> None:
+    """Let files that are still waited for count as new, so that nothing sweeps them."""
+    for path in paths:
+        with suppress(OSError):
+            os.utime(path)
 
 
 def has_room(folder: Path, most_bytes: int, reserved: int = 0) -> bool:
@@ -99,14 +107,16 @@ def _lock(folder: Path) -> int:
 # Memory
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-_LARGE = 1 << 20
+_LARGE = (
+    32 << 20
+)  # the most that glibc takes. With 1 MB a photo took twice as long: each block was new to the processor
 
 
 def settle_memory() -> bool:
-    """Let the C library hand large blocks back as soon as they are free, and keep one pool of small ones.
+    """Let the C library hand large blocks back as soon as they are free, and keep one pool of all others.
 
-    Left alone, glibc makes a pool for every thread and learns from large blocks to keep them: a server that has seen
-    one large photo stays that large. Other C libraries are left alone: False.
+    Left alone, glibc makes a pool for every thread, and what is free in the middle of one stays. `trim_memory` hands
+    back what is free in this one. Other C libraries are left alone: False.
     """
     library = _glibc()
     if library is None:
@@ -116,7 +126,7 @@ def settle_memory() -> bool:
 
 
 def trim_memory() -> None:
-    """Hand back the small blocks that are free, too."""
+    """Hand back what is free in the pool, too."""
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)

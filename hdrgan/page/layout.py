@@ -12,9 +12,19 @@ from hdrgan.models.pretrained import project_file
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.look import FOOTER, HEADER, SCRIPT, TITLE, markup
 from hdrgan.page.settings import Settings
+from hdrgan.page.tools import answer_one_by_one
 from hdrgan.pipeline import Pipeline
 
-EXAMPLES = {"Sunset": "sunset.jpg", "Backlight": "dandelions.jpg", "Floodlights": "launch_pad.jpg"}
+EXAMPLES = {
+    "Sunset": "sunset.jpg",
+    "Backlight": "dandelions.jpg",
+    "Lamps": "lamps.jpg",
+    "Snow": "snow.jpg",
+    "Reflections": "reflections.jpg",
+    "Sky": "sky.jpg",
+    "Room": "room.jpg",
+    "White-out": "white_out.jpg",
+}
 
 MODELS = {
     "radiance": "Radiance: adds the lost light",
@@ -47,6 +57,8 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
     if not pipelines:
         raise ValueError("pipelines must hold at least one model, got none")
     settings = settings or Settings()
+    if settings.mcp:
+        answer_one_by_one()
     folder = project_file("examples")
     names = {name: MODELS.get(name, name) for name in pipelines}
     examples = {name: folder / file for name, file in EXAMPLES.items()}
@@ -59,6 +71,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         # the script presses, whose argument it hands over, and an element in which the answers appear.
         news = gr.HTML(elem_id="news", elem_classes="not-drawn", padding=False)
         file_news = gr.HTML(elem_id="file-news", elem_classes="not-drawn", padding=False)
+        part_news = gr.HTML(elem_id="part-news", elem_classes="not-drawn", padding=False)
         gr.HTML(markup(names, EVS, SAVES, examples), js_on_load=SCRIPT, padding=False, elem_id="page")
         gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
 
@@ -69,7 +82,9 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         asked = gr.Textbox(visible=False)
         for name, handler, answer, limits in (
             ("develop", handlers.develop, [news], heavy),
+            ("pack", handlers.pack, [news], heavy),
             ("save", handlers.save, [file_news], heavy),
+            ("look", handlers.look, [part_news], heavy),
             ("stop", handlers.stop, None, {"queue": False}),
         ):
             button = gr.Button(name, elem_id=f"do-{name}", elem_classes="not-drawn")
@@ -87,6 +102,10 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         look = gr.Image(label="Finished picture", type="filepath", format="jpeg", visible=False)
         file = gr.File(label="File", visible=False)
         door = gr.Button(visible=False)
+        # What the calls name that the page prints for programs. A class derived from Gradio's would write a .pyi file.
+        picture = {"path": "photo.jpg", "url": "photo.jpg", "meta": {"_type": "gradio.FileData"}}
+        photo.example_payload = lambda: picture  # type: ignore[method-assign]
+        evs.example_payload = lambda: ""  # type: ignore[method-assign]
         choice = [photo, model, ev_step, response]
         door.click(handlers.generate, [*choice, evs], [frames, look], api_name="generate", **heavy)
         door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)

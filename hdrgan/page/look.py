@@ -38,7 +38,10 @@ HEAD = f"""
 
 _HERE = Path(__file__).parent
 MARKUP = (_HERE / "page.html").read_text(encoding="utf-8")
-SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
+# One function's body in parts; the last one starts the page.
+SCRIPT = "\n".join(
+    (_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("page", "viewer", "several", "controls")
+)
 CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 
 
@@ -48,6 +51,9 @@ def _formats() -> str:
         return "JPEG, PNG, AVIF, WebP, TIFF; save HEIC as JPEG first."
     return "JPEG, PNG, HEIC, AVIF, WebP, TIFF."
 
+
+MOST_PHOTOS = 20
+"""Photos that are taken at once at most."""
 
 EXAMPLE = "example:"
 """What the name of an example begins with, where an upload has its path."""
@@ -96,6 +102,7 @@ def markup(
 
     return (
         MARKUP.replace("FORMATS", _formats())
+        .replace("MOST_PHOTOS", str(MOST_PHOTOS))
         .replace("MODELS", options(models))
         .replace("EVS", options(evs))
         .replace("SAVES", "".join(save(kind, *texts) for kind, texts in saves.items()))

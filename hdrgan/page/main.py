@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 from starlette.middleware import Middleware
 
 from hdrgan.files.codec_logs import silence_codecs
-from hdrgan.models.pretrained import bundled_names
+from hdrgan.files.guarded import load_photo_guarded
+from hdrgan.models.pretrained import bundled_names, project_file
 from hdrgan.page.environment import prepare
+from hdrgan.page.fetch import fetch
 from hdrgan.page.guard import Guard
 from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_memory
 from hdrgan.page.jobs import close_all
@@ -39,6 +42,7 @@ def offered_models(settings: Settings) -> list[str]:
 
 def launch_options(settings: Settings) -> dict[str, Any]:
     """What `gr.Blocks.launch` is given, by `main` and by the tests alike."""
+    folder, upload_bytes = Path(os.environ["GRADIO_TEMP_DIR"]), settings.max_megabytes << 20
     return {
         "theme": theme(),
         "css": CSS,
@@ -53,18 +57,19 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "ssr_mode": False,
         "enable_monitoring": False,
         "run_history": False,
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "quiet": True,
         "app_kwargs": {
             "middleware": [
                 Middleware(
                     Guard,
-                    folder=Path(os.environ["GRADIO_TEMP_DIR"]),
-                    upload_bytes=settings.max_megabytes << 20,
+                    folder=folder,
+                    upload_bytes=upload_bytes,
                     json_bytes=settings.max_json_kilobytes << 10,
                     body_seconds=settings.upload_seconds,
                     connections=settings.connections,
                     disk_bytes=settings.disk_megabytes << 20,
+                    fetch=partial(fetch, folder=folder, most_bytes=upload_bytes) if settings.fetch else None,
                 )
             ]
         },
@@ -105,6 +110,8 @@ def main() -> None:
     pipelines = {name: Pipeline.from_pretrained(name, device=device) for name in offered_models(settings)}
     demo = build_demo(pipelines, settings)
     threading.Thread(target=keep_swept, args=(temporary, settings, told), daemon=True).start()
+    # The process that decodes photos takes half a second to start: not the first visitor's.
+    threading.Thread(target=load_photo_guarded, args=(project_file("examples") / "sunset.jpg",), daemon=True).start()
     stopped = False
     try:
         _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)

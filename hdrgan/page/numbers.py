@@ -174,6 +174,14 @@ def _shares(luminance: np.ndarray) -> np.ndarray:
     return np.bincount(np.clip(bars, 0, count - 1).ravel(), minlength=count) / luminance.size
 
 
+def _amount(number: float) -> str:
+    """A number as people write it: about three digits, thousands apart, and never as a power of ten."""
+    if number < 100:
+        return f"{number:.3g}"
+    digits = 10 ** (len(str(int(number))) - 3)
+    return f"{round(number / digits) * digits:,}"
+
+
 def _signed(stop: int) -> str:
     return "0" if stop == 0 else f"{stop:+d}".replace("-", "−")
 
@@ -200,7 +208,7 @@ def numbers_of(result: Result) -> str:
     rows = (
         ("Range of the photo", f"{numbers.photo_stops:.1f} stops"),
         ("Range of the light", f"{numbers.light_stops:.1f} stops"),
-        ("Brightest light", f"{numbers.peak:.3g} × the photo’s white"),
+        ("Brightest light", f"{_amount(numbers.peak)} × the photo’s white"),
         ("Clipped in the photo", f"{100 * numbers.clipped:.2f} % of the pixels"),
         ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
     )

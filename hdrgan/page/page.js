@@ -3,7 +3,7 @@
 const root = element.querySelector(".hg");
 const $ = (selector) => root.querySelector(selector);
 const all = (selector) => [...root.querySelectorAll(selector)];
-const calls = (window.hdrganCalls = { develop: [], save: [], stop: [] });
+const calls = (window.hdrganCalls = { develop: [], pack: [], save: [], look: [], stop: [] });
 const view = $(".view"), layers = $(".layers"), before = $(".before"), after = $(".after"), marks = $(".marks");
 const divider = $(".divider");
 
@@ -14,6 +14,7 @@ let saving = "";     // ticket of the file that is waited for, and its button
 let savingButton = null;
 let chosen = "finished";
 let local = "";      // address of the photo in this browser
+let packed = null;   // the archive of several photos that was made last
 let divided = 0.5, zoom = 1, panX = 0, panY = 0;
 
 const newTicket = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -28,6 +29,7 @@ const state = (name) => {
     $(".trouble").hidden = !failed;
     $(".drop").hidden = !empty && !(failed && !photo);
     view.hidden = empty || (failed && !photo);
+    $(".packed").hidden = !(empty && packed);
     $(".examples").hidden = !(empty || failed);
     enable();
 };
@@ -44,30 +46,43 @@ const signed = (ev) => (ev > 0 ? "+" : ev < 0 ? "\u2212" : "") + Math.abs(ev);
 
 // A photo comes in: chosen, taken, dropped, pasted, or an example.
 
+function taken(files) {
+    const photos = [...files];
+    if (photos.length > 1) several(photos);
+    else if (photos.length) take(photos[0]);
+}
+
 async function take(file) {
-    if (!file) return;
     clear();
     const mine = (ticket = newTicket());
-    if (local) URL.revokeObjectURL(local);
-    local = URL.createObjectURL(file);
-    showBefore(local);
+    showLocal(file);
     state("working");
     progress("Sending the photo", null);
     try {
-        const form = new FormData();
-        form.append("files", file, file.name || "photo.png");
-        const answer = await fetch(new URL("gradio_api/upload", document.baseURI), { method: "POST", body: form });
-        if (!answer.ok) {
-            const detail = await answer.json().then((said) => said.detail, () => "");
-            throw new Error(detail || "The server answered " + answer.status + ".");
-        }
-        const [path] = await answer.json();
+        const path = await send(file);
         if (mine !== ticket) return;
         photo = { path, name: file.name };
         run();
     } catch (problem) {
         if (mine === ticket) fail("The photo could not be sent.", problem.message);
     }
+}
+
+async function send(file) {
+    const form = new FormData();
+    form.append("files", file, file.name || "photo.png");
+    const answer = await fetch(new URL("gradio_api/upload", document.baseURI), { method: "POST", body: form });
+    if (!answer.ok) {
+        const detail = await answer.json().then((said) => said.detail, () => "");
+        throw new Error(detail || "The server answered " + answer.status + ".");
+    }
+    return (await answer.json())[0];
+}
+
+function showLocal(file) {
+    if (local) URL.revokeObjectURL(local);
+    local = URL.createObjectURL(file);
+    showBefore(local);
 }
 
 function example(button) {
@@ -85,7 +100,7 @@ const OWN = "hdrgan.calibration";
 function asked() {
     const own = $(".response").value === "own" && localStorage.getItem(OWN);
     return {
-        path: photo.path, model: $(".model").value, evs: $(".evs").value.split(",").map(Number),
+        path: photo && photo.path, model: $(".model").value, evs: $(".evs").value.split(",").map(Number),
         ...(own ? { response: "auto", calibration: own } : { response: $(".response").value.replace("own", "auto") }),
     };
 }
@@ -132,13 +147,14 @@ function run() {
 function clear() {
     if (ticket) call("stop", ticket);
     ticket = "";
-    photo = result = null;
+    photo = result = packed = null;
     chosen = "finished";
     $('input[value="finished"]').checked = true;
     root.classList.remove("stale");
     for (const part of [after, marks, divider, $(".tools"), $(".strip"), $(".below"), $(".numbers-box")]) part.hidden = true;
     after.removeAttribute("src");
     marks.removeAttribute("src");
+    blur();
     $(".strip").replaceChildren();
     $(".numbers-here").replaceChildren();
     $(".tag.right").textContent = "";
@@ -174,7 +190,7 @@ const told = {
         result = { ...news, frames: [], done: false };  // of this ticket
         root.classList.remove("stale");
         before.src = news.photo;
-        layers.style.setProperty("--shape", news.width / news.height);
+        root.style.setProperty("--shape", news.width / news.height);
         for (const part of [$(".tools"), $(".below"), divider, after]) part.hidden = false;
         $(".strip").hidden = false;
         if (chosen !== "finished") chosen = "finished";
@@ -195,8 +211,15 @@ const told = {
         state("ready");
         show();
     },
-    failed(news) { fail(news.title + ".", news.says); },
-    cancelled() { fail("Cancelled.", "Nothing is being worked on."); },
+    failed(news) {
+        if (news.unreadable && !result) photo = null;  // another try would be no better: here is room for another photo
+        fail(news.title + ".", news.says);
+    },
+    cancelled() {
+        fail("Cancelled.", result ? "What is shown is from before." : "Nothing is being worked on.");
+    },
+    packing(news) { progress(news.says, news.share); sentNow(news.number); },
+    packed(news) { showPacked(news); },
 };
 
 const onFile = {
@@ -208,7 +231,8 @@ const onFile = {
         link.click();
         saved("Saved " + news.name);
     },
-    unsaved(news) { saved(news.says); },
+    failed(news) { saved(news.says); },
+    cancelled() { saved(""); },
 };
 
 function saved(says) {
@@ -225,8 +249,9 @@ function listen(node) {
     const news = JSON.parse(carrier.dataset.news);
     if (news.ticket === ticket && told[news.state]) told[news.state](news);
     if (news.ticket === saving && onFile[news.state]) onFile[news.state](news);
+    if (news.ticket === partTicket && news.state === "look") sharpen(news);
 }
-for (const id of ["news", "file-news"]) {
+for (const id of ["news", "file-news", "part-news"]) {
     const node = document.getElementById(id);
     new MutationObserver(() => listen(node)).observe(node, { childList: true, subtree: true, attributes: true });
 }
@@ -283,156 +308,3 @@ function show() {
         : result.done ? result.summary : "";
     place();
 }
-
-// Slider, zoom and pan
-
-const sizes = () => {
-    const box = view.getBoundingClientRect();
-    const shape = before.naturalWidth && before.naturalHeight ? before.naturalWidth / before.naturalHeight : 1.5;
-    const width = Math.min(box.width, box.height * shape);
-    return { box, width, height: width / shape };
-};
-
-// Zoom at which one pixel of the preview is one of the screen.
-const whole = () => Math.max(1, before.naturalWidth / sizes().width / devicePixelRatio);
-
-function place() {
-    const { box, width, height } = sizes();
-    const [most, deep] = [Math.max(0, (width * zoom - box.width) / 2), Math.max(0, (height * zoom - box.height) / 2)];
-    panX = Math.min(most, Math.max(-most, panX));
-    panY = Math.min(deep, Math.max(-deep, panY));
-    layers.style.width = width + "px";
-    layers.style.height = height + "px";
-    layers.style.transform = `translate(-50%, -50%) translate(${panX}px, ${panY}px) scale(${zoom})`;
-    const left = box.width / 2 + panX - (width * zoom) / 2;
-    const at = Math.max(left, 0) + divided * (Math.min(left + width * zoom, box.width) - Math.max(left, 0));
-    const cut = Math.max(0, (at - left) / zoom);
-    after.style.clipPath = marks.style.clipPath = `inset(0 0 0 ${cut}px)`;
-    divider.style.left = at + "px";
-    divider.setAttribute("aria-valuenow", String(Math.round(100 * divided)));
-    divider.setAttribute("aria-valuetext", Math.round(100 * divided) + " % photo");
-    $(".tag.left").hidden = !result || at < 90;
-    $(".tag.right").hidden = !result || box.width - at < 110;
-    $(".scale").textContent = zoom === 1 ? "Fit" : Math.round((100 * zoom) / whole()) + " %";
-    $(".smaller").disabled = zoom === 1;
-    $(".larger").disabled = zoom >= most100();
-    view.classList.toggle("zoomed", zoom > 1);
-}
-const most100 = () => Math.max(2, 2 * whole());
-
-function scaleTo(next, x, y) {
-    const { box } = sizes();
-    next = Math.min(most100(), Math.max(1, next));
-    const [dx, dy] = x == null ? [0, 0] : [x - box.left - box.width / 2, y - box.top - box.height / 2];
-    panX = dx - ((dx - panX) * next) / zoom;
-    panY = dy - ((dy - panY) * next) / zoom;
-    zoom = next;
-    place();
-}
-function fit() { zoom = 1; panX = panY = 0; divided = 0.5; place(); }
-const divideAt = (x) => {
-    const { box, width } = sizes(), span = Math.min(box.width, width * zoom);
-    divided = Math.min(1, Math.max(0, (x - box.left - (box.width - span) / 2) / span));
-    place();
-};
-
-const fingers = new Map();
-let moving = "";
-view.addEventListener("pointerdown", (event) => {
-    if (event.button || !result) return;
-    fingers.set(event.pointerId, event);
-    view.setPointerCapture(event.pointerId);
-    moving = fingers.size > 1 ? "pinch" : event.target.closest(".divider") || zoom === 1 ? "divide" : "pan";
-    if (moving === "divide") divideAt(event.clientX);
-});
-view.addEventListener("pointermove", (event) => {
-    const last = fingers.get(event.pointerId);
-    if (!last) return;
-    if (moving === "divide") divideAt(event.clientX);
-    if (moving === "pan") { panX += event.clientX - last.clientX; panY += event.clientY - last.clientY; place(); }
-    if (moving === "pinch" && fingers.size === 2) {
-        const [other] = [...fingers].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
-        const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-        scaleTo((zoom * apart(event)) / Math.max(1, apart(last)), (event.clientX + other.clientX) / 2, (event.clientY + other.clientY) / 2);
-    }
-    fingers.set(event.pointerId, event);
-});
-for (const name of ["pointerup", "pointercancel"]) view.addEventListener(name, (event) => fingers.delete(event.pointerId));
-view.addEventListener("dblclick", (event) => (zoom > 1 ? fit() : scaleTo(whole(), event.clientX, event.clientY)));
-view.addEventListener("wheel", (event) => {
-    if (!result || !(event.ctrlKey || zoom > 1 || document.fullscreenElement)) return;  // the page itself scrolls
-    event.preventDefault();
-    scaleTo(zoom * Math.exp(-event.deltaY / 300), event.clientX, event.clientY);
-}, { passive: false });
-divider.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -0.05, ArrowRight: 0.05, PageDown: -0.2, PageUp: 0.2, Home: -1, End: 1 }[event.key];
-    if (step === undefined) return;
-    event.preventDefault();
-    divided = Math.min(1, Math.max(0, divided + step));
-    place();
-});
-$(".larger").addEventListener("click", () => scaleTo(zoom < whole() && zoom * 1.5 > whole() ? whole() : zoom * 1.5));
-$(".smaller").addEventListener("click", () => scaleTo(zoom / 1.5));
-$(".scale").addEventListener("click", fit);
-$(".full").addEventListener("click", () => {
-    if (document.fullscreenElement || root.classList.contains("filling")) return leave();
-    if ($(".hg .stage") && root.requestFullscreen) root.requestFullscreen().catch(() => filling(true));
-    else filling(true);  // phones that let no element fill the screen
-});
-const filling = (on) => { root.classList.toggle("filling", on); $(".full").textContent = on ? "Leave full screen" : "Full screen"; place(); };
-const leave = () => (document.fullscreenElement ? document.exitFullscreen() : filling(false));
-document.addEventListener("fullscreenchange", () => filling(document.fullscreenElement === root));
-document.addEventListener("keydown", (event) => { if (event.key === "Escape" && root.classList.contains("filling")) leave(); });
-before.addEventListener("load", place);
-before.addEventListener("error", () => { if (before.src === local) before.removeAttribute("src"); });
-new ResizeObserver(place).observe(view);
-
-// Controls
-
-$(".choose").addEventListener("click", () => $(".file").click());
-$(".take").addEventListener("click", () => $(".camera").click());
-$(".fresh").addEventListener("click", () => { clear(); state("empty"); $(".choose").focus(); });
-for (const input of [$(".file"), $(".camera")]) {
-    input.addEventListener("change", () => { take(input.files[0]); input.value = ""; });
-}
-$(".cancel").addEventListener("click", () => {
-    call("stop", ticket);
-    ticket = "";
-    told.cancelled();
-});
-$(".again").addEventListener("click", run);
-all(".examples button").forEach((button) => button.addEventListener("click", () => example(button)));
-all(".settings select").forEach((select) => select.addEventListener("change", () => {
-    const own = $(".response").value === "own";
-    tellOwn(own ? "Made by hdrgan calibrate from a bracket of yours." : "");
-    if (!own || localStorage.getItem(OWN)) run();
-}));
-$(".another").addEventListener("click", () => $(".calibration").click());
-$(".calibration").addEventListener("change", (event) => { takeOwn(event.target.files[0]); event.target.value = ""; });
-all(".views input").forEach((radio) => radio.addEventListener("change", () => choose(radio.value)));
-all(".saves button").forEach((button) => button.addEventListener("click", () => {
-    saving = newTicket();
-    savingButton = button;
-    button.classList.add("busy");
-    $(".note").textContent = "Writing the file";
-    enable();
-    call("save", JSON.stringify({
-        ticket: saving, ...asked(), kind: button.dataset.kind,
-        format: $(".format").value, ev: chosen.startsWith("ev") ? Number(chosen.slice(2)) : null,
-    }));
-}));
-let inside = 0;
-const files = (event) => [...(event.dataTransfer ? event.dataTransfer.files : event.clipboardData.files)];
-document.addEventListener("dragenter", () => { inside++; root.classList.add("over"); });
-document.addEventListener("dragleave", () => { if (!--inside) root.classList.remove("over"); });
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    inside = 0;
-    root.classList.remove("over");
-    take(files(event)[0]);
-});
-document.addEventListener("paste", (event) => { const [file] = files(event); if (file) { event.preventDefault(); take(file); } });
-showOwn();
-state("empty");
-document.documentElement.dataset.hdrgan = "ready";

@@ -31,6 +31,7 @@ class Settings:
     sessions: int = 200  # pages whose last result is remembered for their downloads
     threads: int = 48  # of the server; who waits for a photo holds one
     keep_minutes: int = 10  # how long uploads and results stay on disk
+    fetch: bool = False  # let programs name a photo by an https address of the public internet
     mcp: bool = True  # offer the page's functions to language models as MCP tools
 
     @classmethod

@@ -28,7 +28,7 @@ from safetensors.torch import load_file
 from hdrgan import EIN, BracketGenerator, PatchDiscriminator, Pipeline, RadianceGenerator
 from hdrgan.evaluation import report
 from hdrgan.hub import distribution, publish
-from hdrgan.hub.card import OWN_WORDS, keep_own_words, render_card, sample_sheet, sample_sheets
+from hdrgan.hub.card import OWN_WORDS, SAMPLES, keep_own_words, render_card, sample_sheet, sample_sheets
 from hdrgan.hub.distribution import WHEEL_NAME, package_files
 from hdrgan.models import pretrained
 from hdrgan.models.pretrained import PretrainedError
@@ -561,7 +561,7 @@ def test_the_command_pushes_what_downloads_and_runs(folders, root, tmp_path):
 
         pushed = command("-m", "hdrgan", "push", folders["bracket"], "tester/page", "--space", "--private")
         assert pushed.stdout.split() == [f"{local.url}/tester/page", f"{local.url}/spaces/tester/page"], pushed.stderr
-        examples = {path.name for path in (root / "examples").glob("*.jpg")}
+        examples = {f"{name}.jpg" for name in SAMPLES}
         model = local.repos["model", "tester/page"].head.files
         assert {f"samples/{name}" for name in examples} == {name for name in model if name.startswith("samples/")}
         assert b"made by these weights](samples/sunset.jpg)" in model["README.md"].content
@@ -834,7 +834,7 @@ def test_example_photos_become_sample_sheets(tmp_path):
 
     seen = []
     sheets = sample_sheets(lambda photo: seen.append(photo) or Result(), tmp_path)
-    assert seen == sorted(pretrained.project_file("examples").glob("*.jpg"))
+    assert seen == [pretrained.project_file("examples") / f"{name}.jpg" for name in SAMPLES]
     assert [path.name for path, _ in sheets] == [photo.name for photo in seen]
     assert all("exposures at EV -2, 0, made by these weights" in caption for _, caption in sheets)
     assert Image.open(sheets[0][0]).size == (2 * 360 + 6, 264)

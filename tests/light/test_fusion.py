@@ -51,6 +51,15 @@ def test_contrast_is_kept():
     assert finish(pixels, light, invented, CURVE).std() > 0.85 * pixels.std()
 
 
+def test_of_photographs_neither_contrast_nor_blacks_are_given_up(root):
+    pipeline = Pipeline.from_pretrained("radiance", device="cpu")
+    for path in sorted((root / "examples").glob("*.jpg")):
+        result = pipeline(path, evs=(0,))
+        photo, picture = (pixels.astype(float).mean(-1) for pixels in (result.photo.pixels, result.finished()))
+        assert picture.std() > 0.98 * photo.std(), path.name
+        assert np.quantile(picture, 0.05) == np.quantile(photo, 0.05), path.name
+
+
 def test_a_sun_is_white():
     pixels, light, invented = scene()
     light[100:110, 240:250] = 2000.0

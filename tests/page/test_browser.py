@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -93,6 +95,7 @@ def visit(browser: Browser, program: Program):
         page.on("request", lambda r: r.url.startswith(own) or strangers.append(r.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(program.url)
+        page.locator("html[data-hdrgan=ready]").wait_for()  # what is drawn before its script runs takes no photo
         state(page, "empty")
         return page
 
@@ -238,6 +241,114 @@ def test_zoom_goes_to_the_pixels_and_pans_within_the_picture(visit, photo):
     expect(scale).to_have_text("Fit")
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> Path:
+    """A photo of 3000 x 2000 pixels whose finest lines no preview holds."""
+    y, x = np.mgrid[0:2000, 0:3000]
+    lines = np.where((x % 2 == 0) & (y > 400), 60, 190).astype(np.uint8)
+    lines[200:400, 1400:1600] = 255
+    path = tmp_path_factory.mktemp("large") / "lines.png"
+    Image.fromarray(np.repeat(lines[..., None], 3, 2)).save(path)
+    return path
+
+
+def test_zoom_shows_the_photos_own_pixels_in_every_view(visit, large):
+    page = visit()
+    give(page, large)
+    assert page.locator(".before").evaluate("e => e.naturalWidth") == 1600
+    scale, larger = page.locator(".scale"), page.get_by_role("button", name="Zoom in")
+    while scale.text_content() != "100 %":
+        larger.click()
+    sharp = page.locator(".sharp.result")
+    lines = """e => {
+        const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+        [canvas.width, canvas.height] = [8, 1];
+        context.drawImage(e, -Math.round(e.naturalWidth / 2), -Math.round(0.9 * e.naturalHeight));
+        return [...context.getImageData(0, 0, 8, 1).data].filter((value, k) => k % 4 === 0);
+    }"""
+    addresses = []
+    for choose in (None, ".strip button >> nth=2", '.views input[value="hdr"]', '.views input[value="marks"]'):
+        if choose:
+            page.locator(choose).dispatch_event("click")
+        page.wait_for_function(
+            "seen => { const e = document.querySelector('.sharp.result');"
+            "return !e.hidden && e.complete && e.naturalWidth && !seen.includes(e.src); }",
+            arg=addresses,
+        )
+        addresses.append(sharp.evaluate("e => e.src"))
+        values = sharp.evaluate(lines)
+        assert max(values) - min(values) > 60, "every second column is dark"
+    # One pixel of the part is one of the screen, and it lies where the preview has it.
+    assert sharp.evaluate("e => e.getBoundingClientRect().width / e.naturalWidth") == pytest.approx(1, abs=0.01)
+    page.get_by_role("button", name="Zoom out").click()
+    scale.click()
+    expect(scale).to_have_text("Fit")
+    expect(sharp).to_be_hidden()
+
+
+def test_several_photos_come_back_as_one_archive(visit, photo, tmp_path):
+    page = visit()
+    other, fake = tmp_path / "porch.png", tmp_path / "diary.jpg"
+    Image.open(photo).save(other)
+    fake.write_text("Dear diary")
+    with page.expect_download() as caught:
+        page.locator(".hg .file").set_input_files([photo, fake, other])
+    assert caught.value.suggested_filename == "hdrgan_photos.zip"
+    caught.value.save_as(tmp_path / "photos.zip")
+    with zipfile.ZipFile(tmp_path / "photos.zip") as archive:
+        names = archive.namelist()
+    assert sum(name.startswith("porch_ev") for name in names) == 5
+    assert {"porch_finished.jpg", "porch_2_finished.jpg", "failed.txt"} < set(names)
+    state(page, "empty")
+    expect(page.locator(".packed")).to_contain_text("2 photos are in hdrgan_photos.zip")
+    expect(page.locator(".packed")).to_contain_text("Not in it: diary.jpg")
+    assert barriers(page) == []
+    with page.expect_download():
+        page.get_by_role("link", name="Save it again").click()
+    give(page, photo)
+    assert not page.locator(".packed").is_visible()
+
+
+def test_several_photos_are_cancelled(visit, program, tmp_path):
+    paths = [tmp_path / f"{number}.jpg" for number in range(3)]
+    noise = np.random.default_rng(1).integers(0, 256, (1000, 1500, 3), np.uint8)
+    for path in paths:
+        Image.fromarray(noise).save(path)
+    page = visit()
+    page.locator("select.model").evaluate("e => { e.value = 'ein'; }")
+    log = len(program.said)
+    page.locator(".hg .file").set_input_files(paths)
+    expect(page.locator(".says")).to_contain_text("Photo 1 of 3")
+    page.get_by_role("button", name="Cancel").click()
+    state(page, "failed")
+    while not re.search(r"work stopped \d", "".join(program.said[log:])):
+        page.wait_for_timeout(50)
+    assert "ein: 1500" not in "".join(program.said[log:])
+
+
+def test_what_the_page_prints_for_programs_runs_as_printed(visit, photo, tmp_path):
+    page = visit()
+    page.get_by_role("button", name="Use via API").click()
+    page.get_by_role("dialog").or_(page.locator(".api-docs")).first.wait_for()
+    page.get_by_text("Python", exact=True).first.click()
+    printed = page.locator("code").filter(has_text="client.predict").filter(visible=True)
+    expect(printed.first).to_contain_text("handle_file('photo.jpg')")
+    (tmp_path / "photo.jpg").write_bytes(photo.read_bytes())
+    snippets = set(printed.all_inner_texts())
+    assert len(snippets) == 2
+    for snippet in snippets:
+        command = [sys.executable, "-c", snippet.strip()]
+        answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SLOW / 1000)
+        assert answer.returncode == 0, answer.stderr
+        assert "photo_ev" in answer.stdout or "photo.exr" in answer.stdout
+
+
+def test_nothing_stray_is_left_of_gradios_own_footer(visit):
+    for viewport in (DESK, PHONE):
+        page = visit(viewport)
+        assert page.locator("footer").inner_text().strip(" \n\t") in ("", "Use via API or MCP")
+
+
 def test_a_touch_moves_the_divider_and_targets_are_large(visit, photo):
     page = visit(PHONE, has_touch=True, is_mobile=True)
     give(page, photo)
@@ -286,6 +397,7 @@ def test_a_calibration_stays_in_the_browser_and_is_used(visit, photo, tmp_path):
     expect(page.locator(".numbers-here")).to_contain_text("calibration of Acme One")
     state(page, "ready")
     page.reload()
+    page.locator("html[data-hdrgan=ready]").wait_for()
     give(page, photo)
     assert "calibration of Acme" not in page.locator(".numbers-here").inner_text()
     page.locator("select.response").select_option(label="a photo from my Acme One vivid")

@@ -5,7 +5,10 @@ import doctest
 import numpy as np
 import pytest
 
+from hdrgan.files.photo import Photo
+from hdrgan.light.rendering import RaisedLight
 from hdrgan.page import preview
+from hdrgan.result import Result
 
 
 def test_the_examples_in_the_docstrings_hold():
@@ -40,3 +43,29 @@ def test_a_small_lamp_keeps_its_energy():
     small = preview.screen_radiance(radiance, 24)
     assert small.shape == (16, 24, 3)
     assert small.mean((0, 1)) == pytest.approx(radiance.mean((0, 1)), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_light_is_reduced_without_that_of_all_pixels(kind):
+    peak = np.iinfo(kind).max
+    y, x = np.mgrid[0:301, 0:437].astype(np.float32)
+    shade = 0.4 + 0.3 * np.sin(x / 40) * np.cos(y / 30)
+    shade[40:170, 60:250] = 1  # a window
+    shade[250:253, 400:402] = 1  # a lamp smaller than a pixel of the preview
+    pixels = (shade[..., None] * [1, 0.98, 0.9] * peak).astype(kind)
+    pixels[shade == 1] = peak
+    factor = np.full((8, 8, 3), 6, np.float32)
+    light = RaisedLight(pixels, np.linspace(0, 1, 256) ** 2, factor, lambda codes: (codes > 0.99).astype(np.float32))
+    shown = preview.Previews(Result.of(Photo(pixels), (-4, 0), light), 80)
+    assert (shown.radiance.shape, shown.invented.shape) == ((55, 80, 3), (55, 80))
+    assert "radiance" not in shown.result.__dict__, "and all of the light was not computed"
+    whole = preview.screen_radiance(light.radiance(), 80)
+    assert shown.radiance.sum((0, 1)) == pytest.approx(whole.sum((0, 1)), rel=0.01)
+    assert np.abs(shown.radiance - whole).mean() < 0.05
+    inside, outside = (slice(10, 29), slice(13, 43)), (slice(34, 40), slice(0, 60))
+    np.testing.assert_allclose(shown.radiance[inside], 6, rtol=1e-5)
+    np.testing.assert_allclose(shown.invented[inside], 1 - 1 / 6, rtol=1e-5)
+    assert not shown.invented[outside].any()
+    assert shown.invented[45:47, 72:74].sum() == pytest.approx(
+        light.invented()[240:].sum() * 80 * 55 / 301 / 437, rel=0.1
+    )

@@ -123,7 +123,7 @@ class Handlers:
         def pulse(standing: Standing) -> str:
             return tell(state="working", **self._progress(standing, photo, model))
 
-        photo = self._photo(upload)
+        photo = yield from self._photo(upload, lambda _: tell(state="working", says="Reading the photo"), token)
         yield tell(
             state="working",
             says="Recovering the light",
@@ -352,12 +352,15 @@ class Handlers:
         yield WAITING
         return (yield from self._result(upload, None, model, stops, response, lambda _: WAITING, None))
 
-    def _photo(self, upload: str) -> Photo:
+    def _photo(
+        self, upload: str, pulse: Callable[[Standing], Any], token: Cancellation | None
+    ) -> Generator[Any, None, Photo]:
         kept = self.kept.photo(upload)
         if kept is not None:
             return kept
         limits = PhotoLimits(bytes=self.settings.max_megabytes << 20, megapixels=self.settings.max_megapixels)
-        return load_photo_guarded(upload, timeout_s=self.settings.decode_seconds, limits=limits)
+        read = partial(load_photo_guarded, upload, timeout_s=self.settings.decode_seconds, limits=limits)
+        return (yield from self.jobs.beside(read, pulse, cancellation=token))
 
     def _result(
         self,
@@ -374,7 +377,7 @@ class Handlers:
         result = self.kept.get(key)
         if result is not None:
             return result
-        photo = photo or self._photo(upload)
+        photo = photo or (yield from self._photo(upload, pulse, token))
         expected = self._expected_s(photo, model)
         took = 0.0
 

@@ -110,7 +110,7 @@ NEW_FEATURES = {
         "result.py:_Draw",
         "result.py:_packed",
     ],
-    "work that can be stopped": ["light/cancellation.py"],
+    "work that can be stopped": ["light/cancellation.py", "files/guarded.py:_Watch"],
     "networks: a pretrained encoder, published checkpoints run as they are, tampered files refused": [
         "models/efficientnet.py",
         "models/photo_graph.py",
@@ -188,6 +188,8 @@ NEW_FEATURES = {
         "page/guard.py:_without_long_fields",
         "page/guard.py:_PlainFields",
         "page/jobs.py:Jobs.run-26",
+        "page/jobs.py:Jobs._wait_for",
+        "page/jobs.py:Jobs.beside",
         "page/jobs.py:Jobs._work-16",
         "page/jobs.py:Jobs._stand_aside",
         "page/jobs.py:_Token",

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import IO, Any
 from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_photo, safe_stem
 from hdrgan.files.transport import pack_photo, unpack_photo
+from hdrgan.light.cancellation import check_cancelled, token_in_force
 
 __all__ = ["load_photo_guarded"]
 
@@ -41,6 +43,7 @@ DECODE_SECONDS = 10
 """That opening a photo may take where the page's settings say nothing else."""
 
 _START_S = 60.0  # that a worker may take to start
+_LOOK_S = 0.05  # between two looks whether a photo is still wanted
 _REQUESTS_PER_WORKER = 200  # then a fresh one, so that what libraries leak does not pile up
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from hdrgan.files.guarded import serve; serve()"
 
@@ -55,7 +58,7 @@ def load_photo_guarded(
     scenes: bool = False,
     keep: int = 2,
 ) -> Photo:
-    """Open a photo as `load_photo` does, in a worker process.
+    """Open a photo as `load_photo` does, in a worker process, which ends at once when the work is cancelled.
 
     Args:
         source: a path, or the bytes of a file.
@@ -67,6 +70,7 @@ def load_photo_guarded(
 
     Raises:
         PhotoError: for every reason that `load_photo` has, and when the time or memory is used up or a decoder crashes.
+        CancelledError: the token that is in force was set meanwhile (`hdrgan.light.cancellation`).
     """
     try:
         worker = _take(memory_mb)
@@ -80,6 +84,7 @@ def load_photo_guarded(
         raise
     except BaseException:
         worker.close()  # an interrupted exchange leaves half a reply in the pipe
+        _working.discard(worker)
         raise
     _give_back(worker, keep)
     # A worker that was taken over must not choose what files are called, nor how the photo is turned.
@@ -120,34 +125,29 @@ class _Worker:
         if given:
             limits.check_bytes(len(source))  # type: ignore[arg-type]
         request = {"path": None if given else os.fspath(source), "limits": asdict(limits), "options": options}
-        expired = threading.Event()
-
-        def stop() -> None:
-            expired.set()
-            self._process.kill()
-
         # The time of a photo starts when its worker is there: starting one may take seconds on a busy machine.
-        timer = threading.Timer(timeout_s if self._is_ready else _START_S, stop)
-        timer.start()
+        watch = _Watch(self._process, timeout_s if self._is_ready else _START_S)
         try:
-            if not self._is_ready:
-                _read_exactly(self._pipe_out, len(_READY))
-                self._is_ready = True
-                timer.cancel()
-                timer = threading.Timer(timeout_s, stop)
-                timer.start()
-            _send(self._pipe_in, json.dumps(request).encode(), source if given else b"")  # type: ignore[arg-type]
-            return _receive_photo(self._pipe_out, limits)
+            with watch:
+                if not self._is_ready:
+                    _read_exactly(self._pipe_out, len(_READY))
+                    self._is_ready = True
+                    watch.allow(timeout_s)
+                _send(self._pipe_in, json.dumps(request).encode(), source if given else b"")  # type: ignore[arg-type]
+                return _receive_photo(self._pipe_out, limits)
         except (OSError, EOFError) as error:
             self.close()
-            if expired.is_set():
+            check_cancelled()
+            if watch.expired:
                 raise PhotoError(
                     f"This photo took longer than {timeout_s:g} seconds to open; save it again as JPEG or PNG."
                 ) from error
             log.warning("a decoding worker ended with status %s", self._process.returncode)
             raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.") from error
-        finally:
-            timer.cancel()
+
+    def kill(self) -> None:
+        """End the process, while another thread waits for its answer."""
+        self._process.kill()
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -174,8 +174,38 @@ class _Worker:
         return self._process.stdout
 
 
+class _Watch(threading.Thread):
+    """Kills a process when its time is up, or when the work of the thread that waits for it is cancelled."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        super().__init__(daemon=True)
+        self.expired = False
+        self._process, self._token = process, token_in_force()
+        self._over = threading.Event()
+        self.allow(seconds)
+
+    def allow(self, seconds: float) -> None:
+        """Give it so many seconds from now."""
+        self._end = time.monotonic() + seconds
+
+    def run(self) -> None:
+        while not self._over.wait(_LOOK_S):
+            cancelled = self._token is not None and self._token.cancelled
+            if cancelled or time.monotonic() > self._end:
+                self.expired = not cancelled
+                self._process.kill()
+                return
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+
 _lock = threading.Lock()
 _idle: list[_Worker] = []
+_working: set[_Worker] = set()
 _owner = os.getpid()
 
 
@@ -184,6 +214,7 @@ def _take(memory_mb: int) -> _Worker:
     with _lock:
         if _owner != os.getpid():  # after a fork the pipes belong to the parent
             _idle.clear()
+            _working.clear()
             _owner = os.getpid()
         for worker in list(_idle):
             if worker.has_ended:  # the system may have ended it while it waited
@@ -191,11 +222,15 @@ def _take(memory_mb: int) -> _Worker:
                 worker.close()
             elif worker.memory_mb == memory_mb:
                 _idle.remove(worker)
+                _working.add(worker)
                 return worker
-    return _Worker(memory_mb)
+    worker = _Worker(memory_mb)
+    _working.add(worker)
+    return worker
 
 
 def _give_back(worker: _Worker, keep: int) -> None:
+    _working.discard(worker)
     if not worker.alive:
         return
     with _lock:
@@ -208,10 +243,12 @@ def _give_back(worker: _Worker, keep: int) -> None:
 @atexit.register
 def _close_all() -> None:
     with _lock:
-        workers = list(_idle) if _owner == os.getpid() else []
+        workers, working = (list(_idle), list(_working)) if _owner == os.getpid() else ([], [])
         _idle.clear()
     for worker in workers:
         worker.close()
+    for worker in working:  # or they would work on after the end of their owner
+        worker.kill()
 
 
 # What goes through the pipes: a JSON object led by its length, then the raw bytes that it announces.

@@ -14,6 +14,7 @@ from hdrgan.files import exr, rgbe
 from hdrgan.files.atomic import write_atomic
 from hdrgan.files.limits import RadianceFileError
 from hdrgan.files.primaries import D65, REC709, XYZ_TO_REC709, to_rec709
+from hdrgan.light.cancellation import check_cancelled
 from hdrgan.version import __version__
 
 __all__ = ["RadianceFileError", "load_radiance", "save_exr", "save_hdr"]
@@ -88,6 +89,7 @@ def save_exr(
     half = np.minimum(radiance, _HALF_MAX).astype(np.float16)
     channels = {name: np.ascontiguousarray(half[..., k]) for k, name in enumerate("RGB")}
     del half
+    check_cancelled()
     if opacity is not None:
         channels["A"] = opacity.astype(np.float16)
     if invented is not None:
@@ -99,6 +101,7 @@ def save_exr(
         "whiteLuminance": NOMINAL_WHITE,
         "software": f"hdrgan {__version__}",
     } | _with_note(metadata)
+    check_cancelled()
     write_atomic(path, exr.encode(channels, attributes))
 
 

@@ -66,6 +66,11 @@ class Cancellation:
 _current: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)
 
 
+def token_in_force() -> Cancellation | None:
+    """What `check_cancelled` asks in this thread, for work that has to be ended from another one."""
+    return _current.get()
+
+
 def check_cancelled() -> None:
     """Raise `CancelledError` if the work of this thread was cancelled; work without a token goes on."""
     token = _current.get()

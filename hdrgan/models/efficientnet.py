@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from hdrgan.light.cancellation import check_cancelled
 
 # Expansion, channels, repeats, stride, kernel.
 _STAGES = (
@@ -28,9 +31,14 @@ FEATURES = (24, 40, 112, 320)
 
 
 class _Convolution(nn.Conv2d):
-    """A convolution padded as TensorFlow pads it: where the stride is 2, one pixel more after than before."""
+    """A convolution padded as TensorFlow pads it: where the stride is 2, one pixel more after than before.
+
+    It is a stage at which cancelled work stops.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            check_cancelled()
         kernel, stride = self.kernel_size[0], self.stride[0]
         before = (kernel - stride) // 2
         x = F.pad(x, (before, kernel - stride - before) * 2) if kernel > 1 else x

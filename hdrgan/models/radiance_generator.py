@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hdrgan.light.cancellation import check_cancelled
 from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, decode
 from hdrgan.light.response import mean_camera
@@ -94,6 +95,9 @@ def _convolution(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _doubled(x: Tensor) -> Tensor:
+    """Twice the size; a stage at which cancelled work stops."""
+    if not torch.compiler.is_compiling():
+        check_cancelled()
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 

@@ -176,7 +176,7 @@ class Guard:
         body = self._without_addresses(path, body, await self._fetched(path, body))
         kept = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         scope = {**scope, "headers": [*kept, (b"content-length", b"%d" % len(body))]}
-        await self.app(scope, _replay(body, receive), _busy_in_words(send) if _JOINS.match(path) else send)
+        await self.app(scope, _replay(body, receive), _in_words(send) if _JOINS.match(path) else send)
 
     async def _upload(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, most: int) -> None:
         """Let an upload in if there is room for it beside all that are under way."""
@@ -392,18 +392,21 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _busy_in_words(send: Send) -> Send:
-    """Explain a full queue to the visitor, and when to try again."""
-    busy = False
+def _in_words(send: Send) -> Send:
+    """Explain a full queue to the visitor, and when to try again; and a request of the wrong form."""
+    refused = 0
 
     async def worded(message: Message) -> None:
-        nonlocal busy
-        if message["type"] == "http.response.start" and message["status"] == 503:
-            busy = True
-        elif not busy:
+        nonlocal refused
+        if message["type"] == "http.response.start" and message["status"] in (422, 503):
+            refused = message["status"]
+        elif not refused:
             await send(message)
         elif not message.get("more_body", False):
-            await _answer(send, 503, {"detail": BUSY}, (b"retry-after", b"60"))
+            if refused == 503:
+                await _answer(send, 503, {"detail": BUSY}, (b"retry-after", b"60"))
+            else:
+                await _answer(send, 422, {"detail": NO_FIT})
 
     return worded
 

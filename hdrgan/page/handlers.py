@@ -110,12 +110,9 @@ class Handlers:
         def pulse(standing: Standing) -> str:
             return tell(state="working", **self._progress(standing, photo, model))
 
-        photo = self._photo(upload)
-        yield tell(
-            state="working",
-            says="Recovering the light",
-            photo={"width": photo.width, "height": photo.height, "bits": photo.bits},
-        )
+        photo = yield from self._photo(upload, lambda _: tell(state="working", says="Reading the photo"), token)
+        facts = {"width": photo.width, "height": photo.height, "bits": photo.bits}
+        yield tell(state="working", says="Recovering the light", photo=facts)
         result = yield from self._result(upload, photo, model, evs, response, pulse, token)
         previews = Previews(result, self.settings.preview_pixels)
         with self._answer() as folder:
@@ -209,7 +206,7 @@ class Handlers:
                 try:
                     self._check_room()
                     upload, model, evs, response = self._request({**request, "path": path})
-                    photo = replace(self._photo(upload), name=archive.name_for(name))
+                    photo = replace((yield from self._photo(upload, pulse, token)), name=archive.name_for(name))
                     result = yield from self._run(photo, model, evs, response, pulse, token)
                     yield from self.jobs.run(partial(archive.add, result), pulse, cancellation=token)
                     del result, photo
@@ -376,12 +373,15 @@ class Handlers:
         yield WAITING
         return (yield from self._result(upload, None, model, stops, response, lambda _: WAITING, None))
 
-    def _photo(self, upload: str) -> Photo:
+    def _photo(
+        self, upload: str, pulse: Callable[[Standing], Any], token: Cancellation | None
+    ) -> Generator[Any, None, Photo]:
         kept = self.kept.photo(upload)
         if kept is not None:
             return kept
         limits = PhotoLimits(bytes=self.settings.max_megabytes << 20, megapixels=self.settings.max_megapixels)
-        return load_photo_guarded(upload, timeout_s=self.settings.decode_seconds, limits=limits)
+        read = partial(load_photo_guarded, upload, timeout_s=self.settings.decode_seconds, limits=limits)
+        return (yield from self.jobs.beside(read, pulse, cancellation=token))
 
     def _result(
         self,
@@ -397,7 +397,8 @@ class Handlers:
         key = (upload, model, evs, response if isinstance(response, str) else response.response.tobytes())
         result = self.kept.get(key)
         if result is None:
-            result = yield from self._run(photo or self._photo(upload), model, evs, response, pulse, token)
+            photo = photo or (yield from self._photo(upload, pulse, token))
+            result = yield from self._run(photo, model, evs, response, pulse, token)
             self.kept.add(key, result)
         return result
 

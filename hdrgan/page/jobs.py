@@ -55,6 +55,7 @@ class Jobs:
         self.seconds, self.wait_seconds, self.most_waiting = seconds, wait_seconds, most_waiting
         self._changed = threading.Condition()
         self._lanes: tuple[deque[_Job], deque[_Job]] = (deque(), deque())  # first in each is the one under way
+        self._beside: set[_Job] = set()  # in threads of their own
         self._closed = False
         # Daemons, so that a program that never closes its jobs can end; one that must not be torn down in the middle
         # of a stage calls `close`.
@@ -97,6 +98,43 @@ class Jobs:
                 raise BusyError("The page is busy: as many photos as it takes are waiting already. Try again soon.")
             lane.append(job)
             self._changed.notify_all()
+        try:
+            result: T = yield from self._wait_for(job, lane, pulse)
+            return result
+        finally:
+            with self._changed:
+                if job.started is None and job in lane:
+                    lane.remove(job)
+
+    def beside(
+        self,
+        work: Callable[[], T],
+        pulse: Callable[[Standing], Any] = lambda standing: None,
+        *,
+        cancellation: Cancellation | None = None,
+    ) -> Generator[Any, None, T]:
+        """Do ``work`` at once, in a thread of its own beside the lanes; otherwise as `run`.
+
+        It is for work that another process does, and this one only waits for.
+        """
+        job = _Job(work, cancellation)
+        with self._changed:
+            if self._closed:
+                raise CancelledError("the server stops")
+            self._beside.add(job)
+        job.started = time.monotonic()
+
+        def do() -> None:
+            job.do()
+            with self._changed:
+                self._beside.discard(job)
+            job.done.set()
+
+        threading.Thread(target=do, daemon=True).start()
+        result: T = yield from self._wait_for(job, deque(), pulse)
+        return result
+
+    def _wait_for(self, job: _Job, lane: deque[_Job], pulse: Callable[[Standing], Any]) -> Generator[Any, None, Any]:
         queued = time.monotonic()
         try:
             while not job.done.wait(PULSE_S):
@@ -117,22 +155,18 @@ class Jobs:
             if not job.done.is_set():
                 job.dropped = time.monotonic()
                 job.token.cancel("nobody waits for it")
-            with self._changed:
-                if job.started is None and job in lane:
-                    lane.remove(job)
         if not job.done.is_set():
             raise CancelledError("cancelled")
         if job.error is not None:
             raise job.error
-        result: T = job.result
-        return result
+        return job.result
 
     def close(self, seconds: float = 10.0) -> bool:
         """Cancel everything and take no more; whether all work ended within ``seconds``."""
         with self._changed:
             self._closed = True
-            for lane in self._lanes:
-                for job in lane:
+            for jobs in (*self._lanes, self._beside):
+                for job in jobs:
                     job.token.cancel("the server stops")
             self._changed.notify_all()
         deadline = time.monotonic() + seconds
@@ -164,14 +198,7 @@ class Jobs:
                     return
                 job = lane[0]
                 job.started = time.monotonic()
-            try:
-                job.context.run(job.do)
-            except CancelledError as stopped:
-                job.error = stopped
-                if job.dropped:
-                    log.info("work stopped %.2f s after nobody waited for it any more", time.monotonic() - job.dropped)
-            except BaseException as error:  # the thread that waits for it explains it
-                job.error = error
+            job.do()
             with self._changed:
                 lane.popleft()
                 self._changed.notify_all()
@@ -221,7 +248,17 @@ class _Job:
         self.aside_again = 0.0  # when it may stand aside the next time
 
     def do(self) -> None:
-        """Work, in the thread of a lane."""
+        """Work, in the thread of a lane or in one of its own."""
+        try:
+            self.context.run(self._do)
+        except CancelledError as stopped:
+            self.error = stopped
+            if self.dropped:
+                log.info("work stopped %.2f s after nobody waited for it any more", time.monotonic() - self.dropped)
+        except BaseException as error:  # the thread that waits for it explains it
+            self.error = error
+
+    def _do(self) -> None:
         with self.token.in_force():
             self.token.check()
             self.result = self.work()

@@ -122,7 +122,7 @@ class Previews:
         """One (h, w, 3) uint8 per EV; the photo's own pixels at EV 0, unless the network generated that too."""
         result = self.result
         if not isinstance(result.exposures, Exposures):
-            return [screen_pixels(frame, self.side) for frame in result.exposures]
+            return each(lambda frame: screen_pixels(frame, self.side), result.exposures)
         return list(render(self.photo, self.radiance, result.evs, result.response))
 
     def finished(self) -> np.ndarray:

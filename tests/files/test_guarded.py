@@ -20,6 +20,7 @@ from hdrgan.files import guarded
 from hdrgan.files.exif import bracket_exif
 from hdrgan.files.guarded import load_photo_guarded
 from hdrgan.files.photo import PhotoError, PhotoLimits, load_photo
+from hdrgan.light.cancellation import Cancellation, CancelledError
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,47 @@ def test_a_decoder_that_hangs_is_given_up():
     assert worker.has_ended
     assert guarded._idle == []
     assert load_photo_guarded(data).format == "PNG"
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_decoder_ends_when_its_photo_is_no_longer_wanted(ready, monkeypatch):
+    """The worker is stopped, so that the photo would never be read, and cancelled once it has been given the photo."""
+    data = photo_files.photos()["rgb.png"]
+    token, asked = Cancellation(), threading.Event()
+    started = guarded._Worker.load
+
+    def load(worker, *arguments):
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        asked.set()
+        return started(worker, *arguments)
+
+    if ready:
+        load_photo_guarded(data)
+    monkeypatch.setattr(guarded._Worker, "load", load)
+    threading.Thread(target=lambda: (asked.wait(60), token.cancel("the visitor left"))).start()
+    with token.in_force(), pytest.raises(CancelledError, match="the visitor left"):
+        load_photo_guarded(data, timeout_s=3600)
+    assert guarded._idle == []
+    assert not guarded._working
+    monkeypatch.undo()
+    assert load_photo_guarded(data).format == "PNG"
+
+
+def test_a_decoder_at_work_does_not_outlive_its_owner(monkeypatch):
+    asked = threading.Event()
+    started = guarded._Worker.load
+
+    def load(worker, *arguments):
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        asked.set()
+        return started(worker, *arguments)
+
+    monkeypatch.setattr(guarded._Worker, "load", load)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(load_photo_guarded, photo_files.photos()["rgb.png"], timeout_s=3600)
+        assert asked.wait(60)
+        guarded._close_all()  # as when the interpreter ends
+        assert isinstance(reading.exception(60), PhotoError)
 
 
 def test_a_photo_that_needs_too_much_memory_is_refused():

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from hdrgan import EIN, BracketGenerator, Pipeline, RadianceGenerator
+from hdrgan.files.radiance import save_exr
 from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancelled
 from hdrgan.light.parallel import each
+from hdrgan.page.preview import Previews
 
 NETWORKS = {
     "radiance": lambda: RadianceGenerator(widths=(8, 8, 8, 8)),
@@ -65,6 +67,30 @@ def test_ein_is_asked_at_every_convolution(size, one_seeded_thread):
     Pipeline(network, device="cpu")(photo(size), cancellation=token)
     runs = 1 if size == WHOLE else 5  # four tiles and the overview
     assert token.asked > runs * len(ran)
+
+
+def test_radiance_is_asked_at_every_convolution_of_its_encoder_and_at_every_size_of_its_decoder(one_seeded_thread):
+    network = NETWORKS["radiance"]()
+    encoder = [layer for layer in network.network.encoder.modules() if isinstance(layer, torch.nn.Conv2d)]
+    token = Nth()
+    with token.in_force(), torch.inference_mode():
+        network.light(torch.rand(1, 3, 64, 64))
+    assert token.asked >= len(encoder) + 3
+
+
+def test_an_exr_is_asked_before_it_is_compressed(tmp_path):
+    light = np.ones((4, 4, 3), np.float32)
+    for n in (1, 2):
+        with Nth(n).in_force(), pytest.raises(CancelledError, match=f"at check {n}"):
+            save_exr(tmp_path / "a.exr", light)
+    assert not list(tmp_path.iterdir())
+
+
+def test_previews_of_a_generated_bracket_are_asked_one_by_one(one_seeded_thread):
+    result = Pipeline(NETWORKS["bracket"](), device="cpu")(photo(WHOLE))
+    for n in range(1, 6):
+        with Nth(n).in_force(), pytest.raises(CancelledError, match=f"at check {n}"):
+            Previews(result, 64).exposures()
 
 
 def test_drawing_a_result_can_be_cancelled_too(one_seeded_thread):

@@ -32,7 +32,8 @@ from PIL import Image
 from hdrgan import Pipeline, load_photo
 from hdrgan.files.limits import PhotoError
 from hdrgan.files.radiance import load_radiance
-from hdrgan.light.cancellation import check_cancelled
+from hdrgan.light.cancellation import check_cancelled, token_in_force
+from hdrgan.page import handlers as handlers_module
 from hdrgan.page.answers import sentence_of
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.look import markup
@@ -254,6 +255,35 @@ def test_work_stops_where_a_visitor_leaves(tmp_path):
     leaving.close()
     assert len(pipeline.calls) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["beach.png"], "an answer that nobody gets must not stay"
+
+
+@pytest.mark.parametrize("way", ["leaves", "cancels"])
+def test_reading_stops_where_a_visitor_leaves(tmp_path, monkeypatch, way):
+    """The reader stands for one that takes long, and looks at the token as the guarded one does."""
+    reading, ended = threading.Event(), threading.Event()
+
+    def slow(*_, **__):
+        reading.set()
+        token = token_in_force()
+        while not token.cancelled:
+            threading.Event().wait(0.01)
+        ended.set()
+        token.check()
+
+    monkeypatch.setattr(handlers_module, "load_photo_guarded", slow)
+    pipeline = FakePipeline()
+    handlers = handlers_at(tmp_path, pipeline)
+    visit = handlers.develop(asked(uploaded(tmp_path)))
+    while not reading.is_set():
+        next(visit)
+    next(visit)
+    if way == "leaves":
+        visit.close()
+    else:
+        handlers.stop("t")
+        assert told(visit)[-1]["state"] == "cancelled"
+    assert ended.wait(60)
+    assert not pipeline.calls
 
 
 def test_a_ticket_cancels_its_own_work_alone(tmp_path):

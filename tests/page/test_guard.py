@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from hdrgan.page import guard, housekeeping
-from hdrgan.page.guard import BUSY, HEALTH, NO_ADDRESSES, NO_ROOM, Guard
+from hdrgan.page.guard import BUSY, HEALTH, NO_ADDRESSES, NO_FIT, NO_ROOM, Guard
 from hdrgan.page.housekeeping import claim, has_room, remove_orphans, sweep
 
 CALL = "/gradio_api/call/generate"
@@ -46,7 +46,7 @@ def guarded(app, folder: Path, **limits) -> Guard:
     usual = {
         "upload_bytes": 1 << 20,
         "json_bytes": 1 << 12,
-        "body_seconds": 5.0,
+        "body_seconds": 600.0,
         "connections": 8,
         "disk_bytes": 1 << 30,
     }
@@ -277,6 +277,12 @@ def test_a_full_queue_is_put_into_words(tmp_path):
     answer = request(guarded(Echo(503), tmp_path), "POST", CALL, json={"data": []})
     assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (503, {"detail": BUSY}, "60")
     assert request(guarded(Echo(500), tmp_path), "POST", CALL, json={"data": []}).json() == {"data": []}
+
+
+def test_a_request_of_the_wrong_form_is_put_into_words(tmp_path):
+    answer = request(guarded(Echo(422), tmp_path), "POST", CALL, content=b'{"data": [[')
+    assert (answer.status_code, answer.json()) == (422, {"detail": NO_FIT})
+    assert request(guarded(Echo(422), tmp_path), "POST", UPLOAD, content=b"x").content == b"x"
 
 
 def test_answers_are_not_guessed_at_and_photos_not_cached_on_the_way(tmp_path):

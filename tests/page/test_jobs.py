@@ -90,6 +90,39 @@ def test_work_stops_at_its_next_stage(way, long):
     assert gate.done == 1
 
 
+@pytest.mark.parametrize("way", ["leaves", "cancels", "closes"])
+def test_work_beside_the_lanes_waits_for_none_and_stops_as_well(way):
+    jobs, busy, gate, token = Jobs(3600), Gate(1), Gate(), Cancellation()
+    first = jobs.run(busy)
+    next(first)
+    run = jobs.beside(gate, lambda standing: standing.place, cancellation=token)
+    assert next(run) == 0
+    assert gate.entered.wait(60), "although the lane is taken"
+    if way == "leaves":
+        run.close()
+    elif way == "cancels":
+        token.cancel()
+    else:
+        assert not jobs.close(0)
+    gate.open.set()
+    if way != "leaves":
+        with pytest.raises(CancelledError):
+            finish(run)
+    busy.open.set()
+    while jobs._beside:
+        threading.Event().wait(0.01)
+    assert gate.done == 1
+    assert jobs.close(60)
+    with pytest.raises(CancelledError):
+        next(jobs.beside(gate))
+
+
+def test_what_goes_wrong_beside_the_lanes_reaches_its_caller(jobs):
+    with pytest.raises(ZeroDivisionError):
+        finish(jobs.beside(lambda: 1 / 0))
+    assert finish(jobs.beside(lambda: 7))[1] == 7
+
+
 def test_work_that_was_dropped_before_its_turn_never_starts(jobs):
     busy, never = Gate(1), Gate(1)
     first = jobs.run(busy)

@@ -233,6 +233,10 @@ def test_a_request_that_fits_no_function_is_told_so(page):
     for path, body in unfit.items():
         answer = page.http.post(f"gradio_api/{path}", json=body)
         assert (answer.status_code, answer.json()) == (400, {"detail": guard.NO_FIT}), path
+    for content in (b'{"data": [[', b'{"data": 7}', b"[]", b"7", b""):  # what its reader takes apart, in a list
+        for path in ("call/generate", "queue/join", "run/generate"):
+            answer = page.http.post(f"gradio_api/{path}", content=content)
+            assert (answer.status_code, answer.json()) == (422, {"detail": guard.NO_FIT}), (path, content)
 
 
 # Paths

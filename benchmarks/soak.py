@@ -122,6 +122,7 @@ class Tally:
         with self._lock:
             self.counts["faults"] += 1
             self.faults.append(what)
+        say(f"  {what}")
 
 
 class Crowd:
@@ -369,8 +370,6 @@ def main(arguments: list[str] | None = None) -> int:
             code = server.stop()
         line("exit code of the page, ended by SIGTERM", str(code), code == 143)
         line("files left by the server when it stopped", str(len(server.files())), not server.files())
-    for fault in tally.faults[:20]:
-        say(f"  {fault}")
     if any("Traceback" in text for text in server.log):
         say("".join(server.log[-200:]))
     return 1 if wrong else 0

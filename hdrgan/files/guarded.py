@@ -241,7 +241,8 @@ def _give_back(worker: _Worker, keep: int) -> None:
 
 
 @atexit.register
-def _close_all() -> None:
+def close_decoders() -> None:
+    """End the decoders of this process, also those at work."""
     with _lock:
         workers, working = (list(_idle), list(_working)) if _owner == os.getpid() else ([], [])
         _idle.clear()

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.middleware import Middleware
 
 from hdrgan.files.codec_logs import silence_codecs
-from hdrgan.files.guarded import load_photo_guarded
+from hdrgan.files.guarded import close_decoders, load_photo_guarded
 from hdrgan.models.pretrained import bundled_names, project_file
 from hdrgan.page.environment import prepare
 from hdrgan.page.fetch import fetch
@@ -76,6 +76,9 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+_GOODBYE_S = 1.0  # for answers that are on their way when the server stops
+
+
 def keep_swept(folder: Path, settings: Settings, stop: threading.Event) -> None:
     """Sweep the server's temporary folder every minute until told to stop, and hand unused memory back."""
     while not stop.wait(SWEEP_S):
@@ -112,7 +115,6 @@ def main() -> None:
     threading.Thread(target=keep_swept, args=(temporary, settings, told), daemon=True).start()
     # The process that decodes photos takes half a second to start: not the first visitor's.
     threading.Thread(target=load_photo_guarded, args=(project_file("examples") / "sunset.jpg",), daemon=True).start()
-    stopped = False
     try:
         _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True)
         log.info("The page is at %s", url)
@@ -121,11 +123,14 @@ def main() -> None:
             pass
     finally:
         told.set()
-        stopped = close_all(seconds=20)
-        demo.close(verbose=False)
+        if not close_all(seconds=20):
+            log.warning("work did not stop in time")
+        if demo.server:
+            demo.server.should_exit = True
+            demo.server.thread.join(_GOODBYE_S)
+        close_decoders()
         shutil.rmtree(temporary, ignore_errors=True)
-    if not stopped:  # a thread inside the network would bring the interpreter down while it ends
-        log.warning("work did not stop in time")
-        logging.shutdown()
-        os._exit(code)
-    sys.exit(code)
+    # The threads that serve visitors wait for those whose connections stay open, and Python would wait for the threads.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)

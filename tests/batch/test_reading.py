@@ -33,7 +33,7 @@ imagecodecs.avif_decode = avif_decode
 @pytest.fixture(autouse=True)
 def _no_worker_is_left_behind():
     yield
-    guarded._close_all()
+    guarded.close_decoders()
 
 
 def test_a_decoder_that_crashes_costs_one_photo(hdrgan, make_photo, tmp_path):

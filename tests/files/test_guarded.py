@@ -26,7 +26,7 @@ from hdrgan.light.cancellation import Cancellation, CancelledError
 @pytest.fixture(autouse=True)
 def _no_worker_is_left_behind():
     yield
-    guarded._close_all()
+    guarded.close_decoders()
 
 
 def test_the_photo_is_the_same(tmp_path):
@@ -117,7 +117,7 @@ def test_a_decoder_at_work_does_not_outlive_its_owner(monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(load_photo_guarded, photo_files.photos()["rgb.png"], timeout_s=3600)
         assert asked.wait(60)
-        guarded._close_all()  # as when the interpreter ends
+        guarded.close_decoders()  # as when the interpreter ends
         assert isinstance(reading.exception(60), PhotoError)
 
 

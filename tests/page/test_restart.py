@@ -113,3 +113,15 @@ def test_a_signal_in_the_middle_of_ein_ends_it_in_order(root, tmp_path, number):
             assert program.process.wait(60) == 128 + number
     assert not list(tmp_path.iterdir()), "a stopped server leaves nothing behind"
     assert "Traceback" not in "".join(program.said)
+
+
+def test_a_visitor_who_stays_connected_does_not_keep_the_server_from_ending(root, tmp_path):
+    program = Program(root, tmp_path, HDRGAN_MODELS="radiance", GRADIO_SERVER_PORT="7900", GRADIO_NUM_PORTS="99")
+    with httpx.Client(base_url=program.url, timeout=60) as http:
+        large = b"\xff\xd8\xff" + bytes(40 << 20)  # more than the buffers between the two hold
+        path = http.post("gradio_api/upload", files={"files": ("beach.jpg", large)}).json()[0]
+        with http.stream("GET", f"gradio_api/file={path}") as answer:  # and is not read on
+            assert answer.status_code == 200
+            program.process.send_signal(signal.SIGTERM)
+            assert program.process.wait(60) == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir()), "a stopped server leaves nothing behind"

@@ -107,7 +107,11 @@ def visit(browser: Browser, program: Program):
 
 
 def state(page: Page, name: str) -> None:
-    expect(page.locator(".hg")).to_have_attribute("data-state", name)
+    try:
+        expect(page.locator(".hg")).to_have_attribute("data-state", name)
+    except AssertionError as error:
+        error.add_note("the page says: " + (page.locator(".trouble").text_content() or "nothing"))
+        raise
 
 
 def drop(page: Page, path: Path) -> None:

@@ -134,7 +134,10 @@ class _Worker:
                     self._is_ready = True
                     watch.allow(timeout_s)
                 _send(self._pipe_in, json.dumps(request).encode(), source if given else b"")  # type: ignore[arg-type]
-                return _receive_photo(self._pipe_out, limits)
+                photo = _receive_photo(self._pipe_out, limits)
+            if watch.killed:  # after its last word
+                self.close()
+            return photo
         except (OSError, EOFError) as error:
             self.close()
             check_cancelled()
@@ -179,9 +182,9 @@ class _Watch(threading.Thread):
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         super().__init__(daemon=True)
-        self.expired = False
+        self.expired = self.killed = False
         self._process, self._token = process, token_in_force()
-        self._over = threading.Event()
+        self._over, self._ending = threading.Event(), threading.Lock()
         self.allow(seconds)
 
     def allow(self, seconds: float) -> None:
@@ -192,15 +195,18 @@ class _Watch(threading.Thread):
         while not self._over.wait(_LOOK_S):
             cancelled = self._token is not None and self._token.cancelled
             if cancelled or time.monotonic() > self._end:
-                self.expired = not cancelled
-                self._process.kill()
+                with self._ending:  # never a process that works on somebody else's photo by now
+                    if not self._over.is_set():
+                        self.expired, self.killed = not cancelled, True
+                        self._process.kill()
                 return
 
     def __enter__(self) -> None:
         self.start()
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        with self._ending:
+            self._over.set()
 
 
 _lock = threading.Lock()

@@ -212,3 +212,30 @@ def test_a_worker_that_was_taken_over_does_not_choose_names(tmp_path, monkeypatc
                 load_photo_guarded(tmp_path / "mine.png")
         else:
             assert load_photo_guarded(tmp_path / "mine.png").name == "mine"
+
+
+def test_a_watch_that_wakes_late_kills_no_process_that_works_for_others():
+    from hdrgan.files.guarded import _Watch
+    from hdrgan.light.cancellation import Cancellation
+
+    class Process:
+        killed = False
+
+        def kill(self):
+            self.killed = True
+
+    class AsksOnce(threading.Event):
+        """Says that it is not set once more, as when the watch had just looked before the work ended."""
+
+        def wait(self, timeout=None):
+            return False
+
+    token, process = Cancellation(), Process()
+    with token.in_force():
+        watch = _Watch(process, 60)
+    watch._over = AsksOnce()
+    watch._over.set()
+    token.cancel("left")
+    watch.run()
+    assert not process.killed
+    assert not watch.killed

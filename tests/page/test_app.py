@@ -35,6 +35,7 @@ from hdrgan.files.radiance import load_radiance
 from hdrgan.light.cancellation import check_cancelled, token_in_force
 from hdrgan.page import handlers as handlers_module
 from hdrgan.page.answers import sentence_of
+from hdrgan.page.guard import GONE
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.look import markup
 from hdrgan.page.main import build_demo, launch_options, offered_models
@@ -482,11 +483,11 @@ def test_a_choice_that_is_not_offered_is_refused(client, photo, bad):
 
 def test_files_of_the_server_cannot_be_named_as_a_photo(server, root):
     forged = {"path": str(root / "README.md"), "meta": {"_type": "gradio.FileData"}}
-    call = httpx.post(f"{server}gradio_api/call/generate", json={"data": [forged, "radiance", 2, "auto"]})
+    call = httpx.post(f"{server}gradio_api/call/generate", json={"data": [forged, "radiance", 2, "auto", ""]})
     events = httpx.get(f"{server}gradio_api/call/generate/{call.json()['event_id']}", timeout=30).text
     assert "event: error" in events
     assert "event: complete" not in events
-    assert json.loads(events.split("data: ")[-1].split("\n")[0]) in (None, {"error": None})
+    assert json.loads(events.split("data: ")[-1].split("\n")[0])["error"] == GONE
 
 
 def test_uploads_over_the_limit_are_refused(server):

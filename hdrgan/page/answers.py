@@ -77,6 +77,8 @@ def sentence_of(problem: Exception) -> tuple[str, str]:
 def failure(problem: Exception) -> dict[str, Any]:
     """The news that something did not work, or that its visitor cancelled it."""
     title, sentence = sentence_of(problem)
+    if not sentence.strip():  # or nobody would know why
+        sentence = f"It ended without a reason ({type(problem).__name__}). Please try again."
     return {
         "state": "cancelled" if isinstance(problem, CancelledError) else "failed",
         "title": title,

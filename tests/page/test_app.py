@@ -32,11 +32,12 @@ from PIL import Image
 from hdrgan import Pipeline, load_photo
 from hdrgan.files.limits import PhotoError
 from hdrgan.files.radiance import load_radiance
-from hdrgan.light.cancellation import check_cancelled, token_in_force
+from hdrgan.light.cancellation import CancelledError, check_cancelled, token_in_force
 from hdrgan.page import handlers as handlers_module
-from hdrgan.page.answers import sentence_of
+from hdrgan.page.answers import failure, sentence_of
 from hdrgan.page.guard import GONE
 from hdrgan.page.housekeeping import sweep
+from hdrgan.page.jobs import BusyError
 from hdrgan.page.look import markup
 from hdrgan.page.main import build_demo, launch_options, offered_models
 from hdrgan.page.settings import Settings
@@ -354,6 +355,13 @@ def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp
         list(handlers.generate(str(photo), "fake", 2, "auto"))
     assert "secret" not in str(caught.value)
     assert not caught.value.print_exception
+
+
+@pytest.mark.parametrize("silent", [gr.Error(""), PhotoError(""), BusyError(" "), CancelledError(""), ValueError("")])
+def test_no_failure_is_without_a_sentence(silent):
+    news = failure(silent)
+    assert news["title"]
+    assert re.fullmatch(r"[A-Z].*[a-z.)] .*\.", news["says"])
 
 
 def test_a_visitor_is_not_told_to_install_anything(monkeypatch):

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from hdrgan.page import bodies, housekeeping
-from hdrgan.page.guard import BUSY, GONE, HEALTH, NO_ADDRESSES, NO_FIT, NO_ROOM, NOT_ASKED, Guard
+from hdrgan.page.guard import BUSY, GONE, HEALTH, MANY_UPLOADS, NO_ADDRESSES, NO_FIT, NO_ROOM, NOT_ASKED, Guard
 from hdrgan.page.housekeeping import claim, has_room, remove_orphans, sweep
 
 CALL = "/gradio_api/call/generate"
@@ -39,6 +39,13 @@ class Echo:
         self.bodies.append(body)
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": body})
+
+
+class Unhurried(Echo):
+    """The same, whatever length was announced."""
+
+    async def __call__(self, scope, receive, send) -> None:
+        await super().__call__({**scope, "headers": []}, receive, send)
 
 
 def guarded(app, folder: Path, **limits) -> Guard:
@@ -156,6 +163,51 @@ def test_who_hangs_up_while_uploading_is_no_fault_of_the_server(tmp_path, hangs_
     else:
         with pytest.raises(RuntimeError, match="no end"):
             asyncio.run(exchange())
+
+
+def test_one_address_cannot_hold_all_connections_with_uploads_that_stall(tmp_path):
+    async def crowd() -> list[int]:
+        goes_on = asyncio.Event()
+
+        async def stalled():
+            yield b"--x"
+            await goes_on.wait()
+
+        guard = guarded(Echo(), tmp_path, connections=20)
+        mine = httpx.AsyncClient(transport=httpx.ASGITransport(guard, client=("10.0.0.1", 1)), base_url="http://page")
+        other = httpx.AsyncClient(transport=httpx.ASGITransport(guard, client=("10.0.0.2", 1)), base_url="http://page")
+        async with mine, other:
+            first = [asyncio.ensure_future(mine.post(UPLOAD, content=stalled())) for _ in range(5)]
+            while guard._uploads["10.0.0.1"] < 5:
+                await asyncio.sleep(0)
+            refused = await mine.post(UPLOAD, content=b"x")
+            assert refused.json() == {"detail": MANY_UPLOADS}
+            answers = [refused.status_code, (await other.post(UPLOAD, content=b"x")).status_code]
+            goes_on.set()
+            return answers + [answer.status_code for answer in await asyncio.gather(*first)]
+
+    assert asyncio.run(crowd()) == [503, 200, *[200] * 5]
+
+
+def test_uploads_under_way_together_must_fit_on_the_disk(tmp_path):
+    async def crowd() -> list[int]:
+        goes_on = asyncio.Event()
+
+        async def stalled():
+            yield b"--x"
+            await goes_on.wait()
+
+        size = {"content-length": str(1 << 20)}
+        guard = guarded(Unhurried(), tmp_path, disk_bytes=(2 << 20) + 10)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://page") as client:
+            first = [asyncio.ensure_future(client.post(UPLOAD, content=stalled(), headers=size)) for _ in range(2)]
+            while guard._arriving < 2 << 20:
+                await asyncio.sleep(0)
+            third = await client.post(UPLOAD, content=b"x" * 100)
+            goes_on.set()
+            return [third.status_code] + [answer.status_code for answer in await asyncio.gather(*first)]
+
+    assert asyncio.run(crowd()) == [507, 200, 200]
 
 
 # Addresses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import re
 import socket
 import threading
@@ -415,6 +416,16 @@ def test_news_that_nobody_asked_for_are_refused_in_a_sentence(page, capfd):
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+def test_the_page_says_who_may_frame_it_and_nothing_of_where_it_is_installed(page, root):
+    for path in ("", "config", "gradio_api/info", "gradio_api/openapi.json", "gradio_api/mcp/schema"):
+        answer = page.http.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space" in policy
+        assert "default-src 'self'" in policy
+        for inside in (str(root), "site-packages", str(page.temporary)):
+            assert inside not in answer.text, path
+
+
 # Crowds
 
 
@@ -512,9 +523,10 @@ def test_an_upload_that_breaks_off_is_swept_and_all_else_with_it(page):
     assert not list(page.temporary.iterdir())
 
 
-def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path, monkeypatch, number):
     def disk_is_full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     folders = {name: tmp_path / name for name in ("full", "filling")}
     for folder in folders.values():

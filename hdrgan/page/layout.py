@@ -63,7 +63,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
     names = {name: MODELS.get(name, name) for name in pipelines}
     examples = {name: folder / file for name, file in EXAMPLES.items()}
 
-    demo = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, settings.keep_minutes * 60))
+    demo = gr.Blocks(title=TITLE, analytics_enabled=False)
     with demo:
         handlers = Handlers(pipelines, settings, Path(demo.GRADIO_CACHE), folder)
         gr.HTML(HEADER, elem_id="head", padding=False)

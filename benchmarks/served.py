@@ -198,7 +198,10 @@ class Visitor:
 
     def fetch(self, path: str) -> bytes:
         """A file of an answer."""
-        return self.http.get(f"gradio_api/file={path}").raise_for_status().content
+        answer = self.http.get(f"gradio_api/file={path}")
+        if answer.status_code >= 400:
+            _checked(answer)
+        return answer.content
 
     def _number(self, name: str) -> int:
         doors = self.http.get("config").json()["dependencies"]

@@ -362,8 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
             text = f"median {1000 * waits[len(waits) // 2]:.0f} ms, slowest {1000 * waits[-1]:.0f} ms"
             line(f"health, asked {len(waits)} times", text)
             said = "".join(server.log)
-            # Of a path that nobody uploaded, Gradio prints its own refusal.
-            broken = said.count("Traceback") - said.count("exceptions.InvalidPathError")
+            broken = said.count("Traceback")
             line("tracebacks in the log", str(broken), not broken)
             line("answers that are no sentence, and other faults", str(len(tally.faults)), not tally.faults)
             line("load of the machine, with this run", f"{os.getloadavg()[1]:.1f}")

@@ -55,6 +55,8 @@ class Budget:
 
 def megapixels_of(photo: str) -> float:
     """Size of a photo by its header; where it is unknown, that of a large photo, or an estimate from its bytes."""
+    if not os.path.isfile(photo):  # opening a pipe would wait for its writer
+        return 0.0
     try:
         with open(photo, "rb") as file:
             data = file.read(1 << 20)

@@ -113,7 +113,7 @@ def read_list(source: str) -> list[str]:
 
 def is_own_result(path: str) -> bool:
     """Whether a file is an exposure or an Ultra HDR picture that hdrgan wrote and that was not edited since."""
-    if not _OURS.search(path):
+    if not _OURS.search(path) or not os.path.isfile(path):  # opening a pipe would wait for its writer
         return False
     try:
         with Image.open(path) as picture:

@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -63,7 +64,7 @@ class Source:
         path = os.path.abspath(photo)
         file = "/".join((os.path.basename(os.path.dirname(path)), os.path.basename(path)))
         digest = ""
-        if read:
+        if read and stat.S_ISREG(status.st_mode):
             with open(photo, "rb") as content:
                 digest = hashlib.file_digest(content, "sha256").hexdigest()
         return cls(file, status.st_size, status.st_mtime_ns, digest)

@@ -139,6 +139,9 @@ class _Worker:
                 self.close()
             return photo
         except (OSError, EOFError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)  # who ended it is known once it has ended
+            by_system = self._process.returncode == -9
             self.close()
             check_cancelled()
             if watch.expired:
@@ -146,6 +149,8 @@ class _Worker:
                     f"This photo took longer than {timeout_s:g} seconds to open; save it again as JPEG or PNG."
                 ) from error
             log.warning("a decoding worker ended with status %s", self._process.returncode)
+            if by_system:  # for want of memory, as a rule: nothing is known against the file
+                raise PhotoError("The system ended the decoder of this photo; try again in a moment.") from error
             raise PhotoError("The decoder crashed on this file; save it again as JPEG or PNG.") from error
 
     def kill(self) -> None:

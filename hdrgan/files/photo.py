@@ -270,6 +270,8 @@ def read_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, limits: PhotoL
                 raise PhotoError("This path is not a file; give the path of a photo.")
             limits.check_bytes(status.st_size)
             data = file.read(limits.bytes + 1)
+    except PhotoError:
+        raise
     except FileNotFoundError as error:
         raise PhotoError("There is no file of this name; check the path.") from error
     except (OSError, ValueError) as error:

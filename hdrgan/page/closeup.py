@@ -10,6 +10,7 @@ import numpy as np
 from hdrgan.files.photo import Photo
 from hdrgan.files.ultrahdr import save_ultrahdr
 from hdrgan.light.rendering import Exposures
+from hdrgan.page.answers import RequestError
 from hdrgan.page.preview import save_preview, screen_pixels
 from hdrgan.result import Result
 
@@ -23,13 +24,16 @@ def check_box(box: Sequence[object], width: int, height: int) -> tuple[slice, sl
     """Rows and columns of a part, given as left, top, right and bottom in pixels of the photo.
 
     Raises:
-        ValueError: it is no part of a photo of that size, or too large.
+        RequestError: it is no part of a photo of that size, or too large.
     """
-    left, top, right, bottom = (int(str(edge)) for edge in box)
+    try:
+        left, top, right, bottom = (int(str(edge)) for edge in box)
+    except (TypeError, ValueError):
+        raise RequestError("A part is four whole numbers: left, top, right and bottom.") from None
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise ValueError(f"{list(box)} is no part of {width} × {height} pixels")
+        raise RequestError(f"The box {list(box)} is no part of {width} × {height} pixels.")
     if (right - left) * (bottom - top) > MOST_PIXELS:
-        raise ValueError(f"a part may have {MOST_PIXELS} pixels at most")
+        raise RequestError(f"A part may have {MOST_PIXELS} pixels at most.")
     return slice(top, bottom), slice(left, right)
 
 
@@ -47,7 +51,7 @@ def save_part(result: Result, view: str, part: tuple[slice, slice], folder: Path
         Two JPEG files; the second of "hdr" is an Ultra HDR file.
 
     Raises:
-        ValueError: there is no such view.
+        RequestError: there is no such view.
     """
     photo = save_preview(folder / "photo.jpg", _shown(result.photo.pixels[part]))
     path = folder / "result.jpg"
@@ -63,10 +67,10 @@ def _whole(result: Result, view: str) -> np.ndarray:
         return result.finished()
     if view in ("marks", "hdr"):
         return result.photo.pixels
-    ev = float(view.removeprefix("ev"))
-    if not view.startswith("ev") or ev not in result.evs:
-        raise ValueError(f"there is no view {view!r}")
-    index, exposures = result.evs.index(ev), result.exposures
+    named = [ev for ev in result.evs if view in (f"ev{ev:g}", f"ev{ev}")]
+    if not named:
+        raise RequestError(f"There is no view {view!r}.")
+    index, exposures = result.evs.index(named[0]), result.exposures
     return exposures.passing(index) if isinstance(exposures, Exposures) else exposures[index]
 
 

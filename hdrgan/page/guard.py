@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from hdrgan.page.bodies import (
+    Message,
+    Receive,
+    RefusalError,
+    RequestLog,
+    Send,
+    bounded,
+    replay,
+    too_large,
+    whole,
+    without_long_fields,
+)
 from hdrgan.page.housekeeping import has_room
 
 log = logging.getLogger(__name__)
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 API = "/gradio_api"
@@ -37,19 +44,24 @@ _OPEN = re.compile(
 )
 _ADDRESSES = re.compile(rf"{API}/(proxy=|file(=|/)\s*[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
 _JOINS = re.compile(rf"{API}/(queue/join|call/|run/|api/)")
+_TOOLS = f"{API}/mcp"
 _STREAMS = re.compile(rf"{API}/(queue/data|call/)")
 _WEB = re.compile(r"https://", re.IGNORECASE)
 _ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]+:/|data:|//)", re.IGNORECASE)
 _NAMED = re.compile(rf"{API}(/[a-z_]{{1,24}}){{1,2}}|/[a-z_]{{0,24}}")
 _OURS = f"{API}/file="
+_FILES = re.compile(rf"{_OURS}|/(assets|static|svelte)/")
+_RANGE = re.compile(rb"bytes=(\d+-\d*|-\d+)")  # several at once are answered by the whole file
 
 BUSY = "The page is busy: as many photos as it takes are waiting already. Please try again in a minute."
 CROWDED = "The page is busy: it has as many visitors as it takes. Please try again in a minute."
 NO_FIT = f"This request fits none of the functions that this server has; {API}/info lists them."
 NO_ADDRESSES = f"This server opens no addresses. Upload the photo to {API}/upload, and name the path that it answers."
+ONLY_HTTPS = f"This server opens https addresses alone. Upload the photo to {API}/upload, and name the path it answers."
+GONE = "There is no such file here. Photos and results are deleted after some minutes: please send the photo again."
+NOT_ASKED = "There is no answer of that name: nothing was asked, or it was given already. Please ask again."
 NOT_OFFERED = "This server does not offer that."
-FIELD_BYTES = 64 << 10
-TOO_LONG_FIELD = f"A form field of this request is larger than the {FIELD_BYTES >> 10} KB that this server takes."
+_BUSY_OR_UNFIT = {503: (503, {"detail": BUSY}, (b"retry-after", b"60")), 422: (422, {"detail": NO_FIT})}
 MANY_UPLOADS = "This server has as many uploads under way from your address as it takes. Please try again in a minute."
 # What the page itself does, and who may show it in a frame: the Hub, where it is a Space.
 _POLICY = (
@@ -57,26 +69,6 @@ _POLICY = (
     b"frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
 )
 NO_ROOM = "The disk of this server is full for the moment. Please try again in some minutes."
-
-
-class _RefusalError(Exception):
-    """A request that gets an answer and nothing else."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-@dataclass
-class _RequestLog:
-    """What is logged about one request."""
-
-    started: float = field(default_factory=time.monotonic)
-    taken: int = 0
-    given: int = 0
-    status: int = 0
-    broken_off: bool = False
 
 
 class Guard:
@@ -125,13 +117,14 @@ class Guard:
         if scope["path"] == HEALTH:
             await _answer(send, 200, {"status": "ok"})
             return
-        exchange = _RequestLog()
+        exchange = RequestLog()
         self._open += 1
         try:
             await self._exchange(scope, receive, self._noting(send, exchange, scope), exchange)
-        except _RefusalError as refusal:
+        except RefusalError as refusal:
             if not exchange.status:
-                await _answer(self._noting(send, exchange, scope), refusal.status, {"detail": refusal.detail})
+                content = refusal.content or _in_kind(scope, refusal.detail)
+                await _answer(self._noting(send, exchange, scope), refusal.status, content)
         except Exception as error:
             # Log client errors without a traceback, so that they cannot flood the log.
             if exchange.broken_off:
@@ -139,8 +132,12 @@ class Guard:
             elif not exchange.status and _JOINS.match(scope["path"]):
                 log.warning("a request that fits no function was refused: %s", type(error).__name__)
                 await _answer(self._noting(send, exchange, scope), 400, {"detail": NO_FIT})
+            elif not exchange.status and _FILES.match(scope["path"]):  # deleted meanwhile, or no name of a file
+                log.warning("a file could not be sent: %s", type(error).__name__)
+                await _answer(self._noting(send, exchange, scope), 404, _in_kind(scope, GONE))
             elif exchange.status and _STREAMS.match(scope["path"]):
                 log.warning("a stream of events broke off: %s", type(error).__name__)
+                await send({"type": "http.response.body", "body": b""})  # what was said reaches its reader
             else:
                 raise
         finally:
@@ -148,35 +145,46 @@ class Guard:
             _report(scope, exchange)
 
     async def _exchange(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, exchange: _RequestLog
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, exchange: RequestLog
     ) -> None:
         path, headers = scope["path"], dict(scope["headers"])
         if self._open > self.connections:
-            raise _RefusalError(503, CROWDED)
+            raise RefusalError(503, CROWDED)
         if _ADDRESSES.match(path):
-            raise _RefusalError(403, NO_ADDRESSES)
+            raise RefusalError(403, NO_ADDRESSES)
         if not _OPEN.fullmatch(path):
-            raise _RefusalError(403, NOT_OFFERED)
+            raise RefusalError(403, NOT_OFFERED)
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self.app(scope, receive, send)
+            await self._read(scope, receive, send)
             return
         upload = path.rstrip("/") == f"{API}/upload"
         most = self.upload_bytes + FORM_BYTES if upload else self.json_bytes
         with suppress(ValueError):
             announced = int(headers.get(b"content-length", b"0"))
             if announced > most:
-                raise _RefusalError(413, _too_large(most))
-        receive = _bounded(receive, most, self.body_seconds, exchange)
+                raise RefusalError(413, too_large(most))
+        receive = bounded(receive, most, self.body_seconds, exchange)
         if upload:
-            await self._upload(scope, _without_long_fields(receive, headers.get(b"content-type", b"")), send, most)
+            await self._upload(scope, without_long_fields(receive, headers.get(b"content-type", b"")), send, most)
             return
-        body, gone = await _whole(receive)
+        body, gone = await whole(receive)
         if gone:
             return
-        body = self._without_addresses(path, body, await self._fetched(path, body))
+        body = await self._with_own_files(path, body)
         kept = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         scope = {**scope, "headers": [*kept, (b"content-length", b"%d" % len(body))]}
-        await self.app(scope, _replay(body, receive), _in_words(send) if _JOINS.match(path) else send)
+        await self.app(scope, replay(body, receive), _in_words(send, {} if path.startswith(_TOOLS) else _BUSY_OR_UNFIT))
+
+    async def _read(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Hand on a request that only reads: of a page, of a file, of the news of a call."""
+        path = scope["path"]
+        if path.startswith(_OURS):
+            kept = [(name, value) for name, value in scope["headers"] if name != b"range" or _RANGE.fullmatch(value)]
+            missing = 404, _in_kind(scope, GONE)
+            send, scope = _in_words(send, {403: missing, 404: missing}, held=(200, 206)), {**scope, "headers": kept}
+        elif path.startswith(API):
+            send = _in_words(_known(send), _BUSY_OR_UNFIT)
+        await self.app(scope, receive, send)
 
     async def _upload(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, most: int) -> None:
         """Let an upload in if there is room for it beside all that are under way."""
@@ -185,9 +193,9 @@ class Guard:
             expected = int(dict(scope["headers"]).get(b"content-length", b"")) or most
         address = (scope.get("client") or ("",))[0]
         if not has_room(self.folder, self.disk_bytes, reserved=self._arriving + expected):
-            raise _RefusalError(507, NO_ROOM)
+            raise RefusalError(507, NO_ROOM)
         if self._uploads[address] >= max(4, self.connections // 4):
-            raise _RefusalError(503, MANY_UPLOADS)
+            raise RefusalError(503, MANY_UPLOADS)
         self._arriving += expected
         self._uploads[address] += 1
         try:
@@ -198,50 +206,59 @@ class Guard:
             if not self._uploads[address]:
                 del self._uploads[address]
 
-    async def _fetched(self, path: str, body: bytes) -> dict[str, Path | None]:
-        """Photos that a call names by their https addresses, where that is allowed: their paths.
-
-        A tool's call comes in a second time as a call of its function; only then is its photo fetched.
-        """
-        tool = path.startswith(f"{API}/mcp")
-        if self.fetch is None or not (tool or _JOINS.match(path)):
-            return {}
-        with suppress(ValueError, RecursionError):
-            named = {one for one in _strings(json.loads(body)) if _WEB.match(one) and _OURS not in one}
-            if tool:
-                return dict.fromkeys(named)
-            if len(named) > 1:
-                raise _RefusalError(400, "This server opens one address at a time.")
-            if named and not has_room(self.folder, self.disk_bytes, reserved=self._arriving + self.upload_bytes):
-                raise _RefusalError(507, NO_ROOM)
-            self._arriving += self.upload_bytes
-            try:
-                return {address: await self.fetch(address) for address in named}
-            except OSError as refused:
-                raise _RefusalError(400, str(refused)) from None
-            finally:
-                self._arriving -= self.upload_bytes
-        return {}
-
-    def _without_addresses(self, path: str, body: bytes, fetched: dict[str, Path | None]) -> bytes:
-        """The body with files named by path only; a refusal where an address names anything else."""
+    async def _with_own_files(self, path: str, body: bytes) -> bytes:
+        """The body with files of this server only; a refusal where an address or a path names anything else."""
         try:
             message = json.loads(body)
         except (ValueError, RecursionError):
             return body  # the application has its own words for what is no JSON
+        tool, one = path.startswith(_TOOLS), isinstance(message, dict)
         try:
-            for call in message if isinstance(message, list) else [message]:
-                if path.startswith(f"{API}/mcp"):
-                    arguments = call.get("params") if isinstance(call, dict) else None
-                    if isinstance(arguments, dict) and "arguments" in arguments:
-                        self._localise(arguments["arguments"], fetched)
-                else:
-                    self._localise(call, fetched)
+            calls = [message] if one else message if isinstance(message, list) else []
+            if tool:
+                calls = [call.get("params") for call in calls if isinstance(call, dict)]
+                calls = [call["arguments"] for call in calls if isinstance(call, dict) and "arguments" in call]
+            named = (
+                {each for each in _strings(calls) if _WEB.match(each) and _OURS not in each} if self.fetch else set()
+            )
+            fetched = await self._fetched(named) if tool or _JOINS.match(path) else {}
+            for call in calls:
+                self._localise(call, fetched, tool)
             return json.dumps(message).encode()
         except RecursionError:
-            raise _RefusalError(400, "This request is nested too deeply.") from None
+            raise RefusalError(400, "This request is nested too deeply.") from None
+        except RefusalError as refusal:
+            if tool and one:  # in the answer of the tool, or its model reads no more than the status
+                said = {"content": [{"type": "text", "text": refusal.detail}], "isError": True}
+                answer = {"jsonrpc": "2.0", "id": message.get("id"), "result": said}
+                raise RefusalError(200, refusal.detail, answer) from None
+            if path.rstrip("/") == f"{API}/queue/join":  # where Gradio's clients show nothing else
+                invalid = {
+                    "__type__": "validate",
+                    "is_valid": False,
+                    "parameter_name": "photo",
+                    "message": refusal.detail,
+                }
+                raise RefusalError(422, refusal.detail, {"detail": [invalid]}) from None
+            raise
 
-    def _localise(self, node: Any, fetched: dict[str, Path | None]) -> None:
+    async def _fetched(self, named: Collection[str]) -> dict[str, Path]:
+        """Photos that a call names by their https addresses, where that is allowed: their paths."""
+        if self.fetch is None or not named:
+            return {}
+        if len(named) > 1:
+            raise RefusalError(400, "This server opens one address at a time.")
+        if not has_room(self.folder, self.disk_bytes, reserved=self._arriving + self.upload_bytes):
+            raise RefusalError(507, NO_ROOM)
+        self._arriving += self.upload_bytes
+        try:
+            return {address: await self.fetch(address) for address in named}
+        except OSError as refused:
+            raise RefusalError(400, str(refused)) from None
+        finally:
+            self._arriving -= self.upload_bytes
+
+    def _localise(self, node: Any, fetched: dict[str, Path], tool: bool) -> None:
         pairs: Iterable[tuple[Any, Any]]
         if isinstance(node, dict):
             if "path" in node and isinstance(node.get("url"), str):
@@ -252,24 +269,30 @@ class Guard:
         else:
             return
         for key, value in pairs:
-            if isinstance(value, str) and value in fetched:
-                node[key] = str(fetched[value] or value)
-            elif isinstance(value, str) and _ADDRESS.match(value):
-                node[key] = self._own_file(value, as_path=key == "path")
-            else:
-                self._localise(value, fetched)
+            if not isinstance(value, str):
+                self._localise(value, fetched, tool)
+            elif _ADDRESS.match(value) or (tool and key == "photo"):
+                path = fetched.get(value) or self._own_file(value)
+                if tool:  # which takes a file by its address alone, and hands that on to its function
+                    node[key] = f"http://127.0.0.1{_OURS}{quote(str(path))}"
+                elif key == "path" or value in fetched:
+                    node[key] = str(path)
 
-    def _own_file(self, address: str, *, as_path: bool) -> str:
-        """The path of an upload named by its address on this server; a tool gets the address of the path again."""
+    def _own_file(self, name: str) -> Path:
+        """The upload that is named by its path, or by its address on this server."""
+        own = not _ADDRESS.match(name)
         with suppress(ValueError, OSError):
-            parts = urlsplit(address)
+            parts = urlsplit(name)
             if parts.scheme in ("http", "https") and _OURS in parts.path:
-                path = Path(unquote(parts.path.split(_OURS, 1)[1])).resolve()
-                if path.is_relative_to(self.folder) and path.is_file():
-                    return str(path) if as_path else address
-        raise _RefusalError(400, NO_ADDRESSES)
+                own, name = True, unquote(parts.path.split(_OURS, 1)[1])
+            path = Path(name).resolve()
+            if own and path.is_relative_to(self.folder) and path.is_file():
+                return path
+        if own:
+            raise RefusalError(404, GONE)
+        raise RefusalError(400, ONLY_HTTPS if self.fetch else NO_ADDRESSES)
 
-    def _noting(self, send: Send, exchange: _RequestLog, scope: MutableMapping[str, Any]) -> Send:
+    def _noting(self, send: Send, exchange: RequestLog, scope: MutableMapping[str, Any]) -> Send:
         private = scope["path"].startswith(_OURS)
 
         async def note(message: Message) -> None:
@@ -294,132 +317,58 @@ def _strings(node: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
-def _too_large(most: int) -> str:
-    return f"This request is larger than the {most / 2**20:.4g} MB that this server takes."
+def _in_words(send: Send, words: dict[int, Any], held: Collection[int] = ()) -> Send:
+    """Give answers of some statuses others instead; the head of some is held back until their body begins.
 
-
-def _bounded(receive: Receive, most: int, seconds: float, exchange: _RequestLog) -> Receive:
-    """Bound what comes in, and until when; after the body, only the news that the visitor left comes through here."""
-    deadline = time.monotonic() + seconds
-    arrived = False
-
-    async def bounded() -> Message:
-        nonlocal arrived
-        if arrived:
-            return await receive()
-        try:
-            message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            raise _RefusalError(408, f"This request did not arrive within {seconds:g} seconds.") from None
-        exchange.taken += len(message.get("body", b""))
-        if exchange.taken > most:
-            raise _RefusalError(413, _too_large(most))
-        exchange.broken_off = message["type"] == "http.disconnect"
-        arrived = exchange.broken_off or not message.get("more_body", False)
-        return message
-
-    return bounded
-
-
-def _without_long_fields(receive: Receive, content_type: bytes) -> Receive:
-    """Refuse a form with a long plain field: a form's reader holds those in memory, unlike files."""
-    named = re.search(rb'boundary="?([^";,\s]{1,200})', content_type)
-    if named is None:
-        return receive
-    fields = _PlainFields(named[1])
-
-    async def checked() -> Message:
-        message = await receive()
-        fields.feed(message.get("body", b""))
-        return message
-
-    return checked
-
-
-class _PlainFields:
-    """Follow a form as it arrives, and refuse it at a plain field, or a head of a part, that is too long."""
-
-    def __init__(self, boundary: bytes) -> None:
-        self._end = b"\r\n--" + boundary
-        self._rest = b"\r\n"  # what is not yet told apart; the first boundary has no line before it
-        self._in_head, self._plain, self._size = False, True, 0
-
-    def feed(self, body: bytes) -> None:
-        self._rest += body
-        while True:
-            mark = b"\r\n\r\n" if self._in_head else self._end
-            at = self._rest.find(mark)
-            seen = at if at >= 0 else max(0, len(self._rest) - len(mark))
-            if self._in_head:
-                if seen > FIELD_BYTES:
-                    raise _RefusalError(413, TOO_LONG_FIELD)
-                if at < 0:
-                    return
-                self._plain, self._size = b"filename" not in self._rest[:at].lower(), 0
-            else:
-                self._size += seen
-                if self._plain and self._size > FIELD_BYTES:
-                    raise _RefusalError(413, TOO_LONG_FIELD)
-                if at < 0:
-                    self._rest = self._rest[seen:]
-                    return
-            self._rest = self._rest[at + len(mark) :]
-            self._in_head = not self._in_head
-
-
-async def _whole(receive: Receive) -> tuple[bytes, bool]:
-    """All of a body, and whether its sender left before the end."""
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b"", True
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts), False
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    told = False
-
-    async def replay() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-def _in_words(send: Send) -> Send:
-    """Explain a full queue to the visitor, and when to try again; and a request of the wrong form."""
-    refused = 0
+    Args:
+        send: where to.
+        words: by a status, what is answered instead: status, content and headers.
+        held: statuses of answers that may still break before their first byte.
+    """
+    head: Message | None = None
 
     async def worded(message: Message) -> None:
-        nonlocal refused
-        if message["type"] == "http.response.start" and message["status"] in (422, 503):
-            refused = message["status"]
-        elif not refused:
+        nonlocal head
+        if message["type"] == "http.response.start" and (message["status"] in words or message["status"] in held):
+            head = message
+        elif head is not None and head["status"] in words:
+            if not message.get("more_body", False):
+                status, content, *headers = words[head["status"]]
+                await _answer(send, status, content, *headers)
+        else:
+            if head is not None:
+                await send(head)
+                head = None
             await send(message)
-        elif not message.get("more_body", False):
-            if refused == 503:
-                await _answer(send, 503, {"detail": BUSY}, (b"retry-after", b"60"))
-            else:
-                await _answer(send, 422, {"detail": NO_FIT})
 
     return worded
 
 
-async def _answer(send: Send, status: int, content: dict[str, str], *headers: tuple[bytes, bytes]) -> None:
-    body = json.dumps(content).encode()
-    fixed = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    fixed.append((b"cache-control", b"no-store"))
+def _known(send: Send) -> Send:
+    """Say of a stream that nobody asked for, or that has ended, what Gradio gives a number for."""
+
+    async def worded(message: Message) -> None:
+        if b'"404: Not Found"' in message.get("body", b""):
+            message = {**message, "body": message["body"].replace(b"404: Not Found", NOT_ASKED.encode())}
+        await send(message)
+
+    return worded
+
+
+def _in_kind(scope: MutableMapping[str, Any], says: str) -> dict[str, Any] | str:
+    """A sentence as its reader wants it: a person in a browser as it is, a program in JSON."""
+    return says if b"text/html" in dict(scope["headers"]).get(b"accept", b"") else {"detail": says}
+
+
+async def _answer(send: Send, status: int, content: dict[str, Any] | str, *headers: tuple[bytes, bytes]) -> None:
+    kind, text = (b"application/json", json.dumps(content)) if isinstance(content, dict) else (b"text/plain", content)
+    body = text.encode()
+    fixed = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 
-def _report(scope: MutableMapping[str, Any], exchange: _RequestLog) -> None:
+def _report(scope: MutableMapping[str, Any], exchange: RequestLog) -> None:
     """Log one request: path, duration, size. No file name, no address of a visitor, nothing of a photo."""
     path = scope["path"]
     telling = scope["method"] == "POST" or path.startswith(f"{API}/file") or exchange.status >= 400

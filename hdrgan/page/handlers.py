@@ -364,11 +364,11 @@ class Handlers:
     ) -> Generator[str, None, Result]:
         given: Sequence[float]
         try:
-            given = [float(ev) for ev in evs.split(",")] if evs.strip() else [ev_step * i for i in range(-2, 3)]
-        except ValueError:
-            raise gr.Error(
-                f"evs must be numbers separated by commas, got {evs!r}.", title="Exposures", print_exception=False
-            ) from None
+            listed = (evs or "").strip()
+            given = [float(ev) for ev in listed.split(",")] if listed else [ev_step * i for i in range(-2, 3)]
+        except (TypeError, ValueError):
+            says = f"ev_step must be a number, and evs numbers separated by commas, got {ev_step!r} and {evs!r}."
+            raise gr.Error(says, title="Exposures", print_exception=False) from None
         upload, model, stops, response = self._checked(photo, model, given, response)
         yield WAITING
         return (yield from self._result(upload, None, model, stops, response, lambda _: WAITING, None))

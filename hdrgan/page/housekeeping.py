@@ -107,9 +107,7 @@ def _lock(folder: Path) -> int:
 # Memory
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-_LARGE = (
-    32 << 20
-)  # the most that glibc takes. With 1 MB a photo took twice as long: each block was new to the processor
+_LARGE = 32 << 20  # the most that glibc takes. With 1 MB a photo took twice as long: each block was new memory
 
 
 def settle_memory() -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from hdrgan.models.pretrained import project_file
+from hdrgan.page.answers import KINDS, checked_in_words
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.look import FOOTER, HEADER, SCRIPT, TITLE, markup
 from hdrgan.page.settings import Settings
@@ -41,7 +42,6 @@ SAVES = {
     "exr": ("OpenEXR", "Linear light and what was invented, for Photoshop, Blender, Nuke.", "Save .exr"),
     "hdr": ("Radiance HDR", "Linear light, for 3D worlds and older software.", "Save .hdr"),
 }
-KINDS = ("exr", "hdr", "ultrahdr", "zip", "finished")
 
 SWEEP_S = 60
 """Seconds between two sweeps of the temporary folder."""
@@ -63,7 +63,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
     names = {name: MODELS.get(name, name) for name in pipelines}
     examples = {name: folder / file for name, file in EXAMPLES.items()}
 
-    demo = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, settings.keep_minutes * 60))
+    demo = gr.Blocks(title=TITLE, analytics_enabled=False)
     with demo:
         handlers = Handlers(pipelines, settings, Path(demo.GRADIO_CACHE), folder)
         gr.HTML(HEADER, elem_id="head", padding=False)
@@ -109,5 +109,6 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         choice = [photo, model, ev_step, response]
         door.click(handlers.generate, [*choice, evs], [frames, look], api_name="generate", **heavy)
         door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)
+    demo.preprocess_data = checked_in_words(demo.preprocess_data)  # type: ignore[method-assign]
     demo.queue(max_size=2 * settings.queue, default_concurrency_limit=2, api_open=False)
     return demo

@@ -82,7 +82,7 @@ _GOODBYE_S = 1.0  # for answers that are on their way when the server stops
 def keep_swept(folder: Path, settings: Settings, stop: threading.Event) -> None:
     """Sweep the server's temporary folder every minute until told to stop, and hand unused memory back."""
     while not stop.wait(SWEEP_S):
-        sweep(folder, settings.keep_minutes * 60 + SWEEP_S)  # what was answered, Gradio deletes by itself
+        sweep(folder, settings.keep_minutes * 60)  # Gradio's own sweep ends where a photo comes in while it looks
         sweep_all()
         trim_memory()
 

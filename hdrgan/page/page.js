@@ -175,8 +175,8 @@ const progress = (says, share) => {
 };
 
 function fail(title, says) {
-    $(".trouble strong").textContent = title;
-    $(".trouble span").textContent = says;
+    $(".trouble strong").textContent = title || "That did not work.";
+    $(".trouble span").textContent = says || "No reason was given. Please try again.";
     $(".again").hidden = !photo;
     state("failed");
 }
@@ -213,7 +213,7 @@ const told = {
     },
     failed(news) {
         if (news.unreadable && !result) photo = null;  // another try would be no better: here is room for another photo
-        fail(news.title + ".", news.says);
+        fail(news.title && news.title + ".", news.says);
     },
     cancelled() {
         fail("Cancelled.", result ? "What is shown is from before." : "Nothing is being worked on.");

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import threading
 import time
 
@@ -34,6 +35,18 @@ def test_one_photo_does_not_end_the_batch(hdrgan, make_photo, tmp_path):
     assert [line["path"].split("/")[-1] for line in failed][:2] == ["empty.png", "folder.jpg"]
     assert all(line["reason"] for line in failed)
     assert f"{len(failed)} of 5 photos failed; {tmp_path / 'out/failed.jsonl'} says why." in done.stderr
+
+
+def test_what_is_no_file_is_refused_at_once_in_one_sentence(hdrgan, make_photo, tmp_path):
+    make_photo(tmp_path / "in/a.jpg", 1)
+    for name in ("b.jpg", "a_ev+2.jpg", "c.heic"):
+        os.mkfifo(tmp_path / "in" / name)  # opened, it would wait for its writer
+    (tmp_path / "in/zero.png").symlink_to("/dev/zero")
+    done = hdrgan("generate", tmp_path / "in", "-o", tmp_path / "out", "--format", "jpg", "--evs=0,1")
+    assert done.returncode == 1, done.stderr
+    assert "4 of 5 photos failed" in done.stderr
+    assert done.stderr.count("This path is not a file; give the path of a photo.\n") == 4
+    assert "cannot be read" not in done.stderr
 
 
 def test_an_error_that_nobody_foresaw_is_one_photos_too(make_photo, tmp_path):

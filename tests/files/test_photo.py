@@ -694,8 +694,12 @@ def test_paths_that_are_no_files(tmp_path):
     with pytest.raises(PhotoError, match="binary"):
         load_photo(io.StringIO("text"))
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(PhotoError, match="not a file"):
+    with pytest.raises(PhotoError, match="^This path is not a file; give the path of a photo.$"):
         load_photo(tmp_path / "pipe.jpg")  # must not wait for a writer
+    (tmp_path / "large.jpg").write_bytes(bytes(1001))
+    with pytest.raises(PhotoError, match="larger than|too large|at most") as refused:
+        load_photo(tmp_path / "large.jpg", limits=PhotoLimits(bytes=1000))
+    assert "cannot be read" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,12 @@ from PIL import Image
 from hdrgan import Pipeline, load_photo
 from hdrgan.files.limits import PhotoError
 from hdrgan.files.radiance import load_radiance
-from hdrgan.light.cancellation import check_cancelled, token_in_force
+from hdrgan.light.cancellation import CancelledError, check_cancelled, token_in_force
 from hdrgan.page import handlers as handlers_module
-from hdrgan.page.answers import sentence_of
+from hdrgan.page.answers import failure, sentence_of
+from hdrgan.page.guard import GONE
 from hdrgan.page.housekeeping import sweep
+from hdrgan.page.jobs import BusyError
 from hdrgan.page.look import markup
 from hdrgan.page.main import build_demo, launch_options, offered_models
 from hdrgan.page.settings import Settings
@@ -355,6 +357,13 @@ def test_a_failure_is_one_sentence_to_the_visitor_and_a_traceback_in_the_log(tmp
     assert not caught.value.print_exception
 
 
+@pytest.mark.parametrize("silent", [gr.Error(""), PhotoError(""), BusyError(" "), CancelledError(""), ValueError("")])
+def test_no_failure_is_without_a_sentence(silent):
+    news = failure(silent)
+    assert news["title"]
+    assert re.fullmatch(r"[A-Z].*[a-z.)] .*\.", news["says"])
+
+
 def test_a_visitor_is_not_told_to_install_anything(monkeypatch):
     data = heic(np.zeros((8, 8, 3), np.uint8))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
@@ -482,11 +491,11 @@ def test_a_choice_that_is_not_offered_is_refused(client, photo, bad):
 
 def test_files_of_the_server_cannot_be_named_as_a_photo(server, root):
     forged = {"path": str(root / "README.md"), "meta": {"_type": "gradio.FileData"}}
-    call = httpx.post(f"{server}gradio_api/call/generate", json={"data": [forged, "radiance", 2, "auto"]})
+    call = httpx.post(f"{server}gradio_api/call/generate", json={"data": [forged, "radiance", 2, "auto", ""]})
     events = httpx.get(f"{server}gradio_api/call/generate/{call.json()['event_id']}", timeout=30).text
     assert "event: error" in events
     assert "event: complete" not in events
-    assert json.loads(events.split("data: ")[-1].split("\n")[0]) in (None, {"error": None})
+    assert json.loads(events.split("data: ")[-1].split("\n")[0])["error"] == GONE
 
 
 def test_uploads_over_the_limit_are_refused(server):

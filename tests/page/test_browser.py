@@ -41,7 +41,7 @@ def program(root):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as temporary:
-        program = Program(root, Path(temporary), GRADIO_SERVER_PORT=str(port))
+        program = Program(root, Path(temporary), GRADIO_SERVER_PORT=str(port), HDRGAN_DECODE_SECONDS="120")
         try:
             assert len(os.listdir(temporary)) == 1, "temporary files must have a folder of their own"
             assert "HDRGAN_MAX_MEGABYTES=64" in "".join(program.said), "the limits in force must be printed"
@@ -311,6 +311,26 @@ def test_several_photos_come_back_as_one_archive(visit, photo, tmp_path):
         page.get_by_role("link", name="Save it again").click()
     give(page, photo)
     assert not page.locator(".packed").is_visible()
+
+
+@pytest.mark.parametrize("silent", [{}, {"title": "", "says": ""}, {"title": None, "says": None}])
+def test_no_failure_is_shown_without_a_sentence(visit, photo, silent):
+    page = visit()
+    page.evaluate(
+        "() => { window.hdrganCalls.develop.push = (asked) => { window.ticket = JSON.parse(asked).ticket; }; }"
+    )
+    page.locator(".hg .file").set_input_files(photo)
+    page.wait_for_function("window.ticket")
+    page.evaluate(
+        """news => {
+            const carrier = document.createElement("i");
+            carrier.dataset.news = JSON.stringify({ ticket: window.ticket, state: "failed", ...news });
+            document.getElementById("news").replaceChildren(carrier);
+        }""",
+        silent,
+    )
+    state(page, "failed")
+    expect(page.get_by_role("alert")).to_contain_text("That did not work. No reason was given. Please try again.")
 
 
 def test_several_photos_are_cancelled(visit, program, tmp_path):

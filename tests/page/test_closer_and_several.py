@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_what_is_no_part_is_refused(tmp_path, bad):
     photo = uploaded(tmp_path)
     answer = told(handlers.look(asked(photo, **({"view": "finished", "box": [0, 0, 8, 8]} | bad))))[-1]
     assert answer["state"] == "failed"
+    assert answer["says"][0].isupper()
+    assert answer["says"].endswith(".")
+    assert "our side" not in answer["says"]
+
+
+@pytest.mark.parametrize("bad", [{"kind": "x"}, {"kind": "zip", "format": "bmp"}, {"kind": "frame", "ev": 7}])
+def test_what_is_no_file_of_a_result_is_refused_in_a_sentence(tmp_path, bad, caplog):
+    answer = told(handlers_at(tmp_path).save(asked(uploaded(tmp_path), **bad)))[-1]
+    assert answer["state"] == "failed"
+    assert re.fullmatch(r"(kind must|There is no) .*\.", answer["says"])
+    assert not caplog.records
 
 
 def several(*photos: Path, **more) -> str:

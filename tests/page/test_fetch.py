@@ -11,7 +11,7 @@ from test_guard import CALL, Echo, guarded, request
 
 from hdrgan.page import fetch as module
 from hdrgan.page.fetch import FetchError, fetch, is_public
-from hdrgan.page.guard import NO_ADDRESSES
+from hdrgan.page.guard import NO_ADDRESSES, ONLY_HTTPS
 from hdrgan.page.settings import Settings
 
 PUBLIC, URL = "93.184.216.34", "https://photos.example/a%20b/IMG_1.jpg?size=full"
@@ -137,13 +137,24 @@ def test_the_guard_hands_on_why_an_address_is_not_opened(tmp_path):
     answer = request(guarded(Echo(), tmp_path, fetch=refusing), "POST", CALL, json=body)
     assert (answer.status_code, answer.json()["detail"]) == (400, "Only addresses of the public internet are opened.")
     plain = request(guarded(Echo(), tmp_path, fetch=refusing), "POST", CALL, json={"photo": "http://a.example/b.jpg"})
-    assert (plain.status_code, plain.json()["detail"]) == (400, NO_ADDRESSES)
+    assert (plain.status_code, plain.json()["detail"]) == (400, ONLY_HTTPS)
 
 
-def test_a_tools_address_goes_on_to_the_function_that_fetches_it(tmp_path):
+def test_a_tools_photo_is_fetched_and_handed_on_as_a_file_of_this_server(tmp_path):
     async def fetched(url):
-        raise AssertionError("not yet")
+        assert url == URL
+        return tmp_path / "IMG 1.jpg"
 
-    message = {"method": "tools/call", "params": {"arguments": {"photo": URL}}}
-    answer = request(guarded(Echo(), tmp_path, fetch=fetched), "POST", "/gradio_api/mcp/", json=message)
-    assert answer.json() == message
+    message = {"method": "tools/call", "params": {"arguments": {"photo": URL, "model": "radiance"}}}
+    answer = request(guarded(Echo(), tmp_path, fetch=fetched), "POST", "/gradio_api/mcp/", json=message).json()
+    assert answer["params"]["arguments"]["photo"] == f"http://127.0.0.1/gradio_api/file={tmp_path}/IMG%201.jpg"
+
+
+def test_a_tool_reads_why_an_address_is_not_opened(tmp_path):
+    async def refusing(url):
+        raise FetchError("Only addresses of the public internet are opened.")
+
+    message = {"id": "a", "method": "tools/call", "params": {"arguments": {"photo": URL}}}
+    answer = request(guarded(Echo(), tmp_path, fetch=refusing), "POST", "/gradio_api/mcp/", json=message)
+    (said,) = answer.json()["result"]["content"]
+    assert said["text"] == "Only addresses of the public internet are opened."

@@ -8,14 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from hdrgan.page import guard, housekeeping
-from hdrgan.page.guard import BUSY, HEALTH, NO_ADDRESSES, NO_FIT, NO_ROOM, Guard
+from hdrgan.page import bodies, housekeeping
+from hdrgan.page.guard import BUSY, GONE, HEALTH, MANY_UPLOADS, NO_ADDRESSES, NO_FIT, NO_ROOM, NOT_ASKED, Guard
 from hdrgan.page.housekeeping import claim, has_room, remove_orphans, sweep
 
 CALL = "/gradio_api/call/generate"
@@ -40,6 +39,13 @@ class Echo:
         self.bodies.append(body)
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": body})
+
+
+class Unhurried(Echo):
+    """The same, whatever length was announced."""
+
+    async def __call__(self, scope, receive, send) -> None:
+        await super().__call__({**scope, "headers": []}, receive, send)
 
 
 def guarded(app, folder: Path, **limits) -> Guard:
@@ -159,6 +165,51 @@ def test_who_hangs_up_while_uploading_is_no_fault_of_the_server(tmp_path, hangs_
             asyncio.run(exchange())
 
 
+def test_one_address_cannot_hold_all_connections_with_uploads_that_stall(tmp_path):
+    async def crowd() -> list[int]:
+        goes_on = asyncio.Event()
+
+        async def stalled():
+            yield b"--x"
+            await goes_on.wait()
+
+        guard = guarded(Echo(), tmp_path, connections=20)
+        mine = httpx.AsyncClient(transport=httpx.ASGITransport(guard, client=("10.0.0.1", 1)), base_url="http://page")
+        other = httpx.AsyncClient(transport=httpx.ASGITransport(guard, client=("10.0.0.2", 1)), base_url="http://page")
+        async with mine, other:
+            first = [asyncio.ensure_future(mine.post(UPLOAD, content=stalled())) for _ in range(5)]
+            while guard._uploads["10.0.0.1"] < 5:
+                await asyncio.sleep(0)
+            refused = await mine.post(UPLOAD, content=b"x")
+            assert refused.json() == {"detail": MANY_UPLOADS}
+            answers = [refused.status_code, (await other.post(UPLOAD, content=b"x")).status_code]
+            goes_on.set()
+            return answers + [answer.status_code for answer in await asyncio.gather(*first)]
+
+    assert asyncio.run(crowd()) == [503, 200, *[200] * 5]
+
+
+def test_uploads_under_way_together_must_fit_on_the_disk(tmp_path):
+    async def crowd() -> list[int]:
+        goes_on = asyncio.Event()
+
+        async def stalled():
+            yield b"--x"
+            await goes_on.wait()
+
+        size = {"content-length": str(1 << 20)}
+        guard = guarded(Unhurried(), tmp_path, disk_bytes=(2 << 20) + 10)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://page") as client:
+            first = [asyncio.ensure_future(client.post(UPLOAD, content=stalled(), headers=size)) for _ in range(2)]
+            while guard._arriving < 2 << 20:
+                await asyncio.sleep(0)
+            third = await client.post(UPLOAD, content=b"x" * 100)
+            goes_on.set()
+            return [third.status_code] + [answer.status_code for answer in await asyncio.gather(*first)]
+
+    assert asyncio.run(crowd()) == [507, 200, 200]
+
+
 # Addresses
 
 
@@ -171,8 +222,6 @@ def test_who_hangs_up_while_uploading_is_no_fault_of_the_server(tmp_path, hangs_
         "file:///etc/passwd",
         "data:image/png;base64,iVBORw0KGgo=",
         "//host/share",
-        "http://page/gradio_api/file=/etc/passwd",
-        "http://page/gradio_api/file=",
     ],
 )
 def test_a_file_named_by_an_address_is_refused(tmp_path, address):
@@ -180,6 +229,18 @@ def test_a_file_named_by_an_address_is_refused(tmp_path, address):
     for body in ({"data": [{"path": address}]}, {"photo": address}, [{"data": [[{"deep": [address]}]]}]):
         answer = request(guarded(echo, tmp_path), "POST", CALL, json=body)
         assert (answer.status_code, answer.json()["detail"]) == (400, NO_ADDRESSES)
+    assert not echo.bodies
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "", "%00", "FOLDER", "FOLDER/gone.jpg", "FOLDER/../outside.jpg"])
+def test_a_file_named_by_an_address_here_must_be_there(tmp_path, path):
+    echo, folder = Echo(), tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "outside.jpg").touch()
+    address = f"http://page/gradio_api/file={path.replace('FOLDER', str(folder))}"
+    for body in ({"data": [{"path": address}]}, {"photo": address}):
+        answer = request(guarded(echo, folder), "POST", CALL, json=body)
+        assert (answer.status_code, answer.json()["detail"]) == (404, GONE)
     assert not echo.bodies
 
 
@@ -192,16 +253,45 @@ def test_an_upload_named_by_its_address_here_becomes_its_path(tmp_path):
     assert reached == {"data": [{"path": str(photo), "url": None, "meta": {}}, "radiance", 2]}
 
 
-def test_tools_name_photos_by_address_and_may_say_who_they_are(tmp_path):
+def test_tools_name_photos_by_address_or_path_and_may_say_who_they_are(tmp_path):
     guard, door = guarded(Echo(), tmp_path), "/gradio_api/mcp/"
-    (tmp_path / "a.jpg").touch()
-    own = {"method": "tools/call", "params": {"arguments": {"photo": f"http://page/gradio_api/file={tmp_path}/a.jpg"}}}
+    (tmp_path / "a b.jpg").touch()
+    path = f"{tmp_path}/a b.jpg"
+    for photo in (path, f"http://page/gradio_api/file={path}", f"https://x/gradio_api/file={path.replace(' ', '%20')}"):
+        own = {"method": "tools/call", "params": {"arguments": {"photo": photo}}}
+        reached = request(guard, "POST", door, json=own).json()["params"]["arguments"]["photo"]
+        assert reached == f"http://127.0.0.1/gradio_api/file={path.replace(' ', '%20')}"
     hello = {"method": "initialize", "params": {"clientInfo": {"websiteUrl": "https://example.org"}}}
-    for message in (own, hello):
-        assert request(guard, "POST", door, json=message).json() == message
-    foreign = {"method": "tools/call", "params": {"arguments": {"photo": "http://example.org/a.jpg"}}}
-    assert request(guard, "POST", door, json=foreign).status_code == 400
-    assert request(guard, "POST", door, json=[foreign]).status_code == 400
+    assert request(guard, "POST", door, json=hello).json() == hello
+
+
+@pytest.mark.parametrize(
+    ("photo", "says"),
+    [
+        ("http://example.org/a.jpg", NO_ADDRESSES),
+        ("data:image/png;base64,AAAA", NO_ADDRESSES),
+        ("/etc/passwd", GONE),
+        ("nonsense", GONE),
+        ("", GONE),
+        ("http://page/gradio_api/file=/etc/passwd", GONE),
+    ],
+)
+def test_a_tool_reads_why_its_photo_is_refused(tmp_path, photo, says):
+    guard, door = guarded(Echo(), tmp_path), "/gradio_api/mcp/"
+    call = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"arguments": {"photo": photo}}}
+    answer = request(guard, "POST", door, json=call)
+    told = {"content": [{"type": "text", "text": says}], "isError": True}
+    assert (answer.status_code, answer.json()) == (200, {"jsonrpc": "2.0", "id": 7, "result": told})
+    several = request(guard, "POST", door, json=[call])
+    assert several.status_code in (400, 404)
+    assert several.json() == {"detail": says}
+
+
+def test_gradios_own_clients_can_show_why_a_photo_is_refused(tmp_path):
+    body = {"data": [{"path": "http://example.org/a.jpg"}], "session_hash": "s", "fn_index": 0}
+    answer = request(guarded(Echo(), tmp_path), "POST", "/gradio_api/queue/join", json=body)
+    shown = {"__type__": "validate", "is_valid": False, "parameter_name": "photo", "message": NO_ADDRESSES}
+    assert (answer.status_code, answer.json()) == (422, {"detail": [shown]})
 
 
 def test_a_body_of_nothing_but_brackets_is_refused_or_left_to_the_application(tmp_path):
@@ -247,9 +337,9 @@ def form(*parts: tuple[str, bytes]) -> bytes:
 @pytest.mark.parametrize("step", [1, 7, 4096, 1 << 20])
 def test_a_long_plain_field_is_refused_and_a_file_is_not(tmp_path, step):
     file, field = 'name="files"; filename="a"', 'name="files"'
-    sizes = (guard.FIELD_BYTES // 64, guard.FIELD_BYTES // 64 + 200) if step == 1 else (60_000, 70_000)
+    sizes = (bodies.FIELD_BYTES // 64, bodies.FIELD_BYTES // 64 + 200) if step == 1 else (60_000, 70_000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "FIELD_BYTES", sizes[0] + 100)
+        patch.setattr(bodies, "FIELD_BYTES", sizes[0] + 100)
         short, long = (bytes(size) for size in sizes)
         for body, status in (
             (form((file, long)), 200),
@@ -258,12 +348,12 @@ def test_a_long_plain_field_is_refused_and_a_file_is_not(tmp_path, step):
             (form((file, long), (field, long)), 413),
             (form((field + "; x=" + "y" * sizes[1], b"")), 413),
         ):
-            fields = guard._PlainFields(b"x")
+            fields = bodies._PlainFields(b"x")
             refused = None
             try:
                 for start in range(0, len(body), step):
                     fields.feed(body[start : start + step])
-            except guard._RefusalError as refusal:
+            except bodies.RefusalError as refusal:
                 refused = refusal.status
             assert refused == (None if status == 200 else status)
 
@@ -283,6 +373,61 @@ def test_a_request_of_the_wrong_form_is_put_into_words(tmp_path):
     answer = request(guarded(Echo(422), tmp_path), "POST", CALL, content=b'{"data": [[')
     assert (answer.status_code, answer.json()) == (422, {"detail": NO_FIT})
     assert request(guarded(Echo(422), tmp_path), "POST", UPLOAD, content=b"x").content == b"x"
+
+
+class Sends:
+    """An application that begins an answer of a status, and then sends its body or breaks."""
+
+    def __init__(self, status: int, then: Exception | bytes) -> None:
+        self.status, self.then = status, then
+
+    async def __call__(self, scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        if isinstance(self.then, Exception):
+            raise self.then
+        await send({"type": "http.response.body", "body": self.then[:3], "more_body": True})
+        await send({"type": "http.response.body", "body": self.then[3:]})
+
+
+@pytest.mark.parametrize(
+    "application",
+    [
+        Sends(403, b"File not allowed: /etc/passwd"),
+        Sends(404, b"Not found"),
+        Sends(200, FileNotFoundError("deleted between its size and its first byte")),
+        Sends(206, RuntimeError("File at path /x does not exist.")),
+    ],
+)
+def test_a_file_that_is_not_there_is_said_to_be_gone_and_nothing_else(tmp_path, application, caplog):
+    for accept, kind, says in (
+        ("*/*", "application/json", f'{{"detail": "{GONE}"}}'),
+        ("text/html,*/*;q=0.8", "text/plain", GONE),
+    ):
+        path = f"/gradio_api/file={tmp_path}/a.jpg"
+        answer = request(guarded(application, tmp_path), "GET", path, headers={"accept": accept})
+        assert (answer.status_code, answer.headers["content-type"], answer.text) == (404, kind, says)
+    assert "Traceback" not in caplog.text
+    whole = request(guarded(Sends(200, b"pixels"), tmp_path), "GET", f"/gradio_api/file={tmp_path}/a.jpg")
+    assert (whole.status_code, whole.content) == (200, b"pixels")
+
+
+def test_a_name_too_long_for_a_file_is_no_fault_of_the_server(tmp_path, caplog):
+    async def application(scope, receive, send):
+        raise OSError(36, "File name too long")
+
+    answer = request(guarded(application, tmp_path), "GET", "/assets/" + "x" * 5000)
+    assert (answer.status_code, answer.json()) == (404, {"detail": GONE})
+    assert "a file could not be sent: OSError" in caplog.text
+
+
+@pytest.mark.parametrize(("asked", "reaches"), [("bytes=0-3", 1), ("bytes=-5", 1), ("bytes=0-1,3-4", 0), ("x", 0)])
+def test_ranges_that_cannot_be_answered_are_answered_by_the_whole_file(tmp_path, asked, reaches):
+    async def application(scope, receive, send):
+        assert (b"range" in dict(scope["headers"])) == bool(reaches)
+        await Echo()(scope, receive, send)
+
+    path = f"/gradio_api/file={tmp_path}/a.jpg"
+    assert request(guarded(application, tmp_path), "GET", path, headers={"range": asked}).status_code == 200
 
 
 def test_answers_are_not_guessed_at_and_photos_not_cached_on_the_way(tmp_path):
@@ -310,14 +455,14 @@ def test_the_log_has_time_and_size_and_nothing_of_the_photo(tmp_path, caplog):
 def test_a_stream_that_nobody_asked_for_leaves_a_line_in_the_log_and_no_traceback(tmp_path, path, caplog):
     async def application(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'data: "404: Not Found"', "more_body": True})
         raise RuntimeError("no such event")
 
     if path == "/":  # the page's own faults are for the log
         with pytest.raises(RuntimeError):
             request(guarded(application, tmp_path), "GET", path)
         return
-    with suppress(AssertionError):  # of the client, that the answer has no end
-        request(guarded(application, tmp_path), "GET", path)
+    assert request(guarded(application, tmp_path), "GET", path).text == f'data: "{NOT_ASKED}"'
     assert "a stream of events broke off: RuntimeError" in caplog.text
 
 

@@ -79,7 +79,7 @@ def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
         assert not orphan.exists()
         assert "left behind by a server that was killed" in "".join(second.said)
         assert second.http.get("healthz").json() == {"status": "ok"}
-        assert second.http.get(f"gradio_api/file={half}").status_code == 403
+        assert second.http.get(f"gradio_api/file={half}").status_code == 404
         answer = second.http.get(second.ask(second.upload(60, 80))).text
         assert "event: complete" in answer
         files = set(re.findall(r'"path": "([^"]+_ev[^"]+\.png)"', answer))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import re
 import socket
 import threading
@@ -336,15 +337,93 @@ def tool_call(page: Page, photo: str) -> dict:
     return {"status": answer.status_code, "text": answer.text}
 
 
+def text(says: str) -> dict:
+    return {"type": "text", "text": says}
+
+
 def test_language_models_upload_first_and_then_name_the_address_here(page, trap, names_looked_up):
     address, asked = trap
     for place in (f"{address}/x.jpg", "https://photos.example/x.jpg", "data:image/png;base64,iVBORw0KGgo="):
-        assert tool_call(page, place) == {"status": 400, "text": json.dumps({"detail": guard.NO_ADDRESSES})}
+        answer = tool_call(page, place)
+        assert answer["status"] == 200
+        assert json.loads(answer["text"])["result"] == {"content": [text(guard.NO_ADDRESSES)], "isError": True}
+    answer = tool_call(page, page.upload())
+    assert "beach_ev-4.png" in answer["text"], "by its path as well"
     answer = tool_call(page, f"{page.url}gradio_api/file={page.upload()}")
     assert answer["status"] == 200
     assert "beach_ev-4.png" in answer["text"]
     assert asked == []
     assert set(names_looked_up) <= {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("fetches", [False, True])
+def test_gradios_client_shows_why_an_address_is_not_opened(tmp_path, fetches, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    settings = Settings(fetch=fetches)
+    demo = build_demo({"fake": FakePipeline()}, settings)
+    _, url, _ = demo.launch(**launch_options(settings), prevent_thread_lock=True, server_port=free_port())
+    says = "Only addresses of the public internet" if fetches else "opens no addresses"
+    try:
+        photo = {"path": "https://127.0.0.1/x.jpg", "meta": {"_type": "gradio.FileData"}}
+        with pytest.raises(Exception, match=says):
+            Client(url, verbose=False).predict(photo, "fake", 2, "auto", api_name="/generate")
+    finally:
+        demo.close()
+
+
+# Files that are not there
+
+
+def test_a_file_that_was_deleted_or_never_made_is_gone_in_a_sentence(page, capfd):
+    made = page.answer(page.ask(page.upload()))[1][0][0]["path"]
+    door = "gradio_api/file="
+    assert page.http.get(door + made).status_code == 200
+    assert page.http.get(door + made, headers={"range": "bytes=0-1,3-4"}).status_code == 200
+    sweep(page.temporary, keep_s=600, now=time.time() + 610)
+    for path in (made, page.upload() + "x", str(page.temporary), "/etc/passwd", "/", "", "app.py", "%00", "x" * 5000):
+        answer = page.http.get(door + path)
+        assert (answer.status_code, answer.json()) == (404, {"detail": guard.GONE}), path
+        assert page.http.head(door + path).status_code == 404
+    browser = page.http.get(door + made, headers={"accept": "text/html"})
+    assert (browser.status_code, browser.text) == (404, guard.GONE)
+    assert page.http.get("assets/" + "x" * 5000).status_code == 404
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_photo_that_nobody_sent_is_refused_in_a_sentence_and_leaves_no_traceback(page, capfd):
+    photos = [file_data(path) for path in ("/etc/passwd", "app.py", "", "x" * 5000, "/x\0y", str(page.temporary))]
+    photos += [file_data(f"{page.temporary}/gone.jpg"), file_data(7), file_data(None), 7, [], {"path": "/etc/passwd"}]
+    calls = [[photo, "fake", 2, "auto", ""] for photo in photos]
+    calls += [[None, "fake", 2, "auto", ""], [], [None] * 5, [file_data(page.upload()), "nope", 2, "auto", ""]]
+    calls += [[file_data(page.upload()), "fake", step, "auto", ""] for step in (99, "x", {})]
+    for data in calls:
+        event, said = page.answer(page.http.post("gradio_api/call/generate", json={"data": data}))
+        assert event == "error", data
+        assert re.fullmatch(r"[A-Zekr].* .*[a-z.\]]", said["error"]), (data, said)
+        assert "our side" not in said["error"], data
+    data = [file_data(page.upload()), "fake", 2, "auto", None, ""]
+    asked = page.http.post("gradio_api/call/export", json={"data": data}).json()["event_id"]
+    assert "kind must be one of" in page.http.get(f"gradio_api/call/export/{asked}").text
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_news_that_nobody_asked_for_are_refused_in_a_sentence(page, capfd):
+    for path in ("call/generate/nope", "queue/data?session_hash=nope"):
+        assert guard.NOT_ASKED in page.http.get(f"gradio_api/{path}").text
+    for path in ("queue/data", "upload_progress"):
+        assert page.http.get(f"gradio_api/{path}").json() == {"detail": guard.NO_FIT}
+    assert page.http.get("gradio_api/upload_progress?upload_id=nope").status_code == 404
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_the_page_says_who_may_frame_it_and_nothing_of_where_it_is_installed(page, root):
+    for path in ("", "config", "gradio_api/info", "gradio_api/openapi.json", "gradio_api/mcp/schema"):
+        answer = page.http.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space" in policy
+        assert "default-src 'self'" in policy
+        for inside in (str(root), "site-packages", str(page.temporary)):
+            assert inside not in answer.text, path
 
 
 # Crowds
@@ -444,9 +523,10 @@ def test_an_upload_that_breaks_off_is_swept_and_all_else_with_it(page):
     assert not list(page.temporary.iterdir())
 
 
-def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_put_into_words_and_leaves_nothing_half_written(tmp_path, monkeypatch, number):
     def disk_is_full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     folders = {name: tmp_path / name for name in ("full", "filling")}
     for folder in folders.values():

@@ -23,6 +23,8 @@ from hdrgan.data.panorama import is_panorama, random_views
 from hdrgan.data.responses import sigmoid_response
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import real_brackets
+from hdrgan.evaluation.stacks import choose_shots, stack_folders
+from hdrgan.files.calibrations import CameraCalibration
 from hdrgan.files.photo import Photo, load_photo
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.radiometry import expose, linear_to_srgb
@@ -40,6 +42,7 @@ class View:
         photo: the input.
         radiance: (3, H, W) linear, 1.0 = the photo's white, or None where unknown.
         exposures: (3, H, W) encoded, [0, 1], by EV; empty where unknown.
+        own_calibration: of a real bracket, its camera's response without the shot at an EV; see `RealBracket`.
     """
 
     title: str
@@ -47,6 +50,7 @@ class View:
     photo: Photo
     radiance: Tensor | None
     exposures: Mapping[float, Tensor]
+    own_calibration: Callable[[float], CameraCalibration | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,12 @@ def open_views(data: Path, *, evs: Sequence[float], limit: int | None, **options
         return _open_real(data, limit)
     if (data / "index.csv").is_file():
         return _open_yardstick(data, evs, options["responses"], limit)
-    layout = recognise_layout(data)
+    try:
+        layout = recognise_layout(data)
+    except DatasetError:
+        if not stack_folders(data):
+            raise
+        return _open_stacks(data, limit)
     if layout == "bracket":
         return _open_brackets(data, limit)
     if layout == "pairs":
@@ -100,13 +109,18 @@ def _scoring(what: object, title: str) -> Iterator[None]:
 
 def _open_real(data: Path, limit: int | None) -> Views:
     rows = real_brackets.read_index(data)[:limit]
+    return Views("real brackets", None, len(rows), lambda: map(_real_view, real_brackets.real_brackets(data, rows)))
 
-    def views() -> Iterator[View]:
-        for one in real_brackets.real_brackets(data, rows):
-            truth = {ev: encoded(other.pixels) for ev, other in one.others.items()}
-            yield View(one.title, real_brackets.CONDITION, one.photo, None, truth)
 
-    return Views("real brackets", None, len(rows), views)
+def _open_stacks(data: Path, limit: int | None) -> Views:
+    shots, left_out = choose_shots(data, limit)
+    settings = {"left_out": list(map(str, left_out))}
+    return Views("real brackets", None, len(shots), lambda: (_real_view(shot.read()) for shot in shots), settings)
+
+
+def _real_view(one: real_brackets.RealBracket) -> View:
+    truth = {ev: encoded(other.pixels) for ev, other in one.others.items()}
+    return View(one.title, real_brackets.CONDITION, one.photo, None, truth, one.own_calibration)
 
 
 def _open_yardstick(data: Path, evs: Sequence[float], responses: Path | None, limit: int | None) -> Views:
@@ -235,16 +249,15 @@ def _open_brackets(data: Path, limit: int | None) -> Views:
     brackets, faults = bracket_folder.scan(data)
     if faults:
         raise DatasetError(f"{data} cannot be scored", faults)
-    brackets = brackets[:limit]
 
     def views() -> Iterator[View]:
-        for bracket in brackets:
+        for bracket in brackets[:limit]:
             with _scoring(data, bracket.title):
                 frames = dict(zip(bracket.evs, map(load_photo, bracket.frames), strict=True))
             truth = {ev: encoded(frame.pixels) for ev, frame in frames.items()}
             yield View(bracket.title, "brackets", frames[0], None, truth)
 
-    return Views("brackets", None, len(brackets), views)
+    return Views("brackets", None, len(brackets[:limit]), views)
 
 
 def _open_pairs(data: Path, limit: int | None) -> Views:

@@ -191,6 +191,12 @@ NEW_FEATURES = {
     ],
     "scores on real brackets, and against published networks": [
         "evaluation/real_brackets.py",
+        "evaluation/stacks.py",
+        "evaluation/views.py:_open_stacks",
+        "evaluation/views.py:_real_view",
+        "evaluation/views.py:View-17",
+        "evaluation/scenes.py:evaluate-77",
+        "evaluation/scenes.py:System-23",
         "evaluation/views.py:_open_yardstick-24",
         "evaluation/report.py:_real_block",
         "evaluation/views.py:_open_real",

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hdrgan.evaluation.lighting import LIGHT_FIGURES
 from hdrgan.evaluation.real_brackets import OWN_CALIBRATION
 from hdrgan.version import __version__
 
@@ -135,6 +136,9 @@ def format_report(report: Mapping[str, Any]) -> str:
         if any("all" in row["figures"] for row in table):
             blocks.append(_real_block(table, report["data"].get("own_calibrations")))
             continue
+        if any("irradiance" in row["figures"] for row in table):
+            blocks.append(_light_block(condition, table))
+            continue
         titles = {"pu21": "PU21", "pu21_hi": "highlights", "mu": "mu-law", "hi_stops": "hi stops", "keep_stops": "keep"}
         shown = [name for name in titles if any(name in row["figures"] for row in table)]
         lines = [["", *(titles[name] for name in shown), *(f"EV {ev}" for ev in evs)]]
@@ -160,6 +164,15 @@ def _real_block(table: Sequence[Mapping[str, Any]], calibrations: Mapping[str, i
         foot = [f"{OWN_CALIBRATION}: by the other shots of each stack, never by the one that is scored; of "]
         foot[0] += f"{sum(calibrations.values())} {calibrations['refused']} could not be made, and are scored without"
     return "\n".join([head, *aligned(lines), *foot])
+
+
+def _light_block(condition: str, table: Sequence[Mapping[str, Any]]) -> str:
+    """Figures of panoramas as light, one row a system."""
+    lines = [["", *LIGHT_FIGURES]]
+    for row in table:
+        lines.append([row["name"], *(_cell(row["figures"].get(name), 2) for name in LIGHT_FIGURES)])
+    head = f"{condition} ({table[0]['figures']['views']} panoramas): stops, 0 is best; seam as a ratio, 1 is best"
+    return "\n".join([head, *aligned(lines)])
 
 
 def aligned(lines: Sequence[Sequence[str]], first: int = 0) -> list[str]:

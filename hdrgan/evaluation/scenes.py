@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hdrgan.evaluation import metrics, real_brackets
+from hdrgan.evaluation.lighting import LIGHT_FIGURES
 from hdrgan.evaluation.report import CURVE_NAME, IDENTITY_NAME, RADIANCE_FIGURES, new_report, read_peers
 from hdrgan.evaluation.scores import score_exposures, summarise
 from hdrgan.evaluation.views import View, encoded, open_views, picture_of, planes_of
@@ -114,7 +115,8 @@ def evaluate(
         data: real brackets (``index.csv``, ``in/``, ``truth/``; see `hdrgan.evaluation.real_brackets`), a folder of
             exposure stacks (`hdrgan.evaluation.stacks`), a rendered yardstick (``index.csv``, ``in/``, ``ref/``), a
             bracket folder, a pair folder, or any folder of .hdr and .exr scenes, which are photographed by the virtual
-            camera in two conditions, clean and camera.
+            camera in two conditions, clean and camera; panoramas among them as a whole too
+            (`hdrgan.evaluation.lighting`).
         systems: what to score, in the table's order.
         evs: stops of the exposures; a bracket folder's own EVs count instead.
         split: which scenes of a ``scenes.tsv`` to use, for HDR scenes.
@@ -144,7 +146,7 @@ def evaluate(
             raise ValueError(f"{data} holds no real brackets, without which no camera has a calibration of its own")
         scenes.settings["own_calibrations"] = {"made": 0, "refused": 0}
         systems += [
-            replace(one, name=f"{one.name}, {real_brackets.OWN_CALIBRATION}", calibrated=True)
+            replace(one, name=f"{one.name}, {real_brackets.OWN_CALIBRATION}", sha256=None, calibrated=True)
             for one in systems
             if one is CURVE or one.class_name == "RadianceGenerator"
         ]
@@ -155,7 +157,7 @@ def evaluate(
     for done, view in enumerate(scenes.views()):
         if progress is not None:
             progress(done, scenes.count, view.title)
-        wanted = tuple(view.exposures) or tuple(evs)
+        wanted = tuple(view.exposures) or ((0.0,) if view.around is not None else tuple(evs))
         used_evs.update(view.exposures)
         own: dict[float, dict[str, CameraCalibration]] = {}
         if own_calibration and view.own_calibration is not None:
@@ -202,8 +204,12 @@ class _Tally:
     def __init__(self) -> None:
         self.scores: list[dict[str, Any]] = []
         self.real = real_brackets.RealTally()
+        self.around: list[dict[str, float]] = []
 
     def add(self, view: View, prediction: Prediction | Result) -> None:
+        if view.around is not None:
+            self.around.append(view.around(np.asarray(prediction.radiance)))
+            return
         srgb = encoded(view.photo.pixels)
         light = view.radiance
         radiance = {} if light is None else metrics.score_radiance(planes_of(prediction.radiance), light, srgb)
@@ -220,6 +226,12 @@ class _Tally:
         self.scores.append({"radiance": radiance, **score_exposures(shots)})
 
     def figures(self) -> dict[str, Any]:
+        if self.around:
+            means = {
+                name: [one[name] for one in self.around if np.isfinite(one.get(name, np.nan))] for name in LIGHT_FIGURES
+            }
+            light = {name: round(float(np.mean(values)), 4) for name, values in means.items() if values}
+            return {"views": len(means["clipped"])} | light
         found = summarise(self.scores)
         out: dict[str, Any] = {"views": found["views"]}
         out |= {name: round(found[name], 4) for name in RADIANCE_FIGURES if name in found}

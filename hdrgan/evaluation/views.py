@@ -23,6 +23,7 @@ from hdrgan.data.panorama import is_panorama, random_views
 from hdrgan.data.responses import sigmoid_response
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import real_brackets
+from hdrgan.evaluation.lighting import photographed
 from hdrgan.evaluation.stacks import choose_shots, stack_folders
 from hdrgan.files.calibrations import CameraCalibration
 from hdrgan.files.photo import Photo, load_photo
@@ -43,6 +44,7 @@ class View:
         radiance: (3, H, W) linear, 1.0 = the photo's white, or None where unknown.
         exposures: (3, H, W) encoded, [0, 1], by EV; empty where unknown.
         own_calibration: of a real bracket, its camera's response without the shot at an EV; see `RealBracket`.
+        around: of a panorama, from predicted light to figures; see `hdrgan.evaluation.lighting`.
     """
 
     title: str
@@ -51,6 +53,7 @@ class View:
     radiance: Tensor | None
     exposures: Mapping[float, Tensor]
     own_calibration: Callable[[float], CameraCalibration | None] | None = None
+    around: Callable[[np.ndarray], dict[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,9 +193,10 @@ def _open_scenes(
         raise DatasetError(f"{data} has no .hdr or .exr scene of the split {split!r}")
     camera = VirtualCamera(responses, clean_share=0, glare_share=0)
     looks: list[tuple[hdr_folder.Scene, int]] = []
+    panoramas: list[hdr_folder.Scene] = []
     for scene in scenes:
-        radiance = _read_scene(scene)
-        looks += [(scene, k) for k in range(views if is_panorama(radiance) else 1)]
+        panoramas += [scene] * is_panorama(_read_scene(scene))
+        looks += [(scene, k) for k in range(views if scene in panoramas[-1:] else 1)]
 
     def photograph() -> Iterator[View]:
         last: tuple[str, list[np.ndarray]] | None = None
@@ -203,12 +207,22 @@ def _open_scenes(
                 last = scene.name, _look(_read_scene(scene), views, size, rng)
             rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode()), k, number // len(looks)))
             yield _shoot(f"{scene.name}/{k}", condition, last[1][k], camera, rng, evs)
+        for scene in panoramas:
+            yield from _around(scene, camera, seed)
 
-    count = min(limit or 2 * len(looks), 2 * len(looks))
+    everything = 2 * len(looks) + 4 * len(panoramas)
+    count = min(limit or everything, everything)
     settings: dict[str, Any] = {"scenes": len(scenes), "views": views, "size": size, "seed": seed, "kept_out": kept_out}
     settings["responses"] = responses.name if responses is not None else None
     named_split = split if kept_out or (data / hdr_folder.SCENE_TABLE).is_file() else None
     return Views("scenes", named_split, count, lambda: islice(photograph(), count), settings)
+
+
+def _around(scene: hdr_folder.Scene, camera: VirtualCamera, seed: int) -> Iterator[View]:
+    """A whole panorama as light, in two conditions, upright and turned."""
+    with _scoring("the scenes", scene.name):
+        for one in photographed(_read_scene(scene), camera, (seed, zlib.crc32(scene.name.encode()))):
+            yield View(scene.name, one.condition, load_photo(one.pixels), None, {}, around=one.score)
 
 
 def _read_scene(scene: hdr_folder.Scene) -> np.ndarray:
@@ -226,12 +240,7 @@ def _look(radiance: np.ndarray, views: int, size: int, rng: np.random.Generator)
 
 
 def _shoot(
-    title: str,
-    condition: str,
-    view: np.ndarray,
-    camera: VirtualCamera,
-    rng: np.random.Generator,
-    evs: Sequence[float],
+    title: str, condition: str, view: np.ndarray, camera: VirtualCamera, rng: np.random.Generator, evs: Sequence[float]
 ) -> View:
     with _scoring("the scenes", title):
         shot = camera.shoot(view, rng, clean=False)

@@ -192,6 +192,12 @@ NEW_FEATURES = {
     "scores on real brackets, and against published networks": [
         "evaluation/real_brackets.py",
         "evaluation/stacks.py",
+        "evaluation/lighting.py",
+        "evaluation/report.py:_light_block",
+        "evaluation/views.py:_around",
+        "evaluation/views.py:_open_scenes-37",
+        "evaluation/scenes.py:_Tally-32",
+        "evaluation/report.py:format_report-20",
         "evaluation/views.py:_open_stacks",
         "evaluation/views.py:_real_view",
         "evaluation/views.py:View-17",

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import OpenEXR
 import pytest
+from exif_tool import exiftool
 from PIL import Image
 from synthetic_camera import bracket, scene
 
@@ -102,6 +103,27 @@ def test_the_response_travels_in_the_files(tmp_path):
     header = OpenEXR.File(str(exr)).header()
     assert header["hdrganResponse"] == facts["response"]
     assert json.loads(header["hdrganResponseCurve"]) == facts["curve"]
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "tiff"])
+def test_exiftool_shows_the_response_in_the_xmp_of_the_bracket(format, tmp_path):
+    photo = camera_photo()
+    named = choose_response(photo, calibration(tmp_path / 'my "best" <one> & more.json'))
+    light = np.interp(photo.pixels / 255, np.linspace(0, 1, 256), named.curve).astype(np.float32)
+    result = Result.of(photo, (-2.0, 0.0), StoredLight(photo.pixels, named.curve, light, light[..., 0] * 0))
+    result.response_note = named.why
+    files = result.save(tmp_path / "out", format=format, hdr=())
+    for told in exiftool(files, "-XMP:all"):
+        assert told["XMP-hdrgan:Response"] == named.why
+        curve = [float(number) for number in told["XMP-hdrgan:ResponseCurve"].split()]
+        assert np.allclose(curve, MINE, rtol=1e-3, atol=1e-5)
+    # A result made of a result says what it was made with itself.
+    result.photo, result.response_note = load_photo(files[0]), "other"
+    told = exiftool(result.save(tmp_path / "again", format=format, hdr=()), "-XMP:all", "-a")
+    assert [one["XMP-hdrgan:Response"] for one in told] == ["other"] * 2
+    # What was not read with a response says nothing of one.
+    plain = Result.of(photo, (0.0,), StoredLight(photo.pixels, named.curve, light, light[..., 0] * 0))
+    assert "XMP-hdrgan:Response" not in exiftool(plain.save(tmp_path / "plain", format=format, hdr=()))[0]
 
 
 def test_the_pipeline_reads_a_photo_with_what_was_chosen(tmp_path):

@@ -38,7 +38,7 @@ from hdrgan.result import Result, one_of
 log = logging.getLogger(__name__)
 
 _AROUND = 8 / 3  # working size of a panorama, which shows six times the angle, relative to a photo's
-_OVERLAP = 64  # pixels by which a panorama is continued on both sides
+_OVERLAP = 256  # pixels by which a panorama is continued on both sides: what the network sees beside a place
 _LIGHT_AT_ONCE = 40e6  # pixels up to which generated exposures and their light are held together
 
 Network = RadianceGenerator | BracketGenerator | EIN
@@ -152,7 +152,7 @@ class Pipeline:
                 else the mean of measured cameras; of renders and screenshots sRGB), "camera" (that mean), "srgb",
                 "linear", the file of a calibration, or a `CameraCalibration`. The other networks always assume sRGB.
             projection: "equirectangular" for a panorama that closes around the viewer, "flat" for anything else, "auto"
-                to look whether the left edge continues the right one. Only a RadianceGenerator uses it.
+                to look whether the left edge continues the right one.
             cancellation: asked at every tile and stage; None is the token that is in force, if any.
 
         Returns:
@@ -175,10 +175,12 @@ class Pipeline:
         curve = srgb_curve().numpy() if photo.response is None else photo.response
         if photo.light is not None and not reaches(photo.light, photo.ceiling):
             return Result.of(photo, evs, recorded_only(photo.pixels, photo.light, curve))
+        around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
         if isinstance(self.model, RadianceGenerator):
-            result = self._run_radiance(photo, evs, chosen, projection)
+            result = self._run_radiance(photo, evs, chosen, around)
         else:
-            result = self._run_ein(photo, evs) if isinstance(self.model, EIN) else self._run_bracket(photo, evs)
+            run = self._run_ein if isinstance(self.model, EIN) else self._run_bracket
+            result = run(photo, evs, around)
         if photo.light is not None:
             light = above_ceiling(photo.pixels, photo.light, photo.ceiling, result.radiance, curve)
             return Result.of(photo, evs, light)
@@ -211,7 +213,7 @@ class Pipeline:
         return export_onnx(self.model, path, radiance_of)
 
     @torch.inference_mode()
-    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, projection: str) -> Result:
+    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, around: bool) -> Result:
         network = cast(RadianceGenerator, self.model)
         return Result.of(
             photo,
@@ -219,40 +221,41 @@ class Pipeline:
             RaisedLight(
                 photo.pixels,
                 chosen.curve,
-                self._factor(photo, projection)[0].permute(1, 2, 0).numpy(),
+                self._factor(photo, around)[0].permute(1, 2, 0).numpy(),
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
                 noisy=chosen.kind in ("camera", "calibration"),
             ),
         )
 
-    def _factor(self, photo: Photo, projection: str) -> Tensor:
+    def _factor(self, photo: Photo, around: bool) -> Tensor:
         """How many times as bright as white clipped channels are: (1, 3, h, w) >= 1, at the working size."""
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
-        around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
         size = _bounded(
             photo.height, photo.width, self.working_size * (_AROUND if around else 1), network.largest_enlargement
         )
+        if around:  # the network's cells must meet at the seam as they meet anywhere else
+            size = (size[0], max(1, round(size[1] / network.size_multiple)) * network.size_multiple)
         if not _clips(photo) or is_drawn(photo.pixels):
             return torch.ones(1, 3, *size)
         srgb = to_tensor(photo, _bounded(photo.height, photo.width, max(size)))
         if srgb.shape[-2:] != size:
             srgb = F.interpolate(srgb, size, mode="bilinear", align_corners=False)
-        seen = F.pad(srgb, (_OVERLAP, _OVERLAP, 0, 0), mode="circular") if around else srgb
+        beside = min(_OVERLAP, size[1]) if around else 0
+        seen = F.pad(srgb, (beside, beside, 0, 0), mode="circular") if around else srgb
         # On one thread, as in a batch, a processor convolves channels-last in three quarters of the time.
         seen = _padded(seen, network.size_multiple).contiguous(memory_format=torch.channels_last)
         light = network.light(seen.to(self.device))
         check_cancelled()
-        left = _OVERLAP if around else 0
-        factor = light.factor()[..., : size[0], left : left + size[1]].cpu().float()
+        factor = light.factor()[..., : size[0], beside : beside + size[1]].cpu().float()
         mask = network.clipped(srgb)
         # Trust a channel most where it clipped; where no channel did, take the neighbours' value.
         return extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))).clamp(min=1)
 
     @torch.inference_mode()
-    def _run_ein(self, photo: Photo, evs: tuple[float, ...]) -> Result:
+    def _run_ein(self, photo: Photo, evs: tuple[float, ...], around: bool) -> Result:
         light = torch.empty(photo.height, photo.width, 3)  # first as the network says, then anchored to the photo
-        for rows, relative in self._tiles(photo):
+        for rows, relative in self._tiles(photo, around=around):
             light[rows] = relative[0].permute(1, 2, 0)
         parts = strips(photo.height, photo.width)
         scale = anchor((_part_of(photo, rows), light[rows].permute(2, 0, 1)[None]) for rows in parts)
@@ -273,13 +276,13 @@ class Pipeline:
         return Result.of(photo, evs, StoredLight(photo.pixels, srgb_curve().numpy(), light.numpy(), invented.numpy()))
 
     @torch.inference_mode()
-    def _run_bracket(self, photo: Photo, evs: tuple[float, ...]) -> Result:
+    def _run_bracket(self, photo: Photo, evs: tuple[float, ...], around: bool) -> Result:
         frames = {ev: np.empty_like(photo.pixels) for ev in cast(BracketGenerator, self.model).evs if ev in evs}
         others = tuple(ev for ev in evs if ev not in frames)
         light: np.ndarray | None = None
         if others or photo.height * photo.width <= _LIGHT_AT_ONCE:
             light = np.empty((photo.height, photo.width, 3), np.float32)
-        self._paint(photo, frames, light)
+        self._paint(photo, frames, light, around)
         curve = srgb_curve().numpy()
         if light is not None:
             frames |= zip(others, render(photo.pixels, light, others, curve, keep_photo=False), strict=True)
@@ -287,17 +290,17 @@ class Pipeline:
             photo,
             tuple(frames[ev] for ev in evs),
             evs,
-            partial(self._generated_light, photo) if light is None else light,
+            partial(self._generated_light, photo, around) if light is None else light,
             partial(_clipped_share, photo),
             curve,
         )
 
-    def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None) -> None:
+    def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None, around: bool) -> None:
         """Run a BracketGenerator; fill the exposures that are asked for, and the merged light."""
         own = cast(BracketGenerator, self.model).evs
         peak, grey = peak_of(photo.pixels), _is_grey(photo)
         # Its receptive field is eleven pixels, so small tiles lose nothing and keep five exposures of a strip small.
-        for rows, drawn in self._tiles(photo, tile=512, overlap=64):  # (1, N, 3, rows, W)
+        for rows, drawn in self._tiles(photo, around=around, tile=512, overlap=64):  # (1, N, 3, rows, W)
             for part in strips(rows.stop - rows.start, photo.width):
                 check_cancelled()
                 bracket = drawn[0, :, :, part]
@@ -310,25 +313,30 @@ class Pipeline:
                     light[there] = merge(bracket, own).permute(1, 2, 0).numpy()
 
     @torch.inference_mode()
-    def _generated_light(self, photo: Photo) -> np.ndarray:
+    def _generated_light(self, photo: Photo, around: bool) -> np.ndarray:
         """The light alone, by another run of the network: of a large photo it would not fit beside the exposures."""
         light = np.empty((photo.height, photo.width, 3), np.float32)
-        self._paint(photo, {}, light)
+        self._paint(photo, {}, light, around)
         return light
 
-    def _tiles(self, photo: Photo, *, tile: int = TILE, overlap: int = OVERLAP) -> Iterator[tuple[slice, Tensor]]:
+    def _tiles(
+        self, photo: Photo, *, around: bool = False, tile: int = TILE, overlap: int = OVERLAP
+    ) -> Iterator[tuple[slice, Tensor]]:
         """The output of a network that works at the photo's own size, in strips: `hdrgan.light.tiling.tiled_strips`."""
         network = cast(BracketGenerator | EIN, self.model)
-        return tiled_strips(
+        beside = min(overlap, photo.width) if around else 0
+        pixels = np.pad(photo.pixels, ((0, 0), (beside, beside), (0, 0)), "wrap") if around else photo.pixels
+        for rows, output in tiled_strips(
             network,
-            shared_tensor(photo.pixels).permute(2, 0, 1)[None],
+            shared_tensor(pixels).permute(2, 0, 1)[None],
             tile=tile,
             overlap=overlap,
             multiple=network.size_multiple,
             minimum=network.minimum_size,
             device=self.device,
             half=_half_type(self.device),
-        )
+        ):
+            yield rows, output[..., beside : beside + photo.width]
 
 
 def _published(pth: str | os.PathLike[str], dtype: torch.dtype | None) -> Network:

@@ -1,6 +1,6 @@
 """Pack what the light of `radiance` is learnt from: photos, and how far their light is above white.
 
-    python -m recipes.pack_light DATA PACKED --responses cameras.npz --part 0 --parts 2
+    python -m recipes.pack_light DATA PACKED --responses cameras.npz --part 0 --parts 2 --rounds 4
 
 DATA holds ``scenes.tsv`` with ``hdr/`` and, if wanted, ``ldr.tsv`` with ``ldr/``. Two kinds of light:
 
@@ -9,9 +9,11 @@ DATA holds ``scenes.tsv`` with ``hdr/`` and, if wanted, ``ldr.tsv`` with ``ldr/`
   photos  ordinary photos read with the curve of some camera and exposed up until 5 to 45 % clip again; what was clipped
           before is unknown and carries no weight, and photos that lose next to nothing are left out
 
-Written are PACKED/<kind>-<part>.npz: ``srgb`` (N, S, S, 3) uint8, ``stops`` (N, S, S, 3) uint8 above white, 14 to the
-stop, ``known`` (N, S, S) bool, ``lost`` (N,) mean stops above white of what clipped, ``held_out`` (N,) bool and
-``source`` (N,). Held out are the sites that ``recipes/scenes.tsv`` names, and every tenth photo.
+Each round has other views, crops, cameras and exposures; held-out ones are in the first alone. Written are
+PACKED/<kind>-<round>-<part>.npz, each when it is complete, so that training can begin with the first: ``srgb``
+(N, S, S, 3) uint8, ``stops`` (N, S, S, 3) uint8 above white, 14 to the stop, ``known`` (N, S, S) bool, ``lost`` (N,)
+mean stops above white of what clipped, ``held_out`` (N,) bool and ``source`` (N,). Held out are the sites that
+``recipes/scenes.tsv`` names, and every tenth photo.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ HELD_OUT = Path(__file__).with_name("scenes.tsv")
 STEPS_PER_STOP = 14  # of packed light: 18 stops in a byte, and no step that anybody sees
 _SHADED = 0.35  # share of views behind a silhouette
 _LEAST_LOST = 0.15  # stops; see `lost`
+_BALANCE = 0.15  # stops by which red and blue of a light vary
+_CONTRAST = 0.08  # by which the logarithm of a light is stretched
 
 
 def rows(table: Path) -> list[dict[str, str]]:
@@ -67,6 +71,13 @@ def part_of(picture: np.ndarray, side: int, zoom: float, rng: np.random.Generato
     planes = F.interpolate(planes, size=size, mode="area" if scale < 1 else "bilinear")[0]
     top, left = (int(rng.integers(0, length - side + 1)) for length in size)
     return planes[:, top : top + side, left : left + side].permute(1, 2, 0).numpy().copy()
+
+
+def varied(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same light under another white balance, and of a little more or less contrast."""
+    balance = np.exp2(np.array([rng.normal(0, _BALANCE), 0, rng.normal(0, _BALANCE)]))
+    changed: np.ndarray = ((light * balance) ** np.exp(rng.normal(0, _CONTRAST))).astype(np.float32)
+    return changed
 
 
 def silhouette(photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
@@ -118,22 +129,29 @@ class Pack:
         """Write what was collected."""
         names = ("srgb", "stops", "known", "lost", "held_out", "source")
         columns = zip(*self.samples, strict=True)
-        np.savez(path, **{name: np.array(column) for name, column in zip(names, columns, strict=True)})
+        partial = path.with_suffix(".tmp")
+        with partial.open("wb") as file:
+            np.savez(file, **{name: np.array(column) for name, column in zip(names, columns, strict=True)})
+        partial.replace(path)
 
 
-def pack_scenes(args: argparse.Namespace, photos: Photos) -> None:
+def pack_scenes(args: argparse.Namespace, photos: Photos, number: int) -> None:
     """Views of HDR scenes through the virtual camera."""
     held = {row["site"] for row in rows(HELD_OUT) if row["split"] == "validation"}
     camera, pack = VirtualCamera(args.responses), Pack()
     outside = [k for k in range(len(photos.files)) if not photos.held_out(k)]
     table = [row for row in rows(args.data / "scenes.tsv") if row["split"] == "train"]
     for row in table[args.part :: args.parts]:
-        scene = load_radiance(args.data / row["file"])
-        rng = np.random.default_rng((args.seed, zlib.crc32(row["file"].encode())))
         validation = row["site"] in held
+        if validation and number:
+            continue
+        scene = load_radiance(args.data / row["file"])
+        rng = np.random.default_rng((args.seed + number, zlib.crc32(row["file"].encode())))
         for _ in range(args.views // 2 if validation else args.views):
             factor = 2 if scene.shape[1] >= 2048 and rng.random() < 0.5 else 1
             light = view_of(scene, args.size * factor, rng)
+            if not validation:
+                light = varied(light, rng)
             bright = float(np.percentile(light.max(-1), 90))
             if not bright > 0:
                 continue
@@ -148,22 +166,26 @@ def pack_scenes(args: argparse.Namespace, photos: Photos) -> None:
             except ValueError:
                 continue
             pack.add(shot.srgb, shot.radiance, np.ones(shot.srgb.shape[:2], bool), validation, row["file"])
-        print(row["file"], len(pack.samples), flush=True)  # noqa: T201
-    pack.save(args.packed / f"scenes-{args.part}.npz")
+    print("scenes", number, len(pack.samples), flush=True)  # noqa: T201
+    pack.save(args.packed / f"scenes-{number}-{args.part}.npz")
 
 
-def pack_photos(args: argparse.Namespace, photos: Photos) -> None:
+def pack_photos(args: argparse.Namespace, photos: Photos, number: int) -> None:
     """Ordinary photos exposed up until they clip."""
     # The photo has its lens, mosaic, denoising and style already.
     camera = VirtualCamera(args.responses, steps=set(STEPS) & {"noise", "jpeg", "sharpening"}, clip=(0.05, 0.45))
     pack = Pack()
-    for number in range(args.part, len(photos.files), args.parts):
-        rng = np.random.default_rng((args.seed, 1, zlib.crc32(photos.files[number].name.encode())))
-        whole = photos.read(number)
+    for index in range(args.part, len(photos.files), args.parts):
+        if photos.held_out(index) and number:
+            continue
+        rng = np.random.default_rng((args.seed + number, 1, zlib.crc32(photos.files[index].name.encode())))
+        whole = photos.read(index)
         for _ in range(args.crops):
             codes = part_of(whole, args.size, rng.uniform(1.0, 1.5), rng)
             curve = camera.responses.draw(rng)
             light = np.interp(codes / 255, CODES, curve).astype(np.float32)
+            if not photos.held_out(index):
+                light = varied(light, rng)
             known = codes.max(-1) < 250
             try:
                 shot = camera.shoot(light, rng)
@@ -172,9 +194,9 @@ def pack_photos(args: argparse.Namespace, photos: Photos) -> None:
             clipped = shot.radiance.max(-1) > 1
             if (clipped & known).sum() < 0.5 * clipped.sum() or lost(shot.srgb, shot.radiance, known) < _LEAST_LOST:
                 continue
-            pack.add(shot.srgb, shot.radiance, known, photos.held_out(number), photos.files[number].name)
-    print("photos", len(pack.samples), flush=True)  # noqa: T201
-    pack.save(args.packed / f"photos-{args.part}.npz")
+            pack.add(shot.srgb, shot.radiance, known, photos.held_out(index), photos.files[index].name)
+    print("photos", number, len(pack.samples), flush=True)  # noqa: T201
+    pack.save(args.packed / f"photos-{number}-{args.part}.npz")
 
 
 def main() -> None:
@@ -185,7 +207,8 @@ def main() -> None:
     parser.add_argument("--responses", type=Path, help="measured camera responses; else the spread in the package")
     parser.add_argument("--views", type=int, default=12, help="of each scene")
     parser.add_argument("--crops", type=int, default=4, help="of each photo")
-    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--size", type=int, default=448)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -193,8 +216,9 @@ def main() -> None:
     torch.set_num_threads(1)
     args.packed.mkdir(parents=True, exist_ok=True)
     photos = Photos(args.data)
-    pack_photos(args, photos)
-    pack_scenes(args, photos)
+    for number in range(args.rounds):
+        pack_photos(args, photos, number)
+        pack_scenes(args, photos, number)
 
 
 if __name__ == "__main__":

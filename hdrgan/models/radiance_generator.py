@@ -25,7 +25,7 @@ from hdrgan.light.cancellation import check_cancelled
 from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, decode
 from hdrgan.light.response import mean_camera
-from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
+from hdrgan.models.efficientnet import FEATURES, EfficientNetLite2
 from hdrgan.models.pretrained import PretrainedModel
 
 _CELL = 4  # pixels along a side of the cells in which light is told
@@ -114,7 +114,7 @@ class LightNetwork(nn.Module):
     def __init__(self, widths: Sequence[int], edge: int):
         super().__init__()
         fine, middle, coarse, whole = widths
-        self.encoder = EfficientNetLite0()
+        self.encoder = EfficientNetLite2()
         self.at4 = _convolution(6 * _CELL**2 + FEATURES[0], fine)
         self.at8 = _convolution(FEATURES[1], middle)
         self.at16 = _convolution(FEATURES[2], coarse)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hdrgan.light.radiometry import decode, srgb_curve
-from hdrgan.models.efficientnet import FEATURES, EfficientNetLite0
+from hdrgan.models.efficientnet import FEATURES, EfficientNetLite2
 from hdrgan.models.radiance_generator import Light, RadianceGenerator
 from hdrgan.training.light_loss import light_losses, weighted
 
@@ -27,7 +27,7 @@ def photo(value=None, size=64):
 
 
 def test_the_encoder_gives_features_at_four_sizes():
-    features = EfficientNetLite0()(torch.rand(1, 3, 64, 96))
+    features = EfficientNetLite2()(torch.rand(1, 3, 64, 96))
     sizes = [(1, width, 64 // stride, 96 // stride) for width, stride in zip(FEATURES, (4, 8, 16, 32), strict=True)]
     assert [tuple(feature.shape) for feature in features] == sizes
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import OpenEXR
@@ -25,9 +26,10 @@ def camera_photo(**exif):
     return load_photo(bracket([1 / 64], **exif)[0][0])
 
 
-def calibration(path, make="Acme", model="One", style=""):
+def calibration(path, make="Acme", model="One", style="", **rendering):
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"kind": "hdrgan camera calibration", "format": 1, "make": make, "model": model, "style": style}
+    content |= {"rendering": rendering} if rendering else {}
     path.write_text(json.dumps(content | {"response": MINE.tolist()}))
     return path
 
@@ -87,6 +89,41 @@ def test_what_is_asked_for_is_taken(tmp_path):
         choose_response(photo, "nonsense")
     with pytest.raises(FileNotFoundError):
         choose_response(photo, tmp_path / "none.json")
+
+
+def photo_in_style(software=None, **fields):
+    """A photo of the camera whose EXIF states how it was rendered."""
+    photo = camera_photo()
+    if software:
+        photo.exif[305] = software
+    tags = {"CustomRendered": 41985, "SceneCaptureType": 41990, "Contrast": 41992, "Saturation": 41993}
+    photo.exif.get_ifd(0x8769).update({tags[name]: value for name, value in fields.items()})
+    return photo
+
+
+def test_a_calibration_is_found_by_picture_style_as_far_as_exif_states_it(tmp_path):
+    cameras = tmp_path / "config" / "hdrgan" / "cameras"
+    calibration(cameras / "vivid.json", style="vivid", Contrast="2", Software="camera firmware")
+    calibration(cameras / "neutral.json", style="neutral", Contrast="0", Software="camera firmware")
+    os.utime(cameras / "vivid.json", (1, 1))  # the older one
+    assert "vivid.json" in choose_response(photo_in_style(Contrast=2)).why
+    assert "neutral.json" in choose_response(photo_in_style("Camera Firmware Ver.1.02", Contrast=0)).why
+    assert (
+        "neutral.json, the newest of 2" in choose_response(photo_in_style(Saturation=1)).why
+    )  # nothing tells them apart
+    for other in (photo_in_style(Contrast=1), photo_in_style("Adobe Lightroom 13", Contrast=2)):
+        chosen = choose_response(other)
+        assert chosen.kind == "camera"
+        assert "is of another picture style, by EXIF" in chosen.why
+    assert choose_response(photo_in_style(Contrast=1), cameras / "vivid.json").kind == "calibration"  # as asked
+
+
+def test_the_rendering_that_a_calibration_states_may_be_anything(tmp_path):
+    file = tmp_path / "config" / "hdrgan" / "cameras" / "one.json"
+    calibration(file)
+    for odd in (3, [1], {"Contrast": [1]}, None):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"rendering": odd}))
+        choose_response(photo_in_style(Contrast=1))
 
 
 def test_the_response_travels_in_the_files(tmp_path):

@@ -90,12 +90,15 @@ def open_views(data: Path, *, evs: Sequence[float], limit: int | None, **options
         return _open_yardstick(data, evs, options["responses"], limit)
     try:
         layout = recognise_layout(data)
-    except DatasetError:
+        if layout == "bracket":
+            return _open_brackets(data, limit)
+    except DatasetError as error:
         if not stack_folders(data):
             raise
-        return _open_stacks(data, limit)
-    if layout == "bracket":
-        return _open_brackets(data, limit)
+        try:
+            return _open_stacks(data, limit)
+        except DatasetError as refused:
+            raise DatasetError(f"{error}\n{refused}") from error
     if layout == "pairs":
         return _open_pairs(data, limit)
     return _open_scenes(data, evs, limit, **options)

@@ -187,3 +187,14 @@ def test_only_real_brackets_have_a_calibration_of_their_own(tmp_path):
     done = CliRunner().invoke(app, ["evaluate", str(tmp_path), "--own-calibration"])
     assert done.exit_code == 2
     assert "holds no real brackets" in done.output
+
+
+def test_a_stack_in_a_folder_called_images_is_one(tmp_path):
+    stack(tmp_path / "project" / "images", [1 / 512, 1 / 128, 1 / 32, 1 / 8, 1 / 2])
+    assert scenes.evaluate(tmp_path, [])["data"]["kind"] == CONDITION
+    (tmp_path / "other" / "images").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "other" / "images" / "1_0.png")
+    for shot in (tmp_path / "project" / "images").iterdir():
+        shot.unlink()
+    with pytest.raises(DatasetError, match=r"other(.|\n)*holds no exposure stack(.|\n)*it holds 1 photos"):
+        scenes.evaluate(tmp_path, [])

@@ -83,9 +83,9 @@ def parse_args(manual: str, argv: list[str] | None = None) -> argparse.Namespace
     )
     add("--adversarial-weight", type=float, help=f"0 trains without a discriminator; {per_model('adversarial_weight')}")
     add("--clip", type=float, help=f"largest norm of the gradients; {per_model('clip')}")
-    add("--width", type=int, help="channels of the first level: bracket 64, radiance 16, ein 32")
+    add("--width", type=int, help="channels of the first level: bracket 64, radiance 48, ein 32")
     add("--init", metavar="FOLDER", help="generator to start from: a folder with its weights, or a name on the Hub")
-    add("--freeze", metavar="NAME", help="part of the network that stays as --init has it, as response of radiance")
+    add("--freeze", metavar="NAME", help="part of the network that stays as --init has it, as network.encoder of radiance")
     add("--ema", type=float, default=0.999, metavar="DECAY", help="of the averaged generator, which is kept; 0 is off")
     add("--mixed-precision", choices=("no", "fp16", "bf16"), help="without it what accelerate is configured for")
     add(

@@ -18,7 +18,7 @@ import numpy as np
 
 from hdrgan.files.atomic import atomic_files
 from hdrgan.files.exif import bracket_exif, exr_making, hdr_making
-from hdrgan.files.metadata import kept_iptc, kept_xmp
+from hdrgan.files.metadata import kept_iptc, kept_xmp, response_xmp
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.files.ultrahdr import save_ultrahdr
@@ -198,6 +198,12 @@ class Result:
         """The response as it travels in the files: where it comes from, and its curve."""
         return {"response": self.response_note, "curve": [float(f"{value:.5g}") for value in self.response]}
 
+    def _xmp(self, *, keep_gps: bool) -> bytes | None:
+        """What is kept of the photo's XMP, and the response."""
+        facts = self._response_facts()
+        more = response_xmp(**facts) if self.response_note else ""
+        return kept_xmp(self.photo.xmp, keep_gps=keep_gps, more=more)
+
     def _frame_exif(self, index: int, *, keep_gps: bool) -> bytes:
         size = self.photo.width, self.photo.height
         note = json.dumps(self._response_facts()) if self.response_note else ""
@@ -206,7 +212,7 @@ class Result:
     def _write_frame(self, path: Path, format: str, index: int, exif: bytes, *, keep_gps: bool) -> None:
         exposures, photo = self.exposures, self.photo
         pixels = exposures.passing(index) if isinstance(exposures, Exposures) else exposures[index]
-        xmp, iptc = kept_xmp(photo.xmp, keep_gps=keep_gps), kept_iptc(photo.iptc)
+        xmp, iptc = self._xmp(keep_gps=keep_gps), kept_iptc(photo.iptc)
         if format == "png":
             save_png(path, pixels, exif=exif, xmp=xmp, iptc=iptc, alpha=photo.alpha)
         elif format == "tiff":
@@ -260,7 +266,7 @@ class Result:
                 save_ultrahdr(folder / file, self.photo, self.radiance, keep_gps=keep_gps, response=self.response)
             elif kind == "exr":
                 making = exr_making(self.photo.exif, keep_gps=keep_gps)
-                packet = kept_xmp(self.photo.xmp, keep_gps=keep_gps)
+                packet = self._xmp(keep_gps=keep_gps)
                 if packet:
                     making["xmp"] = packet.decode()
                 if self.response_note:
@@ -275,7 +281,7 @@ class Result:
     def _write_finished(self, path: Path, *, keep_gps: bool) -> None:
         exif = bracket_exif(self.photo.exif, (self.photo.width, self.photo.height), 0.0, keep_gps=keep_gps)
         pixels = self.finished()
-        xmp, iptc = kept_xmp(self.photo.xmp, keep_gps=keep_gps), kept_iptc(self.photo.iptc)
+        xmp, iptc = self._xmp(keep_gps=keep_gps), kept_iptc(self.photo.iptc)
         if np.array_equal(pixels, self.photo.pixels):
             save_photo_as_jpeg(path, self.photo, exif=exif, xmp=xmp, iptc=iptc)
         else:

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,8 @@ from hdrgan.batch.records import Record
 from hdrgan.files.exif import SOFTWARE
 
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .jps .mpo .png .webp .avif .gif .bmp .tif .tiff .heic .heif .hif".split())
+RAW_SUFFIXES = frozenset(".dng .cr2 .cr3 .nef .nrw .arw .sr2 .raf .orf .rw2 .pef .srw".split())
+"""Camera raw files, which are taken where rawpy (the extra ``hdrgan[raw]``) is installed."""
 _OURS = re.compile(r"(_ev[+-][0-9.e+-]+\.(png|jpg|tiff)|_(ultrahdr|finished)\.jpg)$")  # as `hdrgan.result` names them
 
 
@@ -40,14 +43,25 @@ class PhotoSearch:
 
     photos: list[InputPhoto] = field(default_factory=list)
     own: int = 0
+    raw: int = 0
     others: Counter[str] = field(default_factory=Counter)
     folders_within: bool = False
+
+    def left_out(self) -> list[str]:
+        """What was left out of the photos, a line each."""
+        lines = [f"left out: {self.own:,} results of hdrgan among the photos"] if self.own else []
+        raw = f"left out: {self.raw:,} camera raw files, which need another package: pip install rawpy"
+        return lines + [raw] * (self.raw > 0)
 
     def why_nothing(self, named: Sequence[str]) -> str:
         """One sentence for a search without photos."""
         place = ", ".join(named) or "the list"
         if self.own:
             return f"no photos in {place} but {self.own} that hdrgan itself wrote"
+        if self.raw:
+            return (
+                f"no photos in {place} but {self.raw} camera raw files, which need another package: pip install rawpy"
+            )
         if self.folders_within:
             return f"no photos in {place}; it holds folders, into which --recursive looks"
         if self.others:
@@ -144,8 +158,10 @@ def _photos_within(folder: str, recursive: bool, search: PhotoSearch) -> Iterato
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.is_dir(follow_symlinks=False):
             inner.append(entry.path)
-        elif suffix in SUFFIXES:
+        elif suffix in SUFFIXES or (suffix in RAW_SUFFIXES and find_spec("rawpy") is not None):
             yield entry.path
+        elif suffix in RAW_SUFFIXES:
+            search.raw += 1
         else:
             search.others[suffix] += 1
     if recursive:

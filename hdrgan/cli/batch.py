@@ -145,7 +145,7 @@ def run(
                 keep=jobs,
             ),
         )
-        reporter = Reporter(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.own)
+        reporter = Reporter(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.left_out())
         code = run_batch(batch, reporter, Failures(output, shard), Ranks(output, shard), stopped)
     if code > 128:
         # Threads may still be inside a network, which an ordinary end would wait for or abort.
@@ -256,17 +256,17 @@ class Reporter:
         batch: what is done.
         progress: how far it is.
         as_json: one line of JSON for each photo instead of the paths of its files.
-        own: results of hdrgan among the photos that were given.
+        left_out: what was left out of the photos, a line each.
     """
 
-    def __init__(self, batch: Batch, progress: Progress, as_json: bool, own: int):
+    def __init__(self, batch: Batch, progress: Progress, as_json: bool, left_out: Sequence[str]):
         self.progress = progress
         self._many = len(batch.photos) > 1
-        self._as_json, self._own = as_json, own
+        self._as_json, self._left_out = as_json, left_out
 
     def __enter__(self) -> Reporter:
-        if self._own:
-            self.progress.write_line(f"left out: {self._own:,} results of hdrgan among the photos")
+        for line in self._left_out:
+            self.progress.write_line(line)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -51,6 +51,8 @@ def calibrate(
             [Bracket([s.pixels for s in shots], [s.ev for s in shots], [s.path.name for s in shots]) for shots in read]
         )
         make, model = cameras[0]
+        first, *others = (shot.rendering.items() for shots in read for shot in shots)
+        rendering = dict(item for item in first if all(item in other for other in others))
         target = output or default_path(make, model, style)
         about = [
             {
@@ -60,7 +62,7 @@ def calibrate(
             }
             for shots, errors in zip(read, done.time_errors, strict=True)
         ]
-        write_calibration(target, done, make=make, model=model, style=style, stacks=about)
+        write_calibration(target, done, make=make, model=model, style=style, rendering=rendering, stacks=about)
         if plot is not None:
             from hdrgan.files.curve_plot import draw_curves
 

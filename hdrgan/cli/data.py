@@ -53,7 +53,11 @@ def prepare(
 @app.command(no_args_is_help=True)
 def evaluate(
     data: Annotated[
-        Path, typer.Argument(help="A rendered yardstick, a bracket folder, a pair folder, or a folder of HDR scenes.")
+        Path,
+        typer.Argument(
+            help="A folder of exposure stacks, real brackets, a rendered yardstick, a bracket folder, a pair folder, "
+            "or a folder of HDR scenes."
+        ),
     ],
     model: Annotated[
         list[str], typer.Option("--model", "-m", help="Name, folder or user/repo; may be given several times.")
@@ -64,6 +68,12 @@ def evaluate(
         Path | None, typer.Option(help=".npz of the EMoR model, where the data were made with it.")
     ] = None,
     response: Response = "auto",
+    own_calibration: Annotated[
+        bool,
+        typer.Option(
+            "--own-calibration", help="Of stacks: also with the camera's own curve, by a stack's other shots."
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Score only so many inputs.")] = None,
     device: Device = None,
 ) -> None:
@@ -82,7 +92,17 @@ def evaluate(
         for name in model:
             pipe = Pipeline.from_pretrained(name, device=device)
             systems.append(scenes.System.of_model(name, partial(pipe, response=response), locate(name)))
-        table = scenes.evaluate(data, systems, responses=responses, limit=limit, peers=peers, progress=progress)
+        table = scenes.evaluate(
+            data,
+            systems,
+            responses=responses,
+            limit=limit,
+            peers=peers,
+            own_calibration=own_calibration,
+            progress=progress,
+        )
         if output is not None:
             report.write_report(table, output)
+    for fault in table["data"].get("left_out", ()):
+        typer.secho(f"left out: {fault}", err=True, fg="yellow")
     typer.echo(report.format_report(table))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from typing import Any
 import numpy as np
 
 from hdrgan.data.layout import DatasetError, Fault
+from hdrgan.files.calibrations import CameraCalibration
 from hdrgan.files.photo import Photo, PhotoError, load_photo
+from hdrgan.files.stack import reduced
+from hdrgan.light.calibration import Bracket, CalibrationError, calibrate
 from hdrgan.light.response import mean_camera
 
 CONDITION = "real brackets"
+OWN_CALIBRATION = "own calibration"
 REAL_FIGURES = {
     "all": "PSNR in dB of each EV, peak 1, encoded, mean over the photos",
     "blown": "the same of the pixels that clipped in the photo; EVs below 0",
@@ -44,11 +48,23 @@ class RealBracket:
         title: what to call it.
         photo: the shot.
         others: the other shots by EV relative to it.
+        stack: all shots that there are of the scene, each with its exposure in stops.
     """
 
     title: str
     photo: Photo
     others: Mapping[float, Photo]
+    stack: Sequence[tuple[float, Photo]]
+
+    def own_calibration(self, ev: float) -> CameraCalibration | None:
+        """The camera's response by the shots of the stack but that which ``ev`` is scored against; None if refused."""
+        shots = [(stops, photo) for stops, photo in self.stack if photo is not self.others[ev]]
+        pictures, stops = [reduced(photo.pixels) for _, photo in shots], [stops for stops, _ in shots]
+        try:
+            response = calibrate([Bracket(pictures, stops, [f"{one:+g} EV" for one in stops])]).response
+        except CalibrationError:
+            return None
+        return CameraCalibration(response)
 
 
 def is_real_brackets(folder: Path) -> bool:
@@ -91,7 +107,7 @@ def real_brackets(folder: Path, rows: list[tuple[str, tuple[int, ...]]]) -> Iter
             raise DatasetError(f"{folder} cannot be scored", [Fault(name, str(error))]) from error
         if any(other.pixels.shape != photo.pixels.shape for other in others.values()):
             raise DatasetError(f"{folder} cannot be scored", [Fault(name, "its shots have different sizes")])
-        yield RealBracket(name, photo, others)
+        yield RealBracket(name, photo, others, [(0.0, photo), *others.items()])
 
 
 class RealTally:

@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from hdrgan.evaluation.lighting import LIGHT_FIGURES
+from hdrgan.evaluation.real_brackets import OWN_CALIBRATION
 from hdrgan.version import __version__
 
 FORMAT = 1
@@ -121,10 +123,8 @@ def rows(report: Mapping[str, Any], condition: str) -> list[dict[str, Any]]:
         for system in report["systems"]
         if condition in system["conditions"]
     ]
-    for peer in report.get("peers", {}).get("rows", ()):
-        if peer["condition"] == condition:
-            table.append({"name": peer["system"], "sha256": None, "figures": peer["figures"]})
-    return table
+    peers = [peer for peer in report.get("peers", {}).get("rows", ()) if peer["condition"] == condition]
+    return table + [{"name": peer["system"], "sha256": None, "figures": peer["figures"]} for peer in peers]
 
 
 def format_report(report: Mapping[str, Any]) -> str:
@@ -134,7 +134,10 @@ def format_report(report: Mapping[str, Any]) -> str:
     for condition in report["conditions"]:
         table = rows(report, condition)
         if any("all" in row["figures"] for row in table):
-            blocks.append(_real_block(table))
+            blocks.append(_real_block(table, report["data"].get("own_calibrations")))
+            continue
+        if any("irradiance" in row["figures"] for row in table):
+            blocks.append(_light_block(condition, table))
             continue
         titles = {"pu21": "PU21", "pu21_hi": "highlights", "mu": "mu-law", "hi_stops": "hi stops", "keep_stops": "keep"}
         shown = [name for name in titles if any(name in row["figures"] for row in table)]
@@ -149,13 +152,26 @@ def format_report(report: Mapping[str, Any]) -> str:
     return "\n\n".join([*blocks, legend])
 
 
-def _real_block(table: Sequence[Mapping[str, Any]]) -> str:
+def _real_block(table: Sequence[Mapping[str, Any]], calibrations: Mapping[str, int] | None) -> str:
     """Figures of real brackets: PSNR and range by EV, one row a system."""
     columns = [(name, ev) for name in ("all", "blown", "rim", "range") for ev in table[0]["figures"].get(name, {})]
     lines = [["", *(f"{name} {ev}" for name, ev in columns)]]
     for row in table:
         lines.append([row["name"], *(_cell(row["figures"].get(name, {}).get(ev), 2) for name, ev in columns)])
     head = f"real brackets ({table[0]['figures']['views']} shots): PSNR in dB; range in stops, 0 is best"
+    foot = []
+    if calibrations:
+        foot = [f"{OWN_CALIBRATION}: by the other shots of each stack, never by the one that is scored; of "]
+        foot[0] += f"{sum(calibrations.values())} {calibrations['refused']} could not be made, and are scored without"
+    return "\n".join([head, *aligned(lines), *foot])
+
+
+def _light_block(condition: str, table: Sequence[Mapping[str, Any]]) -> str:
+    """Figures of panoramas as light, one row a system."""
+    lines = [["", *LIGHT_FIGURES]]
+    for row in table:
+        lines.append([row["name"], *(_cell(row["figures"].get(name), 2) for name in LIGHT_FIGURES)])
+    head = f"{condition} ({table[0]['figures']['views']} panoramas): stops, 0 is best; seam as a ratio, 1 is best"
     return "\n".join([head, *aligned(lines)])
 
 

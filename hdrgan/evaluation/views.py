@@ -23,6 +23,9 @@ from hdrgan.data.panorama import is_panorama, random_views
 from hdrgan.data.responses import sigmoid_response
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import real_brackets
+from hdrgan.evaluation.lighting import photographed
+from hdrgan.evaluation.stacks import choose_shots, stack_folders
+from hdrgan.files.calibrations import CameraCalibration
 from hdrgan.files.photo import Photo, load_photo
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.radiometry import expose, linear_to_srgb
@@ -40,6 +43,8 @@ class View:
         photo: the input.
         radiance: (3, H, W) linear, 1.0 = the photo's white, or None where unknown.
         exposures: (3, H, W) encoded, [0, 1], by EV; empty where unknown.
+        own_calibration: of a real bracket, its camera's response without the shot at an EV; see `RealBracket`.
+        around: of a panorama, from predicted light to figures; see `hdrgan.evaluation.lighting`.
     """
 
     title: str
@@ -47,6 +52,8 @@ class View:
     photo: Photo
     radiance: Tensor | None
     exposures: Mapping[float, Tensor]
+    own_calibration: Callable[[float], CameraCalibration | None] | None = None
+    around: Callable[[np.ndarray], dict[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,17 @@ def open_views(data: Path, *, evs: Sequence[float], limit: int | None, **options
         return _open_real(data, limit)
     if (data / "index.csv").is_file():
         return _open_yardstick(data, evs, options["responses"], limit)
-    layout = recognise_layout(data)
-    if layout == "bracket":
-        return _open_brackets(data, limit)
+    try:
+        layout = recognise_layout(data)
+        if layout == "bracket":
+            return _open_brackets(data, limit)
+    except DatasetError as error:
+        if not stack_folders(data):
+            raise
+        try:
+            return _open_stacks(data, limit)
+        except DatasetError as refused:
+            raise DatasetError(f"{error}\n{refused}") from error
     if layout == "pairs":
         return _open_pairs(data, limit)
     return _open_scenes(data, evs, limit, **options)
@@ -100,13 +115,18 @@ def _scoring(what: object, title: str) -> Iterator[None]:
 
 def _open_real(data: Path, limit: int | None) -> Views:
     rows = real_brackets.read_index(data)[:limit]
+    return Views("real brackets", None, len(rows), lambda: map(_real_view, real_brackets.real_brackets(data, rows)))
 
-    def views() -> Iterator[View]:
-        for one in real_brackets.real_brackets(data, rows):
-            truth = {ev: encoded(other.pixels) for ev, other in one.others.items()}
-            yield View(one.title, real_brackets.CONDITION, one.photo, None, truth)
 
-    return Views("real brackets", None, len(rows), views)
+def _open_stacks(data: Path, limit: int | None) -> Views:
+    shots, left_out = choose_shots(data, limit)
+    settings = {"left_out": list(map(str, left_out))}
+    return Views("real brackets", None, len(shots), lambda: (_real_view(shot.read()) for shot in shots), settings)
+
+
+def _real_view(one: real_brackets.RealBracket) -> View:
+    truth = {ev: encoded(other.pixels) for ev, other in one.others.items()}
+    return View(one.title, real_brackets.CONDITION, one.photo, None, truth, one.own_calibration)
 
 
 def _open_yardstick(data: Path, evs: Sequence[float], responses: Path | None, limit: int | None) -> Views:
@@ -176,9 +196,10 @@ def _open_scenes(
         raise DatasetError(f"{data} has no .hdr or .exr scene of the split {split!r}")
     camera = VirtualCamera(responses, clean_share=0, glare_share=0)
     looks: list[tuple[hdr_folder.Scene, int]] = []
+    panoramas: list[hdr_folder.Scene] = []
     for scene in scenes:
-        radiance = _read_scene(scene)
-        looks += [(scene, k) for k in range(views if is_panorama(radiance) else 1)]
+        panoramas += [scene] * is_panorama(_read_scene(scene))
+        looks += [(scene, k) for k in range(views if scene in panoramas[-1:] else 1)]
 
     def photograph() -> Iterator[View]:
         last: tuple[str, list[np.ndarray]] | None = None
@@ -189,12 +210,22 @@ def _open_scenes(
                 last = scene.name, _look(_read_scene(scene), views, size, rng)
             rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode()), k, number // len(looks)))
             yield _shoot(f"{scene.name}/{k}", condition, last[1][k], camera, rng, evs)
+        for scene in panoramas:
+            yield from _around(scene, camera, seed)
 
-    count = min(limit or 2 * len(looks), 2 * len(looks))
+    everything = 2 * len(looks) + 4 * len(panoramas)
+    count = min(limit or everything, everything)
     settings: dict[str, Any] = {"scenes": len(scenes), "views": views, "size": size, "seed": seed, "kept_out": kept_out}
     settings["responses"] = responses.name if responses is not None else None
     named_split = split if kept_out or (data / hdr_folder.SCENE_TABLE).is_file() else None
     return Views("scenes", named_split, count, lambda: islice(photograph(), count), settings)
+
+
+def _around(scene: hdr_folder.Scene, camera: VirtualCamera, seed: int) -> Iterator[View]:
+    """A whole panorama as light, in two conditions, upright and turned."""
+    with _scoring("the scenes", scene.name):
+        for one in photographed(_read_scene(scene), camera, (seed, zlib.crc32(scene.name.encode()))):
+            yield View(scene.name, one.condition, load_photo(one.pixels), None, {}, around=one.score)
 
 
 def _read_scene(scene: hdr_folder.Scene) -> np.ndarray:
@@ -212,12 +243,7 @@ def _look(radiance: np.ndarray, views: int, size: int, rng: np.random.Generator)
 
 
 def _shoot(
-    title: str,
-    condition: str,
-    view: np.ndarray,
-    camera: VirtualCamera,
-    rng: np.random.Generator,
-    evs: Sequence[float],
+    title: str, condition: str, view: np.ndarray, camera: VirtualCamera, rng: np.random.Generator, evs: Sequence[float]
 ) -> View:
     with _scoring("the scenes", title):
         shot = camera.shoot(view, rng, clean=False)
@@ -235,16 +261,15 @@ def _open_brackets(data: Path, limit: int | None) -> Views:
     brackets, faults = bracket_folder.scan(data)
     if faults:
         raise DatasetError(f"{data} cannot be scored", faults)
-    brackets = brackets[:limit]
 
     def views() -> Iterator[View]:
-        for bracket in brackets:
+        for bracket in brackets[:limit]:
             with _scoring(data, bracket.title):
                 frames = dict(zip(bracket.evs, map(load_photo, bracket.frames), strict=True))
             truth = {ev: encoded(frame.pixels) for ev, frame in frames.items()}
             yield View(bracket.title, "brackets", frames[0], None, truth)
 
-    return Views("brackets", None, len(brackets), views)
+    return Views("brackets", None, len(brackets[:limit]), views)
 
 
 def _open_pairs(data: Path, limit: int | None) -> Views:

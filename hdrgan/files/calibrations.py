@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +57,11 @@ class CameraCalibration:
         camera = self.model if self.model.startswith(self.make.split(" ")[0]) else f"{self.make} {self.model}"
         return ", ".join(part for part in (camera.strip(), self.style) if part) or "a camera"
 
+    def is_of(self, rendering: Mapping[str, str]) -> bool:
+        """Whether nothing that `hdrgan.files.stack.rendering_of` says of a photo differs from what it said here."""
+        own = (self.facts or {}).get("rendering")
+        return not isinstance(own, dict) or all(own.get(name, value) == value for name, value in rendering.items())
+
 
 def camera_folder() -> Path:
     """Where calibrations are looked for: ``~/.config/hdrgan/cameras``, or below ``$XDG_CONFIG_HOME``."""
@@ -70,7 +76,14 @@ def default_path(make: str, model: str, style: str) -> Path:
 
 
 def write_calibration(
-    path: Path, calibrated: Calibrated, *, make: str, model: str, style: str, stacks: list[dict[str, Any]]
+    path: Path,
+    calibrated: Calibrated,
+    *,
+    make: str,
+    model: str,
+    style: str,
+    rendering: Mapping[str, str],
+    stacks: list[dict[str, Any]],
 ) -> None:
     """Write a calibration; its folder is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +93,7 @@ def write_calibration(
         "make": make,
         "model": model,
         "style": style,
+        "rendering": dict(rendering),
         "response": [float(f"{value:.6g}") for value in calibrated.response],
         "codes_seen": int(np.count_nonzero(calibrated.seen)),
         "error_stops": _rounded(calibrated.error),
@@ -126,12 +140,15 @@ def parse_calibration(content: bytes, path: Path) -> CameraCalibration:
     return CameraCalibration(response, make, model, style, path, facts)
 
 
-def find_calibration(make: str, model: str, style: str = "") -> tuple[CameraCalibration | None, int]:
+def find_calibration(
+    make: str, model: str, style: str = "", rendering: Mapping[str, str] | None = None
+) -> tuple[CameraCalibration | None, int]:
     """The newest calibration in `camera_folder` of a camera, and how many there are.
 
     Args:
         make, model: as EXIF states them; case does not count.
         style: where given, only calibrations of that style.
+        rendering: what a photo's EXIF says of its picture style; only calibrations that it does not contradict.
     """
     folder = camera_folder()
     if not model or not folder.is_dir():
@@ -144,6 +161,6 @@ def find_calibration(make: str, model: str, style: str = "") -> tuple[CameraCali
             log.warning("left out: %s", error)
             continue
         same = (one.make.casefold(), one.model.casefold()) == (make.casefold(), model.casefold())
-        if same and (not style or one.style.casefold() == style.casefold()):
+        if same and (not style or one.style.casefold() == style.casefold()) and one.is_of(rendering or {}):
             found.append(one)
     return (found[0] if found else None), len(found)

@@ -10,11 +10,13 @@ import struct
 import xml.etree.ElementTree as ElementTree
 import zlib
 from collections.abc import Sequence
+from xml.sax.saxutils import quoteattr
 
 _LARGEST = 60_000  # bytes of a packet that fits the segment of a JPEG
 _IPTC_RESOURCE = 0x0404
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _META = "adobe:ns:meta/"
+_OURS = "urn:hdrgan:response:1#"
 # Namespaces that describe the file the photo came in: its gain map, its parts, its history, its thumbnail.
 _OF_THE_FILE = (
     "http://ns.adobe.com/hdr-gain-map/",
@@ -25,6 +27,7 @@ _OF_THE_FILE = (
     "http://ns.adobe.com/xap/1.0/mm/",
     "http://ns.adobe.com/xap/1.0/g/img/",
     "http://ns.adobe.com/camera-raw-settings/",
+    _OURS,
 )
 _WRONG_NOW = re.compile(
     r"\{http://ns\.adobe\.com/tiff/1\.0/\}(Orientation|ImageWidth|ImageLength|BitsPerSample|Compression|\w*Resolution\w*)"
@@ -75,6 +78,18 @@ def kept_xmp(packet: bytes | None, *, keep_gps: bool = False, more: str = "") ->
         f'<x:xmpmeta xmlns:x="{_META}" x:xmptk="hdrgan">\n <rdf:RDF xmlns:rdf="{_RDF}">'
         f"\n  {more}{inner}\n </rdf:RDF>\n</x:xmpmeta>"
     ).encode()
+
+
+def response_xmp(response: str, curve: Sequence[float]) -> str:
+    """The response that a picture was made with, as an rdf:Description to put beside what `kept_xmp` keeps.
+
+    Args:
+        response: where it comes from.
+        curve: linear values of its codes.
+    """
+    numbers = " ".join(f"{value:.5g}" for value in curve)
+    names = f'rdf:about="" xmlns:hdrgan="{_OURS}"'
+    return f"<rdf:Description {names} hdrgan:Response={quoteattr(response)} hdrgan:ResponseCurve={quoteattr(numbers)}/>"
 
 
 def _kept_descriptions(packet: bytes | None, keep_gps: bool) -> list[str]:

@@ -21,7 +21,7 @@ from hdrgan.files import colour
 from hdrgan.files.calibrations import CameraCalibration, find_calibration, read_calibration
 from hdrgan.files.exif import SOFTWARE
 from hdrgan.files.photo import Photo
-from hdrgan.files.stack import camera_of
+from hdrgan.files.stack import camera_of, rendering_of
 from hdrgan.light.render_signs import looks_rendered
 from hdrgan.light.response import mean_camera
 from hdrgan.light.srgb import srgb_response
@@ -90,12 +90,14 @@ def _automatic(photo: Photo) -> ChosenResponse:
         return ChosenResponse(srgb(), "srgb", "sRGB: the file says that a program drew it")
     if origin == "unknown" and photo.format != "JPEG" and looks_rendered(colour.to_8_bits(photo.pixels)):
         return ChosenResponse(srgb(), "srgb", "sRGB: it looks rendered or drawn")
-    calibration, count = find_calibration(*camera_of(photo.exif))
+    calibration, count = find_calibration(*camera_of(photo.exif), rendering=rendering_of(photo.exif))
     if calibration is not None:
         others = f", the newest of {count}" if count > 1 else ""
         name = calibration.path.name if calibration.path is not None else ""
         return _calibrated(calibration, f"the calibration of {calibration.title} in {name}{others}")
-    return ChosenResponse(_mean(), "camera", "the mean of measured cameras")
+    other, _ = find_calibration(*camera_of(photo.exif))
+    why = "" if other is None else f"; the calibration of {other.title} is of another picture style, by EXIF"
+    return ChosenResponse(_mean(), "camera", f"the mean of measured cameras{why}")
 
 
 def _origin_of(photo: Photo) -> Literal["camera", "drawn", "unknown"]:

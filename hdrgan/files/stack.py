@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from hdrgan.files import colour
-from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL
+from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, SOFTWARE
 from hdrgan.files.photo import PhotoError, load_photo
 from hdrgan.light.response_fit import CalibrationError
 
@@ -19,6 +20,7 @@ PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", 
 _LONG_SIDE = 1200  # pixels, to which shots are brought for a calibration
 _F_NUMBER, _SENSITIVITY = 33437, 34855
 _MOST_SHOTS = 30
+_RENDERING = {"CustomRendered": 41985, "SceneCaptureType": 41990, "Contrast": 41992, "Saturation": 41993}
 # What cameras write, as they write it, for exact steps of a third or a half of a stop.
 _NOMINAL_SECONDS = (
     *(
@@ -45,6 +47,7 @@ class Shot:
         pixels: (h, w, 3) uint8 sRGB, reduced to at most 1200 pixels a side.
         ev: stops of exposure: log2 of seconds times sensitivity over the square of the aperture.
         make, model: of the camera, by EXIF; "" where it does not say.
+        rendering: see `rendering_of`.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class Shot:
     ev: float
     make: str
     model: str
+    rendering: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_stack(
@@ -87,7 +91,7 @@ def read_stack(
             what = "The list of times does not name it" if seconds is not None else "Its EXIF has no exposure time"
             raise CalibrationError(f"{path.name}: {what}; give --times FILE, or --evs in the order of the files.")
         make, model = camera_of(photo.exif)
-        shots.append(Shot(path, reduced(photo.pixels), ev, make, model))
+        shots.append(Shot(path, reduced(photo.pixels), ev, make, model, rendering_of(photo.exif)))
     return shots
 
 
@@ -102,6 +106,20 @@ def camera_of(exif: Image.Exif | None) -> tuple[str, str]:
         return "", ""
     make, model = (str(exif.get(tag) or "").replace("\0", "").strip() for tag in (MAKE, MODEL))
     return make, model
+
+
+def rendering_of(exif: Image.Exif | None) -> dict[str, str]:
+    """What EXIF says of the picture style, by the names of its fields, as far as it is stated.
+
+    The style itself stands in the maker notes, of which every maker has his own. Of Software the letters count, since
+    the number is that of a release.
+    """
+    if exif is None:
+        return {}
+    detail = exif.get_ifd(EXIF_POINTER)
+    stated = {name: str(detail[tag]) for name, tag in _RENDERING.items() if isinstance(detail.get(tag), int)}
+    software = re.sub(r"[^a-z]+|\bver(sion)?\b", " ", str(exif.get(SOFTWARE) or "").lower()).split()
+    return stated | ({"Software": " ".join(software)} if software else {})
 
 
 def exposure_of(exif: Image.Exif | None) -> float | None:

@@ -1,12 +1,16 @@
 """Names: no two photos end in one file, and nothing is replaced that hdrgan did not write."""
 
 import os
+import sys
 
 import photo_files
 import pytest
+import raw_files
+from typer.testing import CliRunner
 
-from hdrgan.batch.find import InputPhoto, find_photos, read_list
+from hdrgan.batch.find import RAW_SUFFIXES, InputPhoto, find_photos, read_list
 from hdrgan.batch.plan import plan
+from hdrgan.cli import app
 from hdrgan.result import bracket_names
 
 
@@ -169,9 +173,9 @@ def test_a_suffix_that_makes_the_name_of_a_third_photo_is_refused():
 def test_nothing_found_is_explained(hdrgan, tmp_path):
     (tmp_path / "nest/deep").mkdir(parents=True)
     assert "--recursive" in hdrgan("generate", tmp_path / "nest").stderr
-    (tmp_path / "raws").mkdir()
-    (tmp_path / "raws/a.cr2").write_bytes(b"II*\0")
-    assert "1 .cr2" in hdrgan("generate", tmp_path / "raws").stderr
+    (tmp_path / "drawings").mkdir()
+    (tmp_path / "drawings/a.psd").write_bytes(b"8BPS")
+    assert "1 .psd" in hdrgan("generate", tmp_path / "drawings").stderr
     assert "--from" in hdrgan("generate", "-o", tmp_path / "out").stderr
 
 
@@ -192,3 +196,32 @@ def test_hidden_files_and_formats_of_other_names(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     found = find_photos([str(tmp_path)]).photos
     assert [os.path.basename(one.path) for one in found] == ["a.jfif", "b.JPE", "c.mpo", "d.hif"]
+
+
+def test_raw_files_of_a_folder_are_taken(hdrgan, make_photo, tmp_path):
+    make_photo(tmp_path / "in/IMG_1.JPG", 1)
+    for name in ("IMG_1.DNG", "IMG_2.dng"):
+        (tmp_path / "in" / name).write_bytes(raw_files.dng(raw_files.scene()))
+    done = hdrgan("reconstruct", tmp_path / "in", "--hdr", "hdr", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "out") == ["IMG_1.DNG.hdr", "IMG_1.JPG.hdr", "IMG_2.hdr"]
+    assert "left out" not in done.stderr
+
+
+def test_raw_files_are_left_out_in_one_line_where_rawpy_is_not_installed(make_photo, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    for suffix in RAW_SUFFIXES:
+        (tmp_path / f"a{suffix.upper()}").write_bytes(b"raw")
+    search = find_photos([str(tmp_path)])
+    assert not search.photos
+    assert "but 12 camera raw files, which need another package: pip install rawpy" in search.why_nothing(["x"])
+    make_photo(tmp_path / "b.jpg", 1)
+    search = find_photos([str(tmp_path)])
+    assert [os.path.basename(one.path) for one in search.photos] == ["b.jpg"]
+    (line,) = search.left_out()
+    assert line.startswith("left out: 12 camera raw files")
+    done = CliRunner().invoke(app, ["reconstruct", str(tmp_path), "--hdr", "hdr", "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count(line) == 1
+    # A raw file that is named itself is meant: the decoder says what it needs.
+    assert find_photos([str(tmp_path / "a.DNG")]).photos

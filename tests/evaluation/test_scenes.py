@@ -18,7 +18,7 @@ from PIL import Image
 import hdrgan
 from hdrgan import BracketGenerator
 from hdrgan.data.layout import DatasetError
-from hdrgan.evaluation import report
+from hdrgan.evaluation import lighting, report
 from hdrgan.evaluation.scenes import System, evaluate
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr
@@ -203,7 +203,7 @@ def test_folders_of_hdr_scenes_are_photographed(tmp_path):
     save_exr(tmp_path / "room.exr", scene(7, 96, 128).astype(np.float32))
     save_exr(tmp_path / "round.exr", scene(8, 60, 120).astype(np.float32)[:, :120])
     found = evaluate(tmp_path, [GUESS], views=2, size=48)
-    assert found["conditions"] == ["clean", "camera"]
+    assert found["conditions"] == ["clean", "camera", *lighting.CONDITIONS]
     assert found["data"]["kind"] == "scenes"
     assert found["data"]["scenes"] == 2
     identity = found["systems"][0]["conditions"]

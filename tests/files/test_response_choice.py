@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import OpenEXR
 import pytest
+from exif_tool import exiftool
 from PIL import Image
 from synthetic_camera import bracket, scene
 
@@ -24,9 +26,10 @@ def camera_photo(**exif):
     return load_photo(bracket([1 / 64], **exif)[0][0])
 
 
-def calibration(path, make="Acme", model="One", style=""):
+def calibration(path, make="Acme", model="One", style="", **rendering):
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"kind": "hdrgan camera calibration", "format": 1, "make": make, "model": model, "style": style}
+    content |= {"rendering": rendering} if rendering else {}
     path.write_text(json.dumps(content | {"response": MINE.tolist()}))
     return path
 
@@ -88,6 +91,41 @@ def test_what_is_asked_for_is_taken(tmp_path):
         choose_response(photo, tmp_path / "none.json")
 
 
+def photo_in_style(software=None, **fields):
+    """A photo of the camera whose EXIF states how it was rendered."""
+    photo = camera_photo()
+    if software:
+        photo.exif[305] = software
+    tags = {"CustomRendered": 41985, "SceneCaptureType": 41990, "Contrast": 41992, "Saturation": 41993}
+    photo.exif.get_ifd(0x8769).update({tags[name]: value for name, value in fields.items()})
+    return photo
+
+
+def test_a_calibration_is_found_by_picture_style_as_far_as_exif_states_it(tmp_path):
+    cameras = tmp_path / "config" / "hdrgan" / "cameras"
+    calibration(cameras / "vivid.json", style="vivid", Contrast="2", Software="camera firmware")
+    calibration(cameras / "neutral.json", style="neutral", Contrast="0", Software="camera firmware")
+    os.utime(cameras / "vivid.json", (1, 1))  # the older one
+    assert "vivid.json" in choose_response(photo_in_style(Contrast=2)).why
+    assert "neutral.json" in choose_response(photo_in_style("Camera Firmware Ver.1.02", Contrast=0)).why
+    assert (
+        "neutral.json, the newest of 2" in choose_response(photo_in_style(Saturation=1)).why
+    )  # nothing tells them apart
+    for other in (photo_in_style(Contrast=1), photo_in_style("Adobe Lightroom 13", Contrast=2)):
+        chosen = choose_response(other)
+        assert chosen.kind == "camera"
+        assert "is of another picture style, by EXIF" in chosen.why
+    assert choose_response(photo_in_style(Contrast=1), cameras / "vivid.json").kind == "calibration"  # as asked
+
+
+def test_the_rendering_that_a_calibration_states_may_be_anything(tmp_path):
+    file = tmp_path / "config" / "hdrgan" / "cameras" / "one.json"
+    calibration(file)
+    for odd in (3, [1], {"Contrast": [1]}, None):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"rendering": odd}))
+        choose_response(photo_in_style(Contrast=1))
+
+
 def test_the_response_travels_in_the_files(tmp_path):
     photo = camera_photo()
     chosen = choose_response(photo, calibration(tmp_path / "mine.json"))
@@ -102,6 +140,27 @@ def test_the_response_travels_in_the_files(tmp_path):
     header = OpenEXR.File(str(exr)).header()
     assert header["hdrganResponse"] == facts["response"]
     assert json.loads(header["hdrganResponseCurve"]) == facts["curve"]
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "tiff"])
+def test_exiftool_shows_the_response_in_the_xmp_of_the_bracket(format, tmp_path):
+    photo = camera_photo()
+    named = choose_response(photo, calibration(tmp_path / 'my "best" <one> & more.json'))
+    light = np.interp(photo.pixels / 255, np.linspace(0, 1, 256), named.curve).astype(np.float32)
+    result = Result.of(photo, (-2.0, 0.0), StoredLight(photo.pixels, named.curve, light, light[..., 0] * 0))
+    result.response_note = named.why
+    files = result.save(tmp_path / "out", format=format, hdr=())
+    for told in exiftool(files, "-XMP:all"):
+        assert told["XMP-hdrgan:Response"] == named.why
+        curve = [float(number) for number in told["XMP-hdrgan:ResponseCurve"].split()]
+        assert np.allclose(curve, MINE, rtol=1e-3, atol=1e-5)
+    # A result made of a result says what it was made with itself.
+    result.photo, result.response_note = load_photo(files[0]), "other"
+    told = exiftool(result.save(tmp_path / "again", format=format, hdr=()), "-XMP:all", "-a")
+    assert [one["XMP-hdrgan:Response"] for one in told] == ["other"] * 2
+    # What was not read with a response says nothing of one.
+    plain = Result.of(photo, (0.0,), StoredLight(photo.pixels, named.curve, light, light[..., 0] * 0))
+    assert "XMP-hdrgan:Response" not in exiftool(plain.save(tmp_path / "plain", format=format, hdr=()))[0]
 
 
 def test_the_pipeline_reads_a_photo_with_what_was_chosen(tmp_path):

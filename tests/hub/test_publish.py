@@ -847,3 +847,15 @@ def test_files_of_the_project_are_found_beside_the_package(root):
     assert pretrained.project_file("model_card.md") == root / "model_card.md"
     with pytest.raises(FileNotFoundError, match=r"nothing\.md is missing"):
         pretrained.project_file("nothing.md")
+
+
+def test_a_card_shows_panoramas_as_light(folders):
+    evaluation = evaluation_of(folders["radiance"])
+    light = {"views": 3, "clipped": -0.5, "irradiance": 0.21, "key": 2.2}
+    evaluation["conditions"].append("panoramas, camera")
+    for system in evaluation["systems"]:
+        system["conditions"] = system["conditions"] | {"panoramas, camera": light}
+    text = render_card(folders["radiance"], evaluation)
+    block = text.partition("### Panoramas, camera photos (3 views)")[2]
+    assert "| identity | -0.50 | 0.21 | 2.20 | – |" in block
+    assert "EV -4" not in block

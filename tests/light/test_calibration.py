@@ -159,3 +159,18 @@ def test_a_calibration_is_found_by_make_and_model_and_a_damaged_one_is_left_out(
     assert find_calibration("Acme", "Two") == (None, 0)
     with pytest.raises(CalibrationFileError, match="no camera calibration"):
         read_calibration(default_path("Acme", "One", "").parent / "broken.json")
+
+
+def test_what_the_shots_say_alike_of_their_rendering_is_written(shots, tmp_path):
+    stack = tmp_path / "stack"
+    stack.mkdir()
+    for k, data in enumerate(shots[0]):
+        with Image.open(io.BytesIO(data)) as picture:
+            exif = picture.getexif()
+            detail = {**exif.get_ifd(0x8769), 41992: 1, 41993: 0, 41990: k % 2}
+            exif.get_ifd(0x8769).update(detail)
+            exif[305] = f"Ver.1.0{k}"
+            picture.save(stack / f"{k}.jpg", exif=exif, quality="keep")
+    done = run(stack, "-o", tmp_path / "one.json")
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "one.json").read_text())["rendering"] == {"Contrast": "1", "Saturation": "0"}

@@ -11,12 +11,16 @@ import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hdrgan.batch.records import Record, private_folder, remove_orphans
 from hdrgan.files.atomic import move_files
 from hdrgan.files.photo import load_photo
 from hdrgan.result import Result
+
+
+RESPONSE = np.linspace(0, 1, 256, dtype=np.float32)
 
 
 @pytest.fixture
@@ -144,10 +148,10 @@ def small_disk(folder, size):
 
 def test_a_bracket_is_replaced_whole_or_not_at_all(make_photo, tmp_path, monkeypatch, files_in):
     photo = load_photo(make_photo(tmp_path / "x.png"))
-    result = Result(photo, [photo.pixels] * 3, (-1.0, 0.0, 1.0), photo.pixels, photo.pixels, photo.pixels)
+    result = Result(photo, [photo.pixels] * 3, (-1.0, 0.0, 1.0), photo.pixels, photo.pixels, RESPONSE)
     result.save(tmp_path / "out", hdr=())
     before = files_in(tmp_path / "out")
-    darker = Result(photo, [photo.pixels // 2] * 3, (-1.0, 0.0, 1.0), photo.pixels, photo.pixels, photo.pixels)
+    darker = Result(photo, [photo.pixels // 2] * 3, (-1.0, 0.0, 1.0), photo.pixels, photo.pixels, RESPONSE)
     written = []
 
     def full(path, pixels, **options):

@@ -19,7 +19,6 @@ from hdrgan.files.atomic import move_files
 from hdrgan.files.photo import load_photo
 from hdrgan.result import Result
 
-
 RESPONSE = np.linspace(0, 1, 256, dtype=np.float32)
 
 

@@ -76,7 +76,7 @@ class Pipeline:
             raise ValueError(f"model must be one of {', '.join(_NETWORKS)}, got {type(model).__name__}")
         self.device = _device(device)
         self.model = model.to(self.device).eval()
-        if isinstance(model, BracketGenerator):  # the others choose for each of their layers
+        if not isinstance(model, EIN):  # which chooses for each of its layers
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         self.model_name = name or type(model).__name__
         self.working_size = working_size

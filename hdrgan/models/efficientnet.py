@@ -39,10 +39,17 @@ class _Convolution(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if not torch.compiler.is_compiling():
             check_cancelled()
-        reach = self.kernel_size[0] // 2
-        # A kernel with zeros in front reads the pixel more, and costs a tenth of a copy of the input that has it.
-        weight = self.weight if self.stride == (1, 1) else F.pad(self.weight, (1, 0, 1, 0))
-        return F.conv2d(x, weight, self.bias, self.stride, reach, 1, self.groups)
+        weight = self.weight if self.stride == (1, 1) else _one_later(self.weight)
+        return F.conv2d(x, weight, self.bias, self.stride, self.kernel_size[0] // 2, 1, self.groups)
+
+
+def _one_later(weight: Tensor) -> Tensor:
+    """A kernel that reads one pixel more after than before: a tenth of the time of copying its input with that pixel.
+
+    By concatenation, because onnxruntime takes a padded kernel for a padded input.
+    """
+    weight = torch.cat([torch.zeros_like(weight[..., :1, :]), weight], -2)
+    return torch.cat([torch.zeros_like(weight[..., :1]), weight], -1)
 
 
 class _Block(nn.Module):

@@ -44,7 +44,7 @@ BRACKET_FIGURES = {
     "bracket_psnr": "PSNR in dB of each EV, peak 1, encoded, squared error pooled over the views",
     "bracket_ssim": "SSIM of each EV, encoded, mean over the views",
 }
-
+REAL_FIGURES = ("all", "blown", "rim", "range")  # of real brackets, each by EV: PSNR in dB, and range in stops
 IDENTITY_NAME = "identity"
 CURVE_NAME = "curve"
 EVALUATOR = "hdrgan evaluate"
@@ -154,7 +154,7 @@ def format_report(report: Mapping[str, Any]) -> str:
 
 def _real_block(table: Sequence[Mapping[str, Any]], calibrations: Mapping[str, int] | None) -> str:
     """Figures of real brackets: PSNR and range by EV, one row a system."""
-    columns = [(name, ev) for name in ("all", "blown", "rim", "range") for ev in table[0]["figures"].get(name, {})]
+    columns = [(name, ev) for name in REAL_FIGURES for ev in table[0]["figures"].get(name, {})]
     lines = [["", *(f"{name} {ev}" for name, ev in columns)]]
     for row in table:
         lines.append([row["name"], *(_cell(row["figures"].get(name, {}).get(ev), 2) for name, ev in columns)])

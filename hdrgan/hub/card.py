@@ -14,7 +14,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard
 from PIL import Image, ImageDraw, ImageFont
 
-from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, ev_key, read_report, rows
+from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, REAL_FIGURES, ev_key, read_report, rows
 from hdrgan.files.colour import to_8_bits
 from hdrgan.hub.distribution import WHEEL_NAME
 from hdrgan.models.bracket_generator import BracketGenerator
@@ -33,7 +33,7 @@ from hdrgan.models.radiance_generator import RadianceGenerator
 from hdrgan.result import Result
 
 EVALUATION_NAME = "evaluation.json"
-BENCHMARK = "benchmarks/yardstick.json"
+BENCHMARKS = ("benchmarks/real_brackets.json", "benchmarks/yardstick.json")
 
 _NETWORKS: dict[str, type[PretrainedModel]] = {
     network.__name__: network for network in (RadianceGenerator, BracketGenerator, EIN, PatchDiscriminator)
@@ -149,14 +149,17 @@ def card_of(
     data.base_model = base.get("hub_id")
     sources = [*training.get("data", ()), *base.get("training", {}).get("data", ())]
     data.datasets = list(dict.fromkeys(source["hub_id"] for source in sources if "hub_id" in source)) or None
-    if report is not None:
-        own = next((system for system in report["systems"] if system["sha256"] == digest), None)
-        if own is None:
-            raise ValueError(
-                f"the evaluation of {report['date'][:10]} is not of these weights: "
-                "run 'hdrgan evaluate -o report.json' with the model that is to be published"
-            )
-        data.eval_results = _eval_results(report, own)
+    reports = [report, *report.get("also", ())] if report is not None else []
+    if reports:
+        data.eval_results = []
+        for one in reports:
+            own = next((system for system in one["systems"] if system["sha256"] == digest), None)
+            if own is None:
+                raise ValueError(
+                    f"the evaluation of {one['date'][:10]} is not of these weights: "
+                    "run 'hdrgan evaluate -o report.json' with the model that is to be published"
+                )
+            data.eval_results += _eval_results(one, own)
         data.metrics = sorted({result.metric_type for result in data.eval_results})
     card = network.generate_model_card(
         card_data=data,
@@ -165,7 +168,7 @@ def card_of(
         weights_sha256=digest,
         license=data.license,
         samples=[{"path": path, "caption": caption} for path, caption in samples],
-        evaluation=_evaluation_view(report, digest) if report is not None else None,
+        evaluations=[_evaluation_view(one, digest) for one in reports],
         wheel=WHEEL_NAME if repo_id is not None else None,
         own_words=OWN_WORDS,
     )
@@ -200,7 +203,11 @@ def _evaluation_view(report: Mapping[str, Any], digest: str) -> dict[str, Any]:
     return {
         **report,
         "rows": tables,
+        "conditions": sorted(tables, key=lambda condition: condition != "real"),
         "ev_keys": [ev_key(ev) for ev in report["evs"]],
+        "real_columns": [
+            (kind, ev) for kind in REAL_FIGURES for ev in next(iter(tables.values()))[0]["figures"].get(kind, {})
+        ],
         "has_radiance": any("pu21" in row["figures"] for table in tables.values() for row in table),
         "has_brackets": any("bracket_psnr" in row["figures"] for table in tables.values() for row in table),
         "peers_source": report.get("peers", {}).get("source"),
@@ -231,8 +238,16 @@ _DATA_KINDS = {
     "bracket": "exposure brackets",
     "pairs": "photos with HDR images",
     "hdr": "HDR scenes photographed by a virtual camera",
+    "real brackets": "real exposure brackets, each shot beside those that its camera took darker and brighter",
 }
-_EV_METRICS = {"bracket_psnr": ("psnr", "PSNR EV {} (dB)"), "bracket_ssim": ("ssim", "SSIM EV {}")}
+_EV_METRICS = {
+    "bracket_psnr": ("psnr", "PSNR EV {} (dB)"),
+    "bracket_ssim": ("ssim", "SSIM EV {}"),
+    "all": ("psnr", "PSNR EV {} (dB)"),
+    "blown": ("psnr", "PSNR EV {}, blown places (dB)"),
+    "rim": ("psnr", "PSNR EV {}, rims of blown places (dB)"),
+    "range": ("bias", "range of light in blown places, EV {} (stops)"),
+}
 
 
 def _eval_results(report: Mapping[str, Any], own: Mapping[str, Any]) -> list[EvalResult]:
@@ -289,10 +304,14 @@ def find_report(folder: Path, evaluation: Path | Mapping[str, Any] | None) -> Ma
 
 
 def _benchmark_of(folder: Path) -> Mapping[str, Any] | None:
-    """The project's own benchmark, if these very weights were measured in it."""
-    try:
-        report = read_report(project_file(BENCHMARK))
-    except FileNotFoundError:
-        return None
+    """The project's own benchmarks, where these very weights were measured in them, as one report."""
     digest = sha256_of(folder / WEIGHTS_NAME)
-    return report if any(system["sha256"] == digest for system in report["systems"]) else None
+    reports = []
+    for benchmark in BENCHMARKS:
+        try:
+            report = read_report(project_file(benchmark))
+        except FileNotFoundError:
+            continue
+        if any(system["sha256"] == digest for system in report["systems"]):
+            reports.append(report)
+    return {**reports[0], "also": reports[1:]} if reports else None

@@ -39,7 +39,7 @@ from hdrgan.models.weights_file import checksums
 SAMPLES_FOLDER = "samples"
 
 _BUNDLED_AS = {"RadianceGenerator": "radiance", "BracketGenerator": "bracket", "EIN": "ein"}
-_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", "model_card.md", card.BENCHMARK)
+_SPACE_FILES = ("app.py", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", "model_card.md")
 _LARGEST_SAMPLE = 1 << 20  # bytes
 
 
@@ -210,7 +210,7 @@ def _space_files(
     kind = _BUNDLED_AS.get(type(network).__name__)
     if kind is None:
         raise ValueError(f"a Space needs a network that makes pictures, and {type(network).__name__} does not")
-    files: dict[str, Path | bytes] = {name: project_file(name) for name in _SPACE_FILES}
+    files: dict[str, Path | bytes] = {name: project_file(name) for name in (*_SPACE_FILES, *card.BENCHMARKS)}
     examples = project_file("examples")
     files |= {f"examples/{path.name}": path for path in sorted(examples.iterdir()) if path.is_file()}
     files |= package_files()

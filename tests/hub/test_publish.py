@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -794,19 +795,33 @@ def test_the_cost_of_training_is_what_the_weights_say(training, cost):
 
 @pytest.mark.parametrize("name", ["radiance", "bracket", "ein"])
 def test_bundled_weights_bring_the_figures_of_the_benchmark(name, root, monkeypatch):
-    benchmark = report.read_report(root / "benchmarks" / "yardstick.json")
-    (measured,) = [system for system in benchmark["systems"] if system["name"] == name]
+    real, benchmark = (
+        report.read_report(root / "benchmarks" / file) for file in ("real_brackets.json", "yardstick.json")
+    )
+    measured, shots = (
+        next(system for system in part["systems"] if system["name"] == name)["conditions"] for part in (benchmark, real)
+    )
     card = ModelCard(render_card(name, repo_id=f"user/{name}"))
     assert readme_errors(str(card), "model") == []
     on_card = {(result.dataset_config, result.metric_name): result.metric_value for result in card.data.eval_results}
-    for condition, figures in measured["conditions"].items():
+    for kind, title in {"all": "PSNR EV {} (dB)", "blown": "PSNR EV {}, blown places (dB)"}.items():
+        for ev, value in shots["real brackets"][kind].items():
+            assert on_card["real brackets", title.format(ev)] == value
+            assert f" {value:.2f} |" in card.text
+    heads = re.findall(r"^### (.* (?:shots|views)\))$", card.text, re.MULTILINE)
+    assert heads == [
+        "Real brackets (40 shots)",
+        "Real camera, rendered (64 views)",
+        "Clean camera, rendered (64 views)",
+    ]
+    for condition, figures in measured.items():
         assert on_card[condition, "PU21-PSNR (dB)"] == figures["pu21"]
         for ev, value in figures["bracket_psnr"].items():
             assert on_card[condition, f"PSNR EV {ev} (dB)"] == value
     # Of other weights it says nothing, and an installation may lack it.
     monkeypatch.setattr("hdrgan.hub.card.read_report", lambda path: benchmark | {"systems": benchmark["systems"][:1]})
     assert "have not been evaluated" in render_card(name)
-    monkeypatch.setattr("hdrgan.hub.card.BENCHMARK", "nothing.json")
+    monkeypatch.setattr("hdrgan.hub.card.BENCHMARKS", ["nothing.json"])
     assert "have not been evaluated" in render_card(name)
 
 
@@ -856,6 +871,6 @@ def test_a_card_shows_panoramas_as_light(folders):
     for system in evaluation["systems"]:
         system["conditions"] = system["conditions"] | {"panoramas, camera": light}
     text = render_card(folders["radiance"], evaluation)
-    block = text.partition("### Panoramas, camera photos (3 views)")[2]
+    block = text.partition("### Panoramas, camera (3 views)")[2]
     assert "| identity | -0.50 | 0.21 | 2.20 | – |" in block
     assert "EV -4" not in block

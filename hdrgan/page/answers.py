@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,8 +100,12 @@ def address(path: Path | None) -> str | None:
 
 
 def news(ticket: str, **facts: Any) -> str:
-    """A message for the page's script: HTML that carries JSON."""
-    return f'<i data-news="{html.escape(json.dumps({"ticket": ticket} | facts))}"></i>'
+    """A message for the page's script: HTML that carries JSON.
+
+    Its time makes it differ from the one before: the page hears that the server is there only where something changes.
+    """
+    message = {"ticket": ticket, "time": round(time.monotonic(), 1)} | facts
+    return f'<i data-news="{html.escape(json.dumps(message))}"></i>'
 
 
 def write_file(result: Result, folder: Path, kind: str, *, format: str = "png", ev: float | None = None) -> Path:

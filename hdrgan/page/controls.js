@@ -11,7 +11,7 @@ $(".cancel").addEventListener("click", () => {
     ticket = "";
     told.cancelled();
 });
-$(".again").addEventListener("click", run);
+$(".again").addEventListener("click", again);
 all(".examples button").forEach((button) => button.addEventListener("click", () => example(button)));
 all(".settings select").forEach((select) => select.addEventListener("change", () => {
     const own = $(".response").value === "own";

@@ -13,7 +13,10 @@ let ticket = "";     // of the work that is waited for
 let saving = "";     // ticket of the file that is waited for, and its button
 let savingButton = null;
 let chosen = "finished";
-let local = "";      // address of the photo in this browser
+let original = null; // the file of the photo, where it came from this browser, and its address
+let local = "";
+let gone = false;    // whether the server has deleted the photo or its pictures
+let silence = 0;     // timer of a server that says nothing
 let packed = null;   // the archive of several photos that was made last
 let divided = 0.5, zoom = 1, panX = 0, panY = 0;
 
@@ -21,6 +24,18 @@ const newTicket = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (
 const call = (what, argument) => {
     calls[what].push(argument);
     document.getElementById("do-" + what).click();
+    if (what !== "stop") awaitNews();
+};
+
+// The server tells something every second. Where it is gone, or takes no more calls, nothing would ever come.
+const PATIENCE_MS = 60_000;
+const awaitNews = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+        const says = "The server has said nothing for a minute. It may be busy, or gone; please try again.";
+        if (root.dataset.state === "working") fail("No answer.", says);
+        if (saving) saved(says);
+    }, PATIENCE_MS);
 };
 const state = (name) => {
     root.dataset.state = name;
@@ -55,6 +70,7 @@ function taken(files) {
 async function take(file) {
     clear();
     const mine = (ticket = newTicket());
+    original = file;
     showLocal(file);
     state("working");
     progress("Sending the photo", null);
@@ -144,10 +160,13 @@ function run() {
     call("develop", JSON.stringify({ ticket, ...asked() }));
 }
 
+const again = () => (gone && original ? take(original) : run());
+
 function clear() {
     if (ticket) call("stop", ticket);
     ticket = "";
-    photo = result = packed = null;
+    photo = result = packed = original = null;
+    gone = false;
     chosen = "finished";
     $('input[value="finished"]').checked = true;
     root.classList.remove("stale");
@@ -212,6 +231,7 @@ const told = {
         show();
     },
     failed(news) {
+        gone = news.title === "No photo";
         if (news.unreadable && !result) photo = null;  // another try would be no better: here is room for another photo
         fail(news.title && news.title + ".", news.says);
     },
@@ -247,6 +267,7 @@ function listen(node) {
     const carrier = node.querySelector("[data-news]");
     if (!carrier) return;
     const news = JSON.parse(carrier.dataset.news);
+    if (news.ticket === ticket || news.ticket === saving) awaitNews();
     if (news.ticket === ticket && told[news.state]) told[news.state](news);
     if (news.ticket === saving && onFile[news.state]) onFile[news.state](news);
     if (news.ticket === partTicket && news.state === "look") sharpen(news);

@@ -154,5 +154,10 @@ const leave = () => (document.fullscreenElement ? document.exitFullscreen() : fi
 document.addEventListener("fullscreenchange", () => filling(document.fullscreenElement === root));
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && root.classList.contains("filling")) leave(); });
 before.addEventListener("load", place);
+after.addEventListener("error", () => {
+    if (!result || !after.getAttribute("src")) return;
+    gone = true;
+    fail("These pictures are gone.", "The server deletes photos after a while. Try again to have them made once more.");
+});
 before.addEventListener("error", () => { if (before.src === local) before.removeAttribute("src"); });
 new ResizeObserver(place).observe(view);

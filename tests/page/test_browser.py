@@ -333,6 +333,48 @@ def test_no_failure_is_shown_without_a_sentence(visit, photo, silent):
     expect(page.get_by_role("alert")).to_contain_text("That did not work. No reason was given. Please try again.")
 
 
+def test_a_server_that_says_nothing_is_not_waited_for_forever(visit, photo):
+    page = visit()
+    page.clock.install()
+    page.evaluate("() => { window.hdrganCalls.develop.push = () => { window.lost = true; }; }")
+    page.locator(".hg .file").set_input_files(photo)
+    page.wait_for_function("window.lost")
+    state(page, "working")
+    page.clock.fast_forward("01:01")
+    state(page, "failed")
+    expect(page.get_by_role("alert")).to_contain_text("No answer. The server has said nothing for a minute.")
+
+
+def test_pictures_that_the_server_deleted_are_made_again(visit, photo):
+    page = visit()
+    give(page, photo)
+    shown = page.locator(".strip img").first.get_attribute("src")
+    for file in Path(re.search(r"file=(/.+)/", shown)[1]).parent.rglob("*"):
+        if file.is_file():
+            file.unlink()
+    page.locator('input[value="hdr"]').check()
+    state(page, "failed")
+    expect(page.get_by_role("alert")).to_contain_text("These pictures are gone.")
+    page.get_by_role("button", name="Try again").click()
+    state(page, "ready")
+    assert page.locator(".strip img").count() == 5
+
+
+def test_a_photo_that_the_server_deleted_is_sent_again(visit, photo):
+    page = visit()
+    give(page, photo)
+    shown = page.locator(".strip img").first.get_attribute("src")
+    for file in Path(re.search(r"file=(/.+)/", shown)[1]).parent.rglob("*"):
+        if file.is_file():
+            file.unlink()
+    page.locator("select.evs").select_option("-2,-1,0,1,2")
+    state(page, "failed")
+    expect(page.get_by_role("alert")).to_contain_text("Your photo was deleted meanwhile.")
+    page.get_by_role("button", name="Try again").click()
+    state(page, "ready")
+    expect(page.locator(".strip button").first).to_contain_text("EV −2")
+
+
 def test_several_photos_are_cancelled(visit, program, tmp_path):
     paths = [tmp_path / f"{number}.jpg" for number in range(3)]
     noise = np.random.default_rng(1).integers(0, 256, (1000, 1500, 3), np.uint8)

@@ -13,6 +13,7 @@ hdrgan.light.cancellation.CancelledError: the visitor left
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,12 +34,13 @@ class Cancellation:
     def __init__(self, at_check: Callable[[], None] | None = None) -> None:
         self._cancelled = threading.Event()
         self._reason = ""
+        self.asked_at = 0.0  # when the work was asked to stop, as `time.monotonic` counts
         self._at_check = at_check
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the work to stop; from any thread, any number of times. The first reason is kept."""
         if not self._cancelled.is_set():
-            self._reason = reason
+            self._reason, self.asked_at = reason, time.monotonic()
             self._cancelled.set()
 
     @property

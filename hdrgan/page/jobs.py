@@ -153,7 +153,6 @@ class Jobs:
                 yield pulse(Standing(self._place(lane, job), job.worked()))
         finally:
             if not job.done.is_set():
-                job.dropped = time.monotonic()
                 job.token.cancel("nobody waits for it")
         if not job.done.is_set():
             raise CancelledError("cancelled")
@@ -232,6 +231,7 @@ class _Token(Cancellation):
             self.at_check()
         if self.outer is not None and self.outer.cancelled:
             self.cancel("cancelled")
+            self.asked_at = self.outer.asked_at
 
 
 class _Job:
@@ -243,7 +243,6 @@ class _Job:
         self.error: BaseException | None = None
         self.done = threading.Event()
         self.started: float | None = None
-        self.dropped = 0.0
         self.aside = 0.0  # seconds that it stood aside
         self.aside_again = 0.0  # when it may stand aside the next time
 
@@ -253,8 +252,8 @@ class _Job:
             self.context.run(self._do)
         except CancelledError as stopped:
             self.error = stopped
-            if self.dropped:
-                log.info("work stopped %.2f s after nobody waited for it any more", time.monotonic() - self.dropped)
+            waited = time.monotonic() - self.token.asked_at
+            log.info("work stopped %.2f s after nobody waited for it any more", waited)
         except BaseException as error:  # the thread that waits for it explains it
             self.error = error
 

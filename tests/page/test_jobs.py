@@ -5,6 +5,7 @@ Events decide what happens when; no test measures a time.
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -234,3 +235,27 @@ def test_all_jobs_of_a_process_can_be_closed():
     assert close_all(60)
     with pytest.raises(BusyError):
         next(jobs.run(lambda: None))
+
+
+def test_the_end_of_cancelled_work_is_told_whoever_notices_first(jobs, caplog):
+    token, working, noticed = Cancellation(), threading.Event(), threading.Event()
+
+    def work():
+        working.set()
+        try:
+            while True:
+                check_cancelled()
+        finally:
+            noticed.set()
+
+    with caplog.at_level("INFO"):
+        run = jobs.run(work, cancellation=token)
+        next(run)
+        assert working.wait(60)
+        token.cancel()
+        assert noticed.wait(60)  # before the caller looks again
+        while any(jobs._lanes):
+            threading.Event().wait(0.01)
+        with pytest.raises(CancelledError):
+            finish(run)
+    assert float(re.search(r"work stopped (\d+\.\d+) s after", caplog.text)[1]) < 60

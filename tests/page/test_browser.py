@@ -140,6 +140,15 @@ def download(page: Page, kind: str, folder: Path) -> Path:
     return path
 
 
+def wait_for_the_end(page: Page, program: Program, since: int) -> None:
+    """Until the program has said, after so many lines, that cancelled work stopped."""
+    for _ in range(SLOW // 50):
+        if re.search(r"work stopped \d", "".join(program.said[since:])):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("the work did not stop: " + "".join(program.said[since:]))
+
+
 def barriers(page: Page) -> list[str]:
     """What axe-core calls serious or critical, with the first place of each."""
     violations = Axe().run(page).response["violations"]
@@ -387,8 +396,7 @@ def test_several_photos_are_cancelled(visit, program, tmp_path):
     expect(page.locator(".says")).to_contain_text("Photo 1 of 3")
     page.get_by_role("button", name="Cancel").click()
     state(page, "failed")
-    while not re.search(r"work stopped \d", "".join(program.said[log:])):
-        page.wait_for_timeout(50)
+    wait_for_the_end(page, program, log)
     assert "ein: 1500" not in "".join(program.said[log:])
 
 
@@ -515,8 +523,7 @@ def test_a_running_ein_is_cancelled_and_its_work_stops(visit, program, tmp_path)
     expect(page.get_by_role("alert")).to_contain_text("Cancelled")
     page.get_by_label("Network").select_option("radiance")  # its turn comes at once
     state(page, "ready")
-    while not re.search(r"work stopped \d", "".join(program.said[log:])):
-        page.wait_for_timeout(50)
+    wait_for_the_end(page, program, log)
     assert "ein: 2000" not in "".join(program.said[log:]), "it was not worked on to its end"
 
 

@@ -140,6 +140,14 @@ def download(page: Page, kind: str, folder: Path) -> Path:
     return path
 
 
+def delete_all(page: Page) -> None:
+    """Delete the photo and its pictures from the server's disk, as the sweep does after the time they are kept."""
+    shown = page.locator(".strip img").first.get_attribute("src")
+    for file in Path(re.search(r"file=(/.+)/", shown)[1]).parent.rglob("*"):
+        if file.is_file():
+            file.unlink()
+
+
 def wait_for_the_end(page: Page, program: Program, since: int) -> None:
     """Until the program has said, after so many lines, that cancelled work stopped."""
     for _ in range(SLOW // 50):
@@ -357,10 +365,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_forever(visit, photo):
 def test_pictures_that_the_server_deleted_are_made_again(visit, photo):
     page = visit()
     give(page, photo)
-    shown = page.locator(".strip img").first.get_attribute("src")
-    for file in Path(re.search(r"file=(/.+)/", shown)[1]).parent.rglob("*"):
-        if file.is_file():
-            file.unlink()
+    delete_all(page)
     page.locator('input[value="hdr"]').check()
     state(page, "failed")
     expect(page.get_by_role("alert")).to_contain_text("These pictures are gone.")
@@ -372,10 +377,7 @@ def test_pictures_that_the_server_deleted_are_made_again(visit, photo):
 def test_a_photo_that_the_server_deleted_is_sent_again(visit, photo):
     page = visit()
     give(page, photo)
-    shown = page.locator(".strip img").first.get_attribute("src")
-    for file in Path(re.search(r"file=(/.+)/", shown)[1]).parent.rglob("*"):
-        if file.is_file():
-            file.unlink()
+    delete_all(page)
     page.locator("select.evs").select_option("-2,-1,0,1,2")
     state(page, "failed")
     expect(page.get_by_role("alert")).to_contain_text("Your photo was deleted meanwhile.")

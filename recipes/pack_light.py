@@ -126,7 +126,9 @@ class Pack:
         self.samples.append((srgb, stops, known, lost(srgb, light, known), held_out, source))
 
     def save(self, path: Path) -> None:
-        """Write what was collected."""
+        """Write what was collected, if anything was."""
+        if not self.samples:
+            return
         names = ("srgb", "stops", "known", "lost", "held_out", "source")
         columns = zip(*self.samples, strict=True)
         partial = path.with_suffix(".tmp")

@@ -62,7 +62,9 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
     photo_weight = area / (area + _LEAST_AREA)
     # Most of a photo did not clip: from here on, (N, 3) and (N, 1) of what did.
     where = (weight.flatten() > 1e-3).nonzero()[:, 0]
-    photo = torch.div(where, height * width, rounding_mode="floor")
+
+    def planes_of(values: Tensor) -> Tensor:
+        return weight.new_zeros(weight.numel()).index_copy(0, where, values.flatten()).view_as(weight)
 
     def of_clipped(planes: Tensor) -> Tensor:
         return planes.permute(0, 2, 3, 1).reshape(-1, planes.shape[1]).index_select(0, where)
@@ -73,11 +75,11 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
     true = torch.exp2(true_stops)
     bright, truly = _luminance(above), _luminance(true)
     rim = share * of_clipped(near(1 - mask.amax(1, keepdim=True), _REACH))
-    rim_area = torch.zeros_like(area).index_add(0, photo, rim[:, 0]).clamp(min=1e-3)
+    rim_area = planes_of(rim).sum((1, 2, 3)).clamp(min=1e-3)
 
     def mean(error: Tensor, weights: Tensor, areas: Tensor) -> Tensor:
-        """Mean over the clipped part of each photo: (B,)."""
-        return torch.zeros_like(area).index_add(0, photo, (weights * error).mean(1)) / areas.clamp(min=1e-3)
+        """Mean over the clipped part of each photo: (B,). Summed in its place: adding by index waits for others."""
+        return planes_of((weights * error).mean(1)).sum((1, 2, 3)) / areas.clamp(min=1e-3)
 
     by_stops = mean(F.smooth_l1_loss(above.log2(), true_stops, beta=2.0, reduction="none"), share, area)
     error = F.smooth_l1_loss(bright.log2(), truly.log2(), beta=2.0, reduction="none")
@@ -90,9 +92,6 @@ def light_losses(light: Light, mask: Tensor, stops: Tensor, known: Tensor) -> di
         squared = (ours - theirs) ** 2
         by_exposures = by_exposures + torch.log1p(mean(squared, share, area) / _LEAST_ERROR) / len(EXPOSURES)
         by_rims = by_rims + torch.log1p(mean(squared, rim, rim_area) / _LEAST_ERROR) / len(EXPOSURES)
-
-    def planes_of(values: Tensor) -> Tensor:
-        return torch.zeros_like(weight).flatten().index_add(0, where, values[:, 0]).view_as(weight)
 
     by_energy = torch.zeros_like(area)
     sides = [side for side in _SIDES if side <= min(height, width)]

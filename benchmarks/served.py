@@ -87,7 +87,8 @@ class Server:
 
     def files(self) -> list[Path]:
         """Temporary files, uploads among them."""
-        return [path for path in self.temporary.rglob("*") if path.is_file()]
+        # What is deleted meanwhile is left out: os.walk passes over a folder that is gone, where pathlib raises.
+        return [Path(folder, name) for folder, _, names in os.walk(self.temporary) for name in names]
 
     def answers(self) -> list[Path]:
         """Files of answers, finished or under way."""

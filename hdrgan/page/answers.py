@@ -30,6 +30,10 @@ class RequestError(ValueError):
     """What was asked for does not exist; the message is for whoever wrote the request."""
 
 
+class DeletedError(gr.Error):
+    """What was sent before is not kept any more."""
+
+
 @contextmanager
 def plain_words() -> Iterator[None]:
     """Turn whatever goes wrong into one sentence for the visitor; the traceback goes to the log alone."""
@@ -85,6 +89,7 @@ def failure(problem: Exception) -> dict[str, Any]:
         "title": title,
         "says": sentence,
         "unreadable": isinstance(problem, PhotoError),
+        "deleted": isinstance(problem, DeletedError),
     }
 
 

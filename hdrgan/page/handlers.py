@@ -26,7 +26,7 @@ from hdrgan.files.photo import Photo, PhotoError, PhotoLimits
 from hdrgan.files.response_choice import CHOICES, Response
 from hdrgan.light.cancellation import Cancellation
 from hdrgan.light.evs import DEFAULT_EVS, check_evs
-from hdrgan.page.answers import address, failure, news, plain_words, sentence_of, waiting, write_file
+from hdrgan.page.answers import DeletedError, address, failure, news, plain_words, sentence_of, waiting, write_file
 from hdrgan.page.closeup import check_box, save_part
 from hdrgan.page.guard import NO_ROOM
 from hdrgan.page.housekeeping import claim, has_room, keep_awake
@@ -258,7 +258,7 @@ class Handlers:
             folder, name = self.examples, str(self.examples / name.removeprefix(EXAMPLE))
         path = Path(name).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
-            raise gr.Error(
+            raise DeletedError(
                 "Your photo was deleted meanwhile. Please choose it again.", title="No photo", print_exception=False
             )
         if model not in self.pipelines:

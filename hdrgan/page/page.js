@@ -231,7 +231,7 @@ const told = {
         show();
     },
     failed(news) {
-        gone = news.title === "No photo";
+        gone = news.deleted;
         if (news.unreadable && !result) photo = null;  // another try would be no better: here is room for another photo
         fail(news.title && news.title + ".", news.says);
     },

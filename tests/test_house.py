@@ -155,6 +155,8 @@ def test_what_could_be_done_before_takes_fewer_lines(root):
     assert len(set(places)) == len(places)
     whole = {place.partition("-")[0] for place in places if ":" not in place}
     assert not [place for place in places if ":" in place and place.partition(":")[0] in whole], "counted twice"
+    named = {place.partition("-")[0] for place in places}
+    assert not [place for place in named if ":" in place and place.rpartition(".")[0] in named], "counted twice"
     everything = sum(len(path.read_text().splitlines()) for path in modules(root))
     new = sum(lines_of(root, place) for place in places) + imported_lines(root, whole)
     same_features = everything - new

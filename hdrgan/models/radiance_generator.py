@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdrgan.light.cancellation import check_cancelled
+from hdrgan.light.confine import extended
 from hdrgan.light.evs import NETWORK_EVS
 from hdrgan.light.radiometry import LUMINANCE_WEIGHTS, decode
 from hdrgan.light.response import mean_camera
@@ -33,6 +34,10 @@ _HALF = 2  # how much smaller the picture is that the encoder sees
 _MOST_GAIN = 12.0  # stops that a clipped channel can be raised
 _COLOURLESS = 4.5 / 255  # largest difference of the channels of a photo without colour
 _TINGE = 0.1  # stops by which a light may be greener or more purple than its red and blue
+_BY_ONE = 0.2  # say of the colour beside a place of which one channel was measured
+_BY_TWO = 0.4  # what a second one adds to it
+_HALVINGS = 5  # of half the working size: 64 pixels of it are beside a place, and everything is where nothing is
+_DIM = 1e-4  # of white, below which no colour is looked for
 _MOST_LIGHT = 18.0  # stops above white that a compact light can have, as the mean over its cell
 
 
@@ -88,6 +93,30 @@ def _between_warm_and_cool(gain: Tensor, whole: Tensor) -> Tensor:
     bounded = torch.cat([red, torch.lerp(green, torch.minimum(torch.maximum(green, low), high), whole), blue], 1)
     lost = F.conv2d(torch.exp2(gain), weights) / F.conv2d(torch.exp2(bounded), weights)
     return (bounded + lost.log2()).clamp(max=_MOST_GAIN)
+
+
+def _with_colour_beside(light: Light, srgb: Tensor, clipped: Tensor, curve: Tensor) -> Light:
+    """Where some channels clipped and others did not, let the colour of what is beside have a say.
+
+    A network that errs in one channel turns paper blue and the glow of a lamp green. The colour of the nearest places
+    that did not clip, at the brightness that was measured, errs in other ways.
+
+    Args:
+        light: of (B, 3, H, W), which is changed where ``clipped`` differs between channels.
+        srgb: (B, 3, H, W) encoded in [0, 1].
+        clipped: `clip_mask` of it.
+        curve: (K,) as in `decode`.
+    """
+    half, measured = _halved(srgb), _halved(1 - clipped)
+    stops = decode(half, curve).clamp(min=_DIM).log2()
+    seen = measured.amin(1, keepdim=True) * ((half.amax(1, keepdim=True) - 0.25) / 0.35).clamp(0, 1) ** 2
+    colour = extended(stops - stops.mean(1, keepdim=True), seen, _HALVINGS)
+    level = (measured * (stops - colour)).sum(1, keepdim=True) / measured.sum(1, keepdim=True).clamp(min=1e-3)
+    likely = _doubled((level + colour - stops).clamp(min=0))
+    most, least = 1 - clipped.amin(1, keepdim=True), 1 - clipped.amax(1, keepdim=True)
+    second = 3 - clipped.sum(1, keepdim=True) - most - least
+    say = _BY_ONE * most + _BY_TWO * second
+    return Light(torch.lerp(light.gain, likely, say), light.compact * (1 - say))
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -247,6 +276,7 @@ class RadianceGenerator(
         mask = self.clipped(srgb)
         light: Light = self.network(srgb, mask)
         light = light._replace(gain=_between_warm_and_cool(light.gain, mask.amin(1, keepdim=True)))
+        light = _with_colour_beside(light, srgb, mask, self.mean_camera)
         # A photo without colour stays without: some codes of colour are what JPEG leaves in one.
         coloured = (srgb.amax(1) - srgb.amin(1) > _COLOURLESS).float().mean((1, 2)) > 1e-3
         if not torch.compiler.is_compiling() and bool(coloured.all()):  # nearly always: nothing has to be averaged

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hdrgan.light.radiometry import decode, srgb_curve
+from hdrgan.light.radiometry import decode, encode, srgb_curve
 from hdrgan.models.efficientnet import FEATURES, EfficientNetLite2
-from hdrgan.models.radiance_generator import Light, RadianceGenerator
+from hdrgan.models.radiance_generator import Light, RadianceGenerator, _with_colour_beside
 from hdrgan.training.light_loss import light_losses, weighted
 
 WIDTHS = (8, 8, 8, 8)
@@ -77,11 +77,32 @@ def test_compact_lights_keep_the_energy_of_their_cell_wherever_in_it_they_are(ne
             network.network.compact.bias[:] = 0
             network.network.compact.bias[0] = 5.0
             network.network.compact.bias[1 + place] = 20.0
-            compact = network.light(photo())[1]
+            compact = network.network(photo(), network.clipped(photo())).compact
             energy.append(compact[0, 1].mean())
             assert compact[0, 1].max() > 10 * compact[0, 1].mean()
     torch.testing.assert_close(energy[0], energy[1])
     torch.testing.assert_close(energy[0], torch.exp2(torch.nn.functional.softplus(torch.tensor(5.0))) - 1)
+
+
+def test_where_some_channels_clipped_the_colour_beside_has_a_say(network):
+    """The glow of an orange lamp stays orange, and no channel is raised far above the colour beside it."""
+    curve = network.mean_camera
+    light = torch.linspace(0.1, 2.0, 128).repeat(3, 128, 1)[None] * torch.tensor([1.0, 0.25, 0.1]).view(1, 3, 1, 1)
+    sky = torch.linspace(0.3, 1.0, 128).repeat(3, 128, 1)[None] * torch.tensor([0.45, 0.45, 1.1]).view(1, 3, 1, 1)
+    for view, given, channel in ((light, 0.0, 0), (sky, 2.0, 2)):
+        srgb = encode(view.clamp(max=1), curve)
+        mask = network.clipped(srgb)
+        before = Light(torch.full_like(srgb, given), torch.zeros_like(srgb))
+        after = _with_colour_beside(before, srgb, mask, curve)
+        some = (mask.amin(1) == 0) & (mask[:, channel] == 1)
+        true = view.log2()[:, channel][some]
+        assert some.sum() > 1000
+        left = (after.gain[:, channel][some] - true).abs().mean() / (given - true).abs().mean()
+        assert left < 0.6
+    whole = torch.ones(1, 3, 128, 128)
+    before = Light(torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128))
+    for kept, given in zip(_with_colour_beside(before, whole, whole, curve), before, strict=True):
+        torch.testing.assert_close(kept, given)
 
 
 def test_every_parameter_gets_a_gradient():

@@ -107,15 +107,16 @@ def _with_colour_beside(light: Light, srgb: Tensor, clipped: Tensor, curve: Tens
         clipped: `clip_mask` of it.
         curve: (K,) as in `decode`.
     """
-    half, measured = _halved(srgb), _halved(1 - clipped)
-    stops = decode(half, curve).clamp(min=_DIM).log2()
+    half, measured = _halved(srgb), 1 - _halved(clipped)
+    stops = decode(half, curve).clamp(min=_DIM).log2().contiguous(memory_format=torch.channels_last)
     seen = measured.amin(1, keepdim=True) * ((half.amax(1, keepdim=True) - 0.25) / 0.35).clamp(0, 1) ** 2
     colour = extended(stops - stops.mean(1, keepdim=True), seen, _HALVINGS)
     level = (measured * (stops - colour)).sum(1, keepdim=True) / measured.sum(1, keepdim=True).clamp(min=1e-3)
     likely = _doubled((level + colour - stops).clamp(min=0))
-    most, least = 1 - clipped.amin(1, keepdim=True), 1 - clipped.amax(1, keepdim=True)
-    second = 3 - clipped.sum(1, keepdim=True) - most - least
-    say = _BY_ONE * most + _BY_TWO * second
+    red, green, blue = torch.split(clipped, 1, 1)
+    lower, higher = torch.minimum(red, green), torch.maximum(red, green)
+    least, second = torch.minimum(lower, blue), torch.maximum(lower, torch.minimum(higher, blue))
+    say = _BY_ONE * (1 - least) + _BY_TWO * (1 - second)
     return Light(torch.lerp(light.gain, likely, say), light.compact * (1 - say))
 
 

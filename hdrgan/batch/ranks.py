@@ -128,7 +128,8 @@ class Ranks:
             if all(other is None or other.finished for other in others.values()):
                 break
             time.sleep(0.2)
-            self.publish(tally)
+            with suppress(OSError):  # still there; no new file, for the first process may just have cleared all away
+                os.utime(self._file(self._shard.rank))
         silent = [rank for rank, other in self.others().items() if other is None]
         total = sum((self._seen[rank] for rank in self._seen), tally)
         if self._shard.rank == 0:

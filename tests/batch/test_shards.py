@@ -220,3 +220,12 @@ def test_a_process_that_fell_silent_is_not_waited_for_for_ever(tmp_path, monkeyp
     assert (total.total, total.done) == (6, 4)
     assert time.monotonic() - start < 10
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_waits_writes_no_report_after_all_were_cleared(tmp_path, monkeypatch):
+    first, second = (Ranks(tmp_path, Shard(k, 2, k, launched=True)) for k in (0, 1))
+    first.publish(Tally(total=1), now=True)
+    monkeypatch.setattr("hdrgan.batch.ranks._PUBLISH", 0)
+    monkeypatch.setattr(time, "sleep", lambda seconds: first.clear())
+    assert second.wait(Tally(total=1, done=1), stopped=lambda: False)[0].done == 1
+    assert not (tmp_path / ".hdrgan").exists()

@@ -84,10 +84,13 @@ def timed(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
 def measure_times(name: str, photo: Path, runs: int) -> list[dict[str, dict[str, float]]]:
     """Floor, whole way and stages, ``runs`` times after one to warm up."""
     from hdrgan import load_photo
+    from hdrgan.batch.settings import processor
     from hdrgan.files.write import save_jpeg
+    from hdrgan.light.evs import DEFAULT_EVS
     from hdrgan.light.parallel import each
 
     pipe = pipeline(name)
+    process = processor(pipe, DEFAULT_EVS, "auto", one_thread=False)  # as `hdrgan generate` does it
     with tempfile.TemporaryDirectory() as out:
         frames = tuple(pipe(photo).exposures)
         files = [Path(out) / f"{k}.jpg" for k in range(len(frames))]
@@ -98,7 +101,7 @@ def measure_times(name: str, photo: Path, runs: int) -> list[dict[str, dict[str,
 
         def run() -> dict[str, dict[str, float]]:
             row = {"floor": timed(floor)[0]}
-            row["whole"] = timed(lambda: pipe(load_photo(photo)).save(out, format="jpg", hdr=()))[0]
+            row["whole"] = timed(lambda: process(load_photo(photo)).save(out, format="jpg", hdr=()))[0]
             row["decode"], loaded = timed(lambda: load_photo(photo))
             row["network"], result = timed(lambda: pipe(loaded))
             row["render"], _ = timed(lambda: list(result.exposures))

@@ -23,6 +23,7 @@ from hdrgan.light.drawn import is_drawn
 from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
+from hdrgan.light.parallel import cores
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
@@ -133,6 +134,17 @@ class Pipeline:
         network = _NETWORKS[kind].from_pretrained(folder, dtype=dtype)
         return cls(network, device=device, name=str(name), compile=compile)
 
+    def set_threads(self, most: int | None = None) -> None:
+        """Let torch run the network on as many threads as suit it: a setting of this thread and those that come after.
+
+        A RadianceGenerator gets one. It gains little by more, its light is then the same to the last bit on every
+        number of cores, and the others are free for what is drawn and written meanwhile.
+
+        Args:
+            most: of another network; None is one for each core.
+        """
+        torch.set_num_threads(1 if isinstance(self.model, RadianceGenerator) else most or cores())
+
     def __call__(
         self,
         photo: Source | Photo,
@@ -141,6 +153,7 @@ class Pipeline:
         *,
         projection: str = "auto",
         cancellation: Cancellation | None = None,
+        wait: bool = True,
     ) -> Result:
         """Turn a photo into exposures and radiance.
 
@@ -154,6 +167,8 @@ class Pipeline:
             projection: "equirectangular" for a panorama that closes around the viewer, "flat" for anything else, "auto"
                 to look whether the left edge continues the right one.
             cancellation: asked at every tile and stage; None is the token that is in force, if any.
+            wait: run the network now. False lets a RadianceGenerator run when its light is first asked for: while it
+                does, `Result.save` writes on other cores the exposures that need none. What goes wrong is raised there.
 
         Returns:
             See `Result`. With a RadianceGenerator or EIN the frame at EV 0 is the photo, pixel for pixel.
@@ -165,7 +180,7 @@ class Pipeline:
         """
         if cancellation is not None:
             with cancellation.in_force():
-                return self(photo, evs, response, projection=projection)
+                return self(photo, evs, response, projection=projection, wait=wait)
         evs = check_evs(evs)
         one_of(projection, ("auto", "flat", "equirectangular"), "projection")
         if not isinstance(photo, Photo):
@@ -177,7 +192,7 @@ class Pipeline:
             return Result.of(photo, evs, recorded_only(photo.pixels, photo.light, curve))
         around = projection == "equirectangular" or (projection == "auto" and is_wrapped(photo.pixels))
         if isinstance(self.model, RadianceGenerator):
-            result = self._run_radiance(photo, evs, chosen, around)
+            result = self._run_radiance(photo, evs, chosen, around, wait)
         else:
             run = self._run_ein if isinstance(self.model, EIN) else self._run_bracket
             result = run(photo, evs, around)
@@ -212,23 +227,26 @@ class Pipeline:
 
         return export_onnx(self.model, path, radiance_of)
 
-    @torch.inference_mode()
-    def _run_radiance(self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, around: bool) -> Result:
+    def _run_radiance(
+        self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, around: bool, wait: bool
+    ) -> Result:
         network = cast(RadianceGenerator, self.model)
+        factor = partial(self._factor, photo, around)
         return Result.of(
             photo,
             evs,
             RaisedLight(
                 photo.pixels,
                 chosen.curve,
-                self._factor(photo, around)[0].permute(1, 2, 0).numpy(),
+                factor() if wait else factor,
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
                 noisy=chosen.kind in ("camera", "calibration"),
             ),
         )
 
-    def _factor(self, photo: Photo, around: bool) -> Tensor:
-        """How many times as bright as white clipped channels are: (1, 3, h, w) >= 1, at the working size."""
+    @torch.inference_mode()
+    def _factor(self, photo: Photo, around: bool) -> np.ndarray:
+        """How many times as bright as white clipped channels are: (h, w, 3) >= 1, at the working size."""
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
         size = _bounded(
@@ -237,7 +255,7 @@ class Pipeline:
         if around:  # the network's cells must meet at the seam as they meet anywhere else
             size = (size[0], max(1, round(size[1] / network.size_multiple)) * network.size_multiple)
         if not _clips(photo) or is_drawn(photo.pixels):
-            return torch.ones(1, 3, *size)
+            return np.ones((*size, 3), np.float32)
         srgb = to_tensor(photo, _bounded(photo.height, photo.width, max(size)))
         if srgb.shape[-2:] != size:
             srgb = F.interpolate(srgb, size, mode="bilinear", align_corners=False)
@@ -249,7 +267,8 @@ class Pipeline:
         factor = light.factor()[..., : size[0], beside : beside + size[1]].cpu().float()
         mask = network.clipped(srgb)
         # Trust a channel most where it clipped; where no channel did, take the neighbours' value.
-        return extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))).clamp(min=1)
+        factor = extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))).clamp(min=1)
+        return factor[0].permute(1, 2, 0).numpy()
 
     @torch.inference_mode()
     def _run_ein(self, photo: Photo, evs: tuple[float, ...], around: bool) -> Result:

@@ -190,9 +190,8 @@ class Result:
             self._write_frame(folder / names[index], format, index, exif, keep_gps=keep_gps)
 
         at_once = min(cores(), int(_WRITTEN_AT_ONCE / self.photo.pixels.nbytes))
-        # From both ends: the darkest computes the light above white, which all dark ones need; the brightest does
-        # not need it.
-        each(write, sorted(range(len(self.evs)), key=lambda k: -abs(self.evs[k])), workers=max(1, at_once))
+        # The darkest computes the light above white, which all dark ones need; beside it come those that need none.
+        each(write, [0, *range(len(self.evs) - 1, 0, -1)], workers=max(1, at_once))
 
     def _response_facts(self) -> dict[str, Any]:
         """The response as it travels in the files: where it comes from, and its curve."""

@@ -1,5 +1,8 @@
 """From a photo to a result: any size, any bits, nothing changed that was measured."""
 
+import contextlib
+import pickle
+import threading
 import zipfile
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import torch
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
+from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.evs import check_evs
 from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import render
@@ -190,6 +194,74 @@ def test_saving_writes_what_is_promised_and_the_photo_comes_back(radiance, tmp_p
     assert [f.name for f in packed] == ["window_bracket.zip"]
     assert len(zipfile.ZipFile(packed[0]).namelist()) == 5
     assert sorted(f.name for f in (tmp_path / "zipped").iterdir()) == ["window_bracket.zip"]
+
+
+def network_that(radiance, monkeypatch, work):
+    """Let the network's work be ``work``, and list its runs."""
+    runs, light = [], radiance.model.light
+
+    def run(srgb):
+        runs.append(srgb.shape)
+        return work(light, srgb)
+
+    monkeypatch.setattr(radiance.model, "light", run)
+    return runs
+
+
+def test_a_network_may_run_when_its_light_is_first_asked_for(radiance, monkeypatch):
+    now = radiance(picture())
+    runs = network_that(radiance, monkeypatch, lambda light, srgb: light(srgb))
+    later = radiance(picture(), wait=False)
+    assert np.array_equal(later.exposures[3], now.exposures[3])
+    assert not runs, "EV +2 needs no light"
+    assert all(np.array_equal(*pair) for pair in zip(later.exposures, now.exposures, strict=True))
+    assert np.array_equal(later.radiance, now.radiance)
+    assert np.array_equal(later.invented, now.invented)
+    assert len(runs) == 1
+    again = pickle.loads(pickle.dumps(radiance(picture(), wait=False)))
+    assert np.array_equal(again.radiance, now.radiance)
+    assert len(runs) == 2
+
+
+def test_what_goes_wrong_in_a_network_that_runs_later_is_raised_there(radiance, monkeypatch, tmp_path):
+    def fail(light, srgb):
+        raise MemoryError("no room")
+
+    network_that(radiance, monkeypatch, fail)
+    later = radiance(picture(), wait=False)
+    with pytest.raises(MemoryError, match="no room"):
+        later.save(tmp_path, format="jpg", hdr=())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_runs_later_can_be_cancelled(radiance, tmp_path):
+    token = Cancellation()
+    with token.in_force():
+        later = radiance(picture(), wait=False)
+        token.cancel("stop")
+        with pytest.raises(CancelledError):
+            later.save(tmp_path, format="jpg", hdr=())
+    assert not list(tmp_path.iterdir())
+
+
+def test_bright_exposures_are_written_before_the_network_ends(radiance, monkeypatch, tmp_path):
+    written = threading.Event()
+
+    def wait(light, srgb):
+        assert written.wait(60), "nothing was written beside the network"
+        return light(srgb)
+
+    def write(path, *rest, **options):
+        if "ev+4" in path.name:
+            written.set()
+
+    network_that(radiance, monkeypatch, wait)
+    monkeypatch.setattr("hdrgan.result.save_jpeg", write)
+    monkeypatch.setattr("hdrgan.result.cores", lambda: 2)
+    monkeypatch.setattr("hdrgan.light.parallel.cores", lambda: 2)
+    with contextlib.suppress(FileNotFoundError):  # of the files that were not written
+        radiance(picture(), wait=False).save(tmp_path, format="jpg", hdr=())
+    assert written.is_set()
 
 
 def test_unknown_formats_and_models_are_refused_before_any_work(radiance, tmp_path):

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hdrgan.files.photo import Photo
 from hdrgan.models.convert import PICKLE_SUFFIXES
 from hdrgan.models.pretrained import locate
@@ -76,14 +74,14 @@ def processor(
     Args:
         pipe: the network.
         evs, response, projection: as `Pipeline.__call__` takes them.
-        one_thread: run the network on one thread. Its sums depend on the number of threads in their last bits; photos
-            of a batch are done side by side instead, and are the same however many processes share the work.
+        one_thread: run the network on one thread, whatever it is. Its sums depend on the number of threads in their
+            last bits; photos of a batch are done side by side instead, and are the same however many processes share
+            the work.
     """
 
     def process(photo: Photo) -> Result:
-        if one_thread:
-            torch.set_num_threads(1)  # of this thread and those that come after it
-        return pipe(photo, evs, response, projection=projection)
+        pipe.set_threads(most=1 if one_thread else None)
+        return pipe(photo, evs, response, projection=projection, wait=False)
 
     return process
 

@@ -116,7 +116,8 @@ class RaisedLight:
         pixels: (H, W, 3) uint8 or uint16 codes of the photo whose light it is.
         response: (256,) float32 inverse response, ascending from 0 to 1.
         factor: (h, w, 3) float32 by which the light of a clipped channel is multiplied, >= 1; of any size, stretched
-            bilinearly, in linear light, so that small lamps keep their energy.
+            bilinearly, in linear light, so that small lamps keep their energy. Or a function that computes it, called
+            once, when clipped light is first asked for.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
         noisy: whether a sensor made the photo, so that exposures brighter than it show noise that is to be taken out.
@@ -126,7 +127,7 @@ class RaisedLight:
         self,
         pixels: np.ndarray,
         response: np.ndarray,
-        factor: np.ndarray,
+        factor: np.ndarray | Callable[[], np.ndarray],
         clip_mask: Callable[[np.ndarray], np.ndarray],
         *,
         noisy: bool = False,
@@ -140,19 +141,27 @@ class RaisedLight:
         self._stops = stops_of(self._linear)
         self._mask = clip_mask(codes).astype(np.float32)
         self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
-        self._factor, self._stretch = factor, _Stretch(factor, *pixels.shape[:2])
+        self._factor = factor
         self._strips = list(strips(*pixels.shape[:2]))
-        self._lock = threading.Lock()
         self._counts: list[int] | None = None  # clipped samples of each strip
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
         self._quiet: np.ndarray | None = None
+        # What brighter exposures need is computed beside what darker ones need.
+        self._locks = {"clipped": threading.Lock(), "quiet": threading.Lock()}
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: a lock cannot, and what is kept can be made there as well."""
-        return {**self.__dict__, "_lock": None, "_kept": None}
+        return {**self.__dict__, "_factor": self.factor(), "_kept": None, "_locks": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= {**state, "_lock": threading.Lock()}
+        self.__dict__ |= {**state, "_locks": {"clipped": threading.Lock(), "quiet": threading.Lock()}}
+
+    def factor(self) -> np.ndarray:
+        """(h, w, 3) float32 by which the light of a clipped channel is multiplied."""
+        with self._locks["clipped"]:
+            if callable(self._factor):
+                self._factor = self._factor()
+            return self._factor
 
     def radiance(self) -> np.ndarray:
         """(H, W, 3) float32, a new array at every call."""
@@ -201,7 +210,7 @@ class RaisedLight:
         # The few codes between measured and clipped count as they would at a gain of two stops.
         shares = 255 * self._linear * (4**self._mask - 1) / 3
         share = _reduced(look_up(shares.round().astype(np.uint8), self.pixels), low, narrow)
-        stretch = _Stretch(self._factor, low, narrow)
+        stretch = _Stretch(self.factor(), low, narrow)
         linear = np.interp(np.linspace(0, 1, peak_of(pixels) + 1), np.linspace(0, 1, len(self.response)), self.response)
         radiance, invented = look_up(linear.astype(np.float32), pixels), np.zeros((low, narrow), np.float32)
 
@@ -233,7 +242,7 @@ class RaisedLight:
 
     def _brightened(self, camera: Camera, ev: float) -> np.ndarray:
         """What did not clip, ``ev`` stops brighter, without its noise."""
-        with self._lock:
+        with self._locks["quiet"]:
             if self._quiet is None:
                 self._quiet = without_noise(self.pixels)
         quiet = self._quiet
@@ -254,29 +263,31 @@ class RaisedLight:
         """Call ``work(rows, at, stops)`` for each strip with clipped samples: where they are, and their light."""
         if self._first > peak_of(self.pixels):
             return
-        with self._lock:
+        stretch = _Stretch(self.factor(), *self.pixels.shape[:2])
+        with self._locks["clipped"]:
             if self._counts is None:
                 self._counts = each(self._count, self._strips)
             some = [index for index, count in enumerate(self._counts) if count]
             if self._kept is None and sum(self._counts) <= _KEPT_SAMPLES:
-                self._kept = dict(zip(some, each(lambda index: self._clipped(self._strips[index]), some), strict=True))
+                stops = each(lambda index: self._clipped(self._strips[index], stretch), some)
+                self._kept = dict(zip(some, stops, strict=True))
         kept = self._kept
 
         def do(index: int) -> None:
             rows = self._strips[index]
-            work(rows, *(kept[index] if kept is not None else self._clipped(rows)))
+            work(rows, *(kept[index] if kept is not None else self._clipped(rows, stretch)))
 
         each(do, some)
 
     def _count(self, rows: slice) -> int:
         return int(np.count_nonzero(self.pixels[rows] >= self._first))
 
-    def _clipped(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    def _clipped(self, rows: slice, stretch: _Stretch) -> tuple[np.ndarray, np.ndarray]:
         """Where in the flattened strip samples clipped (int32), and the stops of their light (float32)."""
         samples = self.pixels[rows].reshape(-1)
         at = np.flatnonzero(samples >= self._first)
         codes = samples[at]
-        return at.astype(np.int32), self._stops[codes] + self._mask[codes] * stops_of(self._stretch(rows, at))
+        return at.astype(np.int32), self._stops[codes] + self._mask[codes] * stops_of(stretch(rows, at))
 
 
 def _reduced(levels: np.ndarray, height: int, width: int) -> np.ndarray:

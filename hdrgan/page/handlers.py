@@ -427,6 +427,7 @@ class Handlers:
         return result
 
     def _run_pipeline(self, model: str, photo: Photo, evs: Sequence[float], response: Response) -> Result:
+        self.pipelines[model].set_threads()  # as `hdrgan generate` does: what is saved is the same, byte for byte
         return self.pipelines[model](photo, evs=evs, response=response)
 
     @contextmanager

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -35,7 +36,7 @@ from hdrgan.page.kept import KeptResults
 from hdrgan.page.look import EXAMPLE, MOST_PHOTOS
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
 from hdrgan.page.pace import Pace
-from hdrgan.page.preview import Previews, save_preview
+from hdrgan.page.preview import Previews, save_preview, screen_pixels
 from hdrgan.page.settings import Settings
 from hdrgan.page.several import Archive
 from hdrgan.page.zerogpu import on_gpu
@@ -113,8 +114,10 @@ class Handlers:
         photo = yield from self._photo(upload, lambda _: tell(state="working", says="Reading the photo"), token)
         facts = {"width": photo.width, "height": photo.height, "bits": photo.bits}
         yield tell(state="working", says="Recovering the light", photo=facts)
-        result = yield from self._result(upload, photo, model, evs, response, pulse, token)
-        previews = Previews(result, self.settings.preview_pixels)
+        with ThreadPoolExecutor(1) as beside:  # the network leaves a core free
+            small = beside.submit(screen_pixels, photo.pixels, self.settings.preview_pixels)
+            result = yield from self._result(upload, photo, model, evs, response, pulse, token)
+        previews = Previews(result, self.settings.preview_pixels, small.result())
         with self._answer() as folder:
             drawing = partial(self._drawn, tell, token)
             # Every message repeats all that is known: a browser may skip messages that newer ones overtake.
@@ -139,9 +142,8 @@ class Handlers:
                 generated = result.exposures[evs.index(0)] is not result.photo.pixels if 0 in evs else False
                 drawn = zip(evs, previews.exposures(), strict=True)
                 files = ((ev, save_preview(folder / f"ev{ev:+g}.jpg", frame)) for ev, frame in drawn)
-                return {
-                    "frames": [{"ev": ev, "says": caption(ev, generated), "url": address(path)} for ev, path in files]
-                }
+                shown = [{"ev": ev, "says": caption(ev, generated), "url": address(path)} for ev, path in files]
+                return {"frames": shown}
 
             known |= yield from drawing(frames)
             yield tell(state="frames", **known)
@@ -376,8 +378,7 @@ class Handlers:
     def _photo(
         self, upload: str, pulse: Callable[[Standing], Any], token: Cancellation | None
     ) -> Generator[Any, None, Photo]:
-        kept = self.kept.photo(upload)
-        if kept is not None:
+        if (kept := self.kept.photo(upload)) is not None:
             return kept
         limits = PhotoLimits(bytes=self.settings.max_megabytes << 20, megapixels=self.settings.max_megapixels)
         read = partial(load_photo_guarded, upload, timeout_s=self.settings.decode_seconds, limits=limits)
@@ -417,6 +418,7 @@ class Handlers:
         def work() -> Result:
             nonlocal took
             started = time.monotonic()
+            self.pipelines[model].set_threads()  # as `hdrgan generate` does: what is saved is the same, byte for byte
             made = self._compute(model, photo, evs, response)
             took = time.monotonic() - started
             return made
@@ -427,7 +429,6 @@ class Handlers:
         return result
 
     def _run_pipeline(self, model: str, photo: Photo, evs: Sequence[float], response: Response) -> Result:
-        self.pipelines[model].set_threads()  # as `hdrgan generate` does: what is saved is the same, byte for byte
         return self.pipelines[model](photo, evs=evs, response=response)
 
     @contextmanager

@@ -90,15 +90,17 @@ class Previews:
     Args:
         result: what to show.
         side: longest side in pixels.
+        small: (h, w, 3) uint8, what `screen_pixels` makes of the photo, where that was done already.
     """
 
     result: Result
     side: int
+    small: np.ndarray | None = None
 
     @cached_property
     def photo(self) -> np.ndarray:
         """(h, w, 3) uint8."""
-        return screen_pixels(self.result.photo.pixels, self.side)
+        return screen_pixels(self.result.photo.pixels, self.side) if self.small is None else self.small
 
     @cached_property
     def _reduced(self) -> tuple[np.ndarray, np.ndarray]:

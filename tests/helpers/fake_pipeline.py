@@ -16,7 +16,10 @@ class FakePipeline:
         self.error = error
         self.calls: list[tuple[tuple[float, ...], str]] = []
 
-    def __call__(self, photo, evs=(-4.0, -2.0, 0.0, 2.0, 4.0), response="auto") -> Result:
+    def set_threads(self) -> None:
+        pass
+
+    def __call__(self, photo, evs=(-4.0, -2.0, 0.0, 2.0, 4.0), response="auto", *, wait=True) -> Result:
         self.calls.append((tuple(evs), response))
         if self.error:
             raise self.error

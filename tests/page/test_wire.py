@@ -58,7 +58,7 @@ class GatedPipeline(FakePipeline):
         self.entered = threading.Semaphore(0)
         self.tiles_done = 0
 
-    def __call__(self, photo, evs=(-4.0, -2.0, 0.0, 2.0, 4.0), response="auto"):
+    def __call__(self, photo, evs=(-4.0, -2.0, 0.0, 2.0, 4.0), response="auto", **named):
         for _ in range(self.tiles):
             check_cancelled()
             self.entered.release()

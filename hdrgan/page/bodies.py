@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 FIELD_BYTES = 64 << 10
-TOO_LONG_FIELD = f"A form field of this request is larger than the {FIELD_BYTES >> 10} KB that this server takes."
+TOO_LONG_FIELDS = f"Beside its files this form has more than the {FIELD_BYTES >> 10} KB that this server takes."
+NO_FORM = "This form cannot be read; send it as a browser does, with one boundary on lines of its own."
+_CHARSET = r'(?:\s*;\s*charset="?[-\w]+"?)?'
+_BOUNDARY = re.compile(
+    rf"""multipart/form-data{_CHARSET}\s*;\s*boundary=("?)([^";,\s]{{1,200}})\1{_CHARSET}\s*""".encode(), re.IGNORECASE
+)
+_QUOTED = re.compile(rb'"(?:\\"|[^"\\]|\\(?!"))*"')
 
 
 class RefusalError(Exception):
@@ -66,12 +72,18 @@ def bounded(receive: Receive, most: int, seconds: float, exchange: RequestLog) -
     return part
 
 
-def without_long_fields(receive: Receive, content_type: bytes) -> Receive:
-    """Refuse a form with a long plain field: a form's reader holds those in memory, unlike files."""
-    named = re.search(rb'boundary="?([^";,\s]{1,200})', content_type)
-    if named is None:
+def without_long_fields(receive: Receive, headers: Iterable[tuple[bytes, bytes]]) -> Receive:
+    """Refuse a form whose plain fields are long together: a form's reader holds those in memory, unlike files.
+
+    A form that another reader may take apart at other places than this one does is refused as well.
+    """
+    content_type = b", ".join(value for name, value in headers if name.lower() == b"content-type")
+    if b"multipart" not in content_type.lower():
         return receive
-    fields = _PlainFields(named[1])
+    named = _BOUNDARY.fullmatch(content_type.strip())
+    if named is None:
+        raise RefusalError(400, NO_FORM)
+    fields = _PlainFields(named[2])
 
     async def checked() -> Message:
         message = await receive()
@@ -82,12 +94,12 @@ def without_long_fields(receive: Receive, content_type: bytes) -> Receive:
 
 
 class _PlainFields:
-    """Follow a form as it arrives, and refuse it at a plain field, or a head of a part, that is too long."""
+    """Follow a form as it arrives, and refuse it when its plain fields and the heads of its parts become too long."""
 
     def __init__(self, boundary: bytes) -> None:
         self._end = b"\r\n--" + boundary
         self._rest = b"\r\n"  # what is not yet told apart; the first boundary has no line before it
-        self._in_head, self._plain, self._size = False, True, 0
+        self._in_head, self._plain, self._held = False, True, 0
 
     def feed(self, body: bytes) -> None:
         self._rest += body
@@ -95,21 +107,30 @@ class _PlainFields:
             mark = b"\r\n\r\n" if self._in_head else self._end
             at = self._rest.find(mark)
             seen = at if at >= 0 else max(0, len(self._rest) - len(mark))
+            if self._held + seen * (self._in_head or self._plain) > FIELD_BYTES:
+                raise RefusalError(413, TOO_LONG_FIELDS)
+            behind = self._rest[at + len(mark) :] if at >= 0 else b""
             if self._in_head:
-                if seen > FIELD_BYTES:
-                    raise RefusalError(413, TOO_LONG_FIELD)
                 if at < 0:
                     return
-                self._plain, self._size = b"filename" not in self._rest[:at].lower(), 0
+                self._held += at
+                self._plain, self._in_head = not _names_a_file(self._rest[:at]), False
             else:
-                self._size += seen
-                if self._plain and self._size > FIELD_BYTES:
-                    raise RefusalError(413, TOO_LONG_FIELD)
-                if at < 0:
+                self._held += seen * self._plain
+                if len(behind) < 2:  # the end of a line or of the form is still to come
                     self._rest = self._rest[seen:]
                     return
-            self._rest = self._rest[at + len(mark) :]
-            self._in_head = not self._in_head
+                if behind[:2] not in (b"\r\n", b"--"):
+                    raise RefusalError(400, NO_FORM)
+                self._in_head = True
+            self._rest = behind
+
+
+def _names_a_file(head: bytes) -> bool:
+    """Whether the head of a part names a file, for every reader; what is in quotes does not count."""
+    lines = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-disposition:")]
+    bare = _QUOTED.sub(b"", lines[0]) if len(lines) == 1 else b""
+    return b'"' not in bare and re.search(rb";[ \t]*filename[ \t]*=", bare) is not None
 
 
 async def whole(receive: Receive) -> tuple[bytes, bool]:

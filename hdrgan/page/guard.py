@@ -165,7 +165,7 @@ class Guard:
                 raise RefusalError(413, too_large(most))
         receive = bounded(receive, most, self.body_seconds, exchange)
         if upload:
-            await self._upload(scope, without_long_fields(receive, headers.get(b"content-type", b"")), send, most)
+            await self._upload(scope, without_long_fields(receive, scope["headers"]), send, most)
             return
         body, gone = await whole(receive)
         if gone:

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -80,25 +80,38 @@ def move_files(private: Path, folder: Path) -> list[Path]:
         Their new paths, sorted by name.
 
     Raises:
-        OSError: nothing is moved when something other than a file stands where one is to go; when a move fails, those
-            files that replaced none are taken away again.
+        OSError: nothing is moved when something other than a file stands where one is to go; when a move fails, all
+            older files are put back, and files that replaced none are taken away again.
     """
     names = sorted(entry.name for entry in os.scandir(private) if entry.is_file())
     places = [folder / name for name in names]
     for place in places:
         if place.exists() and not place.is_file():
             raise OSError(errno.EINVAL, "not a file that can be replaced", str(place))
-    new: list[Path] = []
+    moved: list[tuple[Path, Path | None]] = []  # and where the older file is until all are moved
     try:
         for place in places:
-            stood = os.path.lexists(place)
+            older = private / f".{secrets.token_hex(8)}.old" if os.path.lexists(place) else None
+            moved.append((place, older))
+            if older is not None and place is not places[-1]:  # after the last move nothing can go wrong
+                try:
+                    os.link(place, older, follow_symlinks=False)
+                except (OSError, NotImplementedError):  # a file system without second names
+                    os.replace(place, older)
             os.replace(private / place.name, place)
-            if not stood:
-                new.append(place)
-    except OSError:
-        for place in new:
-            place.unlink(missing_ok=True)
+    except BaseException:
+        for place, kept in reversed(moved):
+            with suppress(OSError):
+                if kept is None:
+                    place.unlink(missing_ok=True)
+                elif os.path.lexists(kept):
+                    os.replace(kept, place)
         raise
+    finally:
+        for _, kept in moved:
+            if kept is not None:
+                with suppress(OSError):
+                    kept.unlink()
     return places
 
 

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -166,21 +167,73 @@ def test_a_bracket_is_replaced_whole_or_not_at_all(make_photo, tmp_path, monkeyp
     assert files_in(tmp_path / "out") == before
 
 
-def test_moves_that_fail_leave_no_new_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("there", ["", "a", "bd", "abcd"])
+def test_moves_that_fail_leave_old_files_and_no_new_one(tmp_path, monkeypatch, there, links):
     (tmp_path / "private").mkdir()
-    for name in "abc":
+    for name in "abcd":
         (tmp_path / "private" / name).write_text("new")
+    for name in there:
+        (tmp_path / name).write_text(f"old {name}")
     replace = os.replace
 
     def fail(source, target):
-        if str(target).endswith("c"):
+        if target == tmp_path / "c" and str(source).endswith("private/c"):
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
         replace(source, target)
 
+    def no_link(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
     monkeypatch.setattr(os, "replace", fail)
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
     with pytest.raises(OSError, match="No space left"):
         move_files(tmp_path / "private", tmp_path)
-    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    found = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert found == {name: f"old {name}" for name in there}
+    monkeypatch.setattr(os, "replace", replace)
+    for name in "abcd":
+        (tmp_path / "private" / name).write_text("new")
+    assert move_files(tmp_path / "private", tmp_path) == [tmp_path / name for name in "abcd"]
+    assert not list((tmp_path / "private").iterdir())
+    assert {(tmp_path / name).read_text() for name in "abcd"} == {"new"}
+
+
+def test_a_link_is_put_back_as_a_link(tmp_path, monkeypatch):
+    (tmp_path / "private").mkdir()
+    for name in "ab":
+        (tmp_path / "private" / name).write_text("new")
+    (tmp_path / "a").symlink_to("elsewhere")
+    (tmp_path / "b").mkdir()
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # as if the folder came there only now
+    with pytest.raises(OSError, match="irectory"):
+        move_files(tmp_path / "private", tmp_path)
+    assert os.readlink(tmp_path / "a") == "elsewhere"
+
+
+def test_a_kill_between_two_moves_leaves_whole_files_and_no_second_names(tmp_path, root):
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from hdrgan.batch.records import private_folder; from hdrgan.files.atomic import move_files\n"
+        "folder, replace, count = Path(sys.argv[1]), os.replace, []\n"
+        "def twice(source, target):\n"
+        "    count.append(1)\n"
+        "    if len(count) == 3: os._exit(9)\n"
+        "    replace(source, target)\n"
+        "os.replace = twice\n"
+        "with private_folder(folder) as private:\n"
+        "    for name in 'abc': (private / name).write_text('new')\n"
+        "    move_files(private, folder)\n"
+    )
+    for name in "abc":
+        (tmp_path / name).write_text("old")
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, check=False)
+    assert killed.returncode == 9
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["new", "new", "old"]
+    assert len(list(tmp_path.rglob("*.old"))) == 2
+    remove_orphans(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".hdrgan", "a", "b", "c"]
 
 
 def test_two_processes_pack_into_one_folder(hdrgan, photos, tmp_path, files_in):

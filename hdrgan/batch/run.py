@@ -23,7 +23,7 @@ from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancel
 from hdrgan.light.parallel import cores, stream
 
 log = logging.getLogger(__name__)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # after these the next photo fails as well
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}  # after these the next photo fails as well
 _NO_ROOM = 1 << 16  # bytes under which a disk counts as full
 _GRACE = 2.0  # seconds for which photos that are being done may go on after a stop
 

@@ -1,5 +1,6 @@
 """One photo's failure is its own; what a batch says; how much it holds at a time."""
 
+import errno
 import io
 import json
 import os
@@ -66,6 +67,23 @@ def test_an_error_that_nobody_foresaw_is_one_photos_too(make_photo, tmp_path):
     assert reasons["0"] == "hdrgan failed with RuntimeError: gave up"
     assert "memory" in reasons["1"]
     assert reasons["2"] == "Permission denied"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG])
+def test_where_nothing_can_be_written_any_more_the_batch_ends(number, make_photo, tmp_path):
+    from hdrgan.batch.plan import Planned
+    from hdrgan.batch.run import Batch, FullError
+    from hdrgan.batch.settings import OutputSettings
+
+    photos = [Planned(str(make_photo(tmp_path / f"{k}.png", k)), "", str(k)) for k in range(3)]
+
+    def make(photo):
+        raise OSError(number, os.strerror(number), str(tmp_path / "0_ev+0.png"))
+
+    batch = Batch(photos, tmp_path, OutputSettings((0.0,), "png", (), False, False, {}), make)
+    with pytest.raises(FullError, match=os.strerror(number)) as error:
+        list(batch.run())
+    assert error.value.errno == number
 
 
 def test_three_thousand_photos(hdrgan, make_photo, tmp_path):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 
 import numpy as np
@@ -51,6 +52,32 @@ def test_help_is_quick():
     subprocess.run([sys.executable, "-c", "import typer, rich.console"], check=True)
     bare = time.perf_counter() - plain
     assert plain - start < 3 * bare + 0.5, "something heavy is imported before it is needed"
+
+
+@pytest.mark.parametrize("name", ["typer", "numpy", "torch"])
+def test_ctrl_c_during_an_import_ends_without_a_word(root, photo, tmp_path, name):
+    """The package sends the signal to its own process: there is no moment to be met."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / f"path/{name}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    entry = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]["hdrgan"]
+    module, function = entry.split(":")
+    script = f"import sys; from {module} import {function}; sys.exit({function}())"  # as pip writes it
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path / "path"), str(root)))}
+    for way in (("-c", script), ("-m", "hdrgan")):
+        command = [sys.executable, *way, "generate", str(photo), "-o", str(tmp_path / "out")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_that_is_ignored_stays_so(root):
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.argv[1:] = ['--version']\n"
+        "from hdrgan.__main__ import main\n"
+        "try: main()\n"
+        "finally: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
 def test_generate_writes_the_bracket_and_the_light(photo, tmp_path):

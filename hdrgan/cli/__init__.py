@@ -47,7 +47,7 @@ def understood(words: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point of ``hdrgan`` and ``python -m hdrgan``."""
+    """Do what the command line says; the entry point of ``hdrgan`` is `hdrgan.__main__.main`."""
     # Threads that wait by spinning take the processor from those that work, wherever the machine has other things to
     # do as well: up to four times slower, for nothing measurable in return. It is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

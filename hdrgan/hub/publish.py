@@ -333,7 +333,7 @@ def _publish(api: HfApi, repo_id: str, parts: Sequence[_Part], how: _Push) -> Pu
         if how.tag is not None:
             what = f"tag {how.tag} of {repo_id}"
             api.create_tag(repo_id, tag=how.tag, revision=commits[0].oid)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         _take_back(api, repo_id, parts)
         raise
     except (OSError, ValueError, RuntimeError, HTTPError) as error:  # uploads fail with a RuntimeError

@@ -146,7 +146,12 @@ NEW_FEATURES = {
         "cli/options.py:Projection",
         "cli/options.py:kinds_of",
     ],
-    "work that can be stopped": ["light/cancellation.py", "light/parallel.py:_checked", "files/guarded.py:_Watch"],
+    "work that can be stopped": [
+        "light/cancellation.py",
+        "light/parallel.py:_checked",
+        "files/guarded.py:_Watch",
+        "__main__.py-6",
+    ],
     "networks: a pretrained encoder, published checkpoints run as they are, tampered files refused": [
         "models/efficientnet.py",
         "models/photo_graph.py",

@@ -319,12 +319,12 @@ class EIN(
         """
         scale = min(1.0, (_OVERVIEW_PIXELS / (srgb.shape[-2] * srgb.shape[-1])) ** 0.5)
         size = [max(self.minimum_size, round(side * scale / 8) * 8) for side in srgb.shape[-2:]]
+        if min(srgb.shape[-2:]) * scale < self.minimum_size / 2:  # a strip: most of it would be padding
+            size = [min(side, 1024) for side in size]
         white = 1 if srgb.is_floating_point() else torch.iinfo(srgb.dtype).max
         # A channel at a time, because the photo may be many times larger than the memory for one in float.
-        overview = torch.cat(
-            [F.interpolate(channel.float(), size, mode="area") for channel in torch.split(srgb, 1, 1)], 1
-        )
-        overview = (overview / white).to(self.conv_last1[1].weight.device)
+        channels = [F.interpolate(channel.float(), size, mode="area") for channel in torch.split(srgb, 1, 1)]
+        overview = (torch.cat(channels, 1) / white).to(self.conv_last1[1].weight.device)
         gates: Gates = {}
         self.reconstruct(overview, *soft_clip_masks(overview), gates)
         return lambda tile: self.reconstruct(tile, *soft_clip_masks(tile.float()), gates)

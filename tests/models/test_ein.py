@@ -207,6 +207,45 @@ def test_any_size_goes_through_padding(small, size):
     assert radiance.isfinite().all()
 
 
+@pytest.fixture
+def seen(small, monkeypatch):
+    """Height and width of all that the network is given, which answers with it."""
+    sizes = []
+
+    def reconstruct(srgb, under, over, gates=None):
+        sizes.append(tuple(srgb.shape[-2:]))
+        return srgb
+
+    monkeypatch.setattr(small, "reconstruct", reconstruct, raising=False)
+    return sizes
+
+
+@pytest.mark.parametrize("size", [(10_000, 1), (1, 10_000), (30, 5_000), (100_000, 1), (2_000, 72), (40, 3_000)])
+def test_a_strip_costs_little_more_than_the_width_that_the_network_needs(small, seen, size):
+    options = {"multiple": small.size_multiple, "minimum": small.minimum_size}
+    assert run_tiled(small, torch.zeros(1, 3, *size, dtype=torch.uint8), **options).shape == (1, 3, *size)
+    strip = math.prod(max(72, side) for side in size)
+    most = 2.5 if min(size) >= 36 else 1.5  # of most photos in tiles the reduced one is as large as all of them
+    assert sum(math.prod(one) for one in seen) <= most * strip
+    assert max(math.prod(one) for one in seen) <= 1.05 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("size", "overview"),
+    [
+        ((1100, 1160), (1000, 1048)),
+        ((1500, 2000), (888, 1184)),
+        ((1032, 80), (1032, 80)),
+        ((1100, 72), (1104, 72)),
+        ((40, 1500), (72, 1504)),
+        ((1000, 5000), (456, 2288)),
+    ],
+)
+def test_the_reduced_photo_of_what_is_no_strip_has_its_shape(small, seen, size, overview):
+    small.for_tiles(torch.zeros(1, 3, *size, dtype=torch.uint8))
+    assert seen == [overview]
+
+
 def steepness(radiance, columns):
     """Mean gradient magnitude across the columns, per column."""
     return radiance.diff(dim=-1).abs().mean((0, 1, 2))[columns]

@@ -5,7 +5,8 @@ with a few photos each, all at once, by the page's own script and by its API. So
 what they ask for they abandon: while it is uploaded, while it waits, while it is worked on. Beside them `hdrgan
 generate` works on folders of such photos, and is ended in the middle now and then. A line a minute says what the page
 takes of the machine. It ends with status 1 if anybody read something that is not a sentence for people, if memory grew
-by more than a tenth after two minutes, or if anything is left on the disk after the time for which photos are kept.
+by more than a tenth of its value after two minutes (that it falls is no fault), or if anything is left on the disk
+after the time for which photos are kept.
 
 The visitors run on the same cores as the page, so its times are those of a machine that is busier than it looks.
 """
@@ -319,6 +320,8 @@ def main(arguments: list[str] | None = None) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     line("cores, and the load of the machine before", f"{cores}, {os.getloadavg()[1]:.1f}")
     line("asked for", f"{options.minutes:g} minutes, {options.visitors} visitors x {options.photos} photos")
+    line("hostile files", "made by the test" + (f", and those in {options.hostile.name}/" if options.hostile else ""))
+    line("memory may grow after two minutes by", f"{100 * (GROWTH - 1):.0f} %; that it falls is no fault")
     inputs, tally = Inputs(options.hostile), Tally()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as work:
         server = Server(Path(folder), HDRGAN_KEEP_MINUTES=str(KEEP_MINUTES))

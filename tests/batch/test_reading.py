@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import photo_files
 import pytest
+import raw_files
 from PIL import Image
 
 from hdrgan.batch.budget import megapixels_of
@@ -65,6 +66,37 @@ def test_what_is_read_is_what_load_photo_reads(tmp_path):
         here, there = load_photo(tmp_path / name), read_photo(tmp_path / name)
         assert np.array_equal(here.pixels, there.pixels)
         assert (here.name, here.format) == (there.name, there.format)
+
+
+@pytest.mark.parametrize("suffix", [".dng", ".nef", ".jpg", ""])
+def test_raw_files_are_risky_by_what_is_in_them(suffix, tmp_path, monkeypatch):
+    """Whatever they are called."""
+    data = raw_files.dng(raw_files.scene(40, 56))
+    (tmp_path / f"x{suffix}").write_bytes(data)
+    monkeypatch.setattr("hdrgan.batch.reading.load_photo", None)  # never in this process
+    assert read_photo(tmp_path / f"x{suffix}").format == "raw"
+
+
+@pytest.mark.parametrize(
+    ("head", "risky"),
+    [
+        (b"FUJIFILMCCD-RAW 0201", True),  # .raf
+        (b"IIRO\x08\0\0\0", True),  # .orf
+        (b"IIRS\x08\0\0\0", True),
+        (b"IIU\0\x08\0\0\0", True),  # .rw2
+        (b"MMOR\0\0\0\x08", True),
+        (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", True),  # .cr3
+        (b"\0MRM\0\0\0\0", True),  # .mrw
+        (b"II\x1a\0\0\0HEAPCCDR", True),  # .crw
+        (b"FOVb\0\0\0\0", True),  # .x3f
+        (b"II*\0\x10\0\0\0CR\x02\0\0\0\0\0\0\0", True),  # .cr2
+        (b"II*\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0", False),  # a TIFF
+        (b"\xff\xd8\xff\xe0", False),
+        (b"", False),
+    ],
+)
+def test_the_beginning_of_a_file_says_whether_it_is_risky(head, risky):
+    assert is_risky(head.ljust(64, b"\0") if head else head) == risky
 
 
 def test_the_size_of_risky_files_is_read_from_their_boxes(tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
 import subprocess
 import sys
 
@@ -13,7 +15,8 @@ import pytest
 from photo_files import HEIGHT, WIDTH, light, picture, planes, saved
 from PIL import Image
 
-from hdrgan import load_photo
+from hdrgan import PhotoError, load_photo
+from hdrgan.files.isobmff import boxes
 from hdrgan.files.radiance import load_radiance
 
 KINDS = ("AVIF", "HEIC", "WEBP", "GIF", "PNG", "TIFF", "MPO")
@@ -69,6 +72,40 @@ def test_it_costs_no_process(kind, root):
         "for _ in range(20):\n    for data in files: load_photo(data)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def without_still(data: bytes) -> bytes:
+    """A sequence of pictures alone, without the one that stands for it."""
+    patched = bytearray(data)
+    for name, start, _ in boxes(data, 0, len(data), "AVIF"):
+        if name == b"meta":
+            patched[start - 4 : start] = b"free"
+    renamed = {b"avif": b"avis", b"mif1": b"msf1", b"heic": b"hevc"}
+    for at in (8, *range(16, int.from_bytes(data[:4], "big"), 4)):
+        patched[at : at + 4] = renamed.get(data[at : at + 4], data[at : at + 4])
+    return bytes(patched)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_of_a_sequence_without_a_still_picture_the_first_frame_is_taken(count):
+    data = without_still(several("AVIF", count, True))
+    assert b"meta" not in [name for name, _, _ in boxes(data, 0, len(data), "AVIF")]
+    found = load_photo(data).pixels
+    assert found.shape == picture().shape
+    assert np.abs(found.astype(int) - picture()).mean() < 8
+
+
+def test_a_heic_sequence_is_its_still_picture_or_refused():
+    """Its tracks are never followed: these are none."""
+    still = several("HEIC", 1, True)
+    track = struct.pack(">I4s", 16, b"trak") + b"\xff" * 8
+    head = int.from_bytes(still[:4], "big")
+    brands = b"hevc" + still[12:head].replace(b"mif1", b"msf1")
+    data = still[:8] + brands + still[head:] + struct.pack(">I4s", 8 + len(track), b"moov") + track
+    assert np.array_equal(load_photo(data).pixels, load_photo(still).pixels)
+    with pytest.raises(PhotoError) as error:
+        load_photo(without_still(data))
+    assert re.fullmatch(r"[^\n]+\.", str(error.value))
 
 
 @pytest.mark.parametrize("equal", [True, False], ids=["equal", "unequal"])

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import threading
+import traceback
 
 import numpy as np
 import pytest
 
 from hdrgan import EIN, Pipeline
 from hdrgan.files.photo import PhotoError
-from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancelled
+from hdrgan.light.cancellation import Cancellation, CancelledError, check_cancelled, token_in_force
 from hdrgan.page import jobs as module
 from hdrgan.page.jobs import LONG_S, BusyError, Jobs, close_all
 
@@ -202,32 +203,31 @@ def test_a_quick_job_does_not_wait_for_a_long_one_which_stands_aside(jobs, monke
 
 @pytest.mark.parametrize("size", [(96, 128), (1100, 1160)])
 def test_the_real_ein_is_stopped_whole_and_in_tiles(jobs, size, one_seeded_thread):
-    """Its visitor leaves while it works; what was asked of it afterwards is the check at which it ends."""
+    """Its visitor leaves while it is between two of its layers, and the next check is the one at which it ends."""
     pipeline = Pipeline(EIN(width=8), device="cpu")
     working, left = threading.Event(), threading.Event()
-    stages = []
+    checks = []
 
     def work():
-        def wait() -> None:
-            stages.append(left.is_set())
-            working.set()
-            assert left.wait(60)
+        own = token_in_force()
 
-        inner = Cancellation(lambda: (check_outer(), wait()))
-        return pipeline(np.full((*size, 3), 255, np.uint8), cancellation=inner)
+        def look() -> None:
+            own.check()
+            checks.append([frame.name for frame in traceback.extract_stack()])
+            if len(checks) == 20:
+                working.set()
+                assert left.wait(60)
 
-    def check_outer() -> None:
-        outer.check()
+        return pipeline(np.full((*size, 3), 255, np.uint8), cancellation=Cancellation(look))
 
-    outer = Cancellation()
-    run = jobs.run(work, cancellation=outer)
+    run = jobs.run(work)
     next(run)
     assert working.wait(60)
     run.close()
-    outer.cancel()
     left.set()
     assert jobs.close(60)
-    assert stages == [False]
+    assert len(checks) == 20
+    assert {"reconstruct", "_reflect"} <= set(checks[-1]), "it was within the network"
 
 
 def test_all_jobs_of_a_process_can_be_closed():

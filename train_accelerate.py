@@ -544,6 +544,7 @@ class Run:
         except Exception as error:  # what was forged with the right hash ends in whatever its reader trips over
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(f"{folder} does not fit these networks: {why}") from error
+        self.check_finite(folder)
         self.progress = records.Progress(**{name: progress[name] for name in asdict(records.Progress())})
         if self.accelerator.is_main_process:
             for name in ("metrics.jsonl", "validation.jsonl"):
@@ -552,6 +553,22 @@ class Run:
                 self.figures = {system: last[system] for system in (IDENTITY_NAME, self.args.model)}
                 self.figures_step = self.progress.step
         self.accelerator.print(f"resumed from {folder} at step {self.progress.step}")
+
+    def check_finite(self, folder: Path) -> None:
+        """Make sure that everything that was loaded from a checkpoint is a number.
+
+        Raises:
+            CheckpointError: it is not; the message names the tensor.
+        """
+        networks = [self.accelerator.unwrap_model(network, keep_torch_compile=False) for network in self.trained]
+        networks += [] if self.ema is None else [self.ema]
+        named = [pair for network in networks for pair in network.state_dict().items()]
+        for optimizer in self.optimizers:
+            for number, moments in enumerate(optimizer.state.values()):
+                named += [(f"{name} of parameter {number} of an optimizer", value) for name, value in moments.items()]
+        for name, value in named:
+            if isinstance(value, Tensor) and not torch.isfinite(value).all():
+                raise CheckpointError(f"{folder} has values in {name} that are not finite")
 
     def keep_networks(self) -> None:
         """Save the networks for people to use, each with a card, in the place of those of the last checkpoint."""

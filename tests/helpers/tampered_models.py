@@ -81,6 +81,8 @@ def tampered(sound: Path, home: Path, seed: int = 0) -> Iterator[tuple[str, Path
             yield f"no {key}", with_config({name: v for name, v in config.items() if name != key})
             if isinstance(value, int) and not isinstance(value, bool):
                 yield f"{key} = 2048", with_config({**config, key: 2048})
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                yield f"{key} is no number", with_config({**config, key: float("nan")})
     yield "an unknown argument", with_config({**config, "depth": 3})
     for text in TEXTS:
         yield f"config of {text[:12]!r}", with_config(text)

@@ -15,10 +15,11 @@ import pytest
 import torch
 from local_hub import LocalHub
 from PIL import Image
-from safetensors.torch import load, load_file
+from safetensors.torch import load, load_file, save_file
 from small_sets import lines_of, make_brackets, make_scenes
 
 from hdrgan import BracketGenerator, PatchDiscriminator, RadianceGenerator
+from hdrgan.models.weights_file import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "train_accelerate.py"
@@ -466,6 +467,57 @@ def test_a_damaged_newest_checkpoint_is_named_and_passed_over(brackets, finished
     assert f"step_000004 is damaged: {name} is not what was written" in said
     assert "step_000002 at step 2" in said
     assert losses(output) == losses(finished[0])
+
+
+def forge(file, change):
+    """Change a file of a checkpoint, and write the hash that belongs to it."""
+    if file.suffix == ".bin":
+        content = torch.load(file, weights_only=True)
+        change(content)
+        torch.save(content, file)
+    else:
+        content = load_file(file)
+        change(content)
+        save_file(content, file, metadata={"format": "pt"})
+    folder = file.parent
+    progress = json.loads((folder / "trainer.json").read_text())
+    progress["files"][file.name] = {"size": file.stat().st_size, "sha256": sha256_of(file)}
+    (folder / "trainer.json").write_text(json.dumps(progress))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model_1.safetensors", "ema.safetensors"])
+@pytest.mark.parametrize("fault", ["another shape", "no number"])
+def test_a_checkpoint_that_was_forged_with_the_right_hash_is_refused(brackets, finished, tmp_path, name, fault):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+    tensor = min(load_file(output / "state" / "step_000004" / name))
+
+    def change(tensors):
+        if fault == "another shape":
+            tensors[tensor] = torch.zeros(3, 5, 7)
+        else:
+            tensors[tensor].view(-1)[-1] = float("nan")
+
+    forge(output / "state" / "step_000004" / name, change)
+    before = (output / "metrics.jsonl").read_text()
+    said = run(*BRACKET, "--dataset", brackets, "--output", output, "--steps", 5, "--resume", "latest", code=1)
+    line = said.splitlines()[-1]
+    assert line.startswith(f"error: {output / 'state' / 'step_000004'} ")
+    assert ("does not fit these networks" if fault == "another shape" else f"has values in {tensor} that") in line
+    assert "Traceback" not in said
+    assert (output / "metrics.jsonl").read_text() == before
+
+
+def test_moments_that_are_no_numbers_are_refused(brackets, finished, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(finished[0], output)
+
+    def change(state):
+        state["state"][1]["exp_avg"].view(-1)[0] = float("inf")
+
+    forge(output / "state" / "step_000004" / "optimizer.bin", change)
+    said = run(*BRACKET, "--dataset", brackets, "--output", output, "--steps", 5, "--resume", "latest", code=1)
+    assert "has values in exp_avg of parameter 1 of an optimizer that are not finite" in said
 
 
 def test_two_machines_without_a_shared_output_are_refused(brackets, tmp_path):

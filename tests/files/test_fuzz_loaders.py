@@ -3,7 +3,8 @@
 The cases run in a process of its own, so that a crash of a decoder is a failure and not the end of the tests. The
 variable HDRGAN_FUZZ_SECONDS lengthens the run; the seed is fixed, and a failure names the case to run again:
 ``python tests/files/test_fuzz_loaders.py KIND FIRST_CASE SECONDS [CASES]``. Without a kind, all of them are tried in
-turn and a table is printed: ``python tests/files/test_fuzz_loaders.py --cases 20000``.
+turn and a table is printed: ``python tests/files/test_fuzz_loaders.py --cases 20000``; that of the last such run is
+``benchmarks/fuzz.txt``.
 """
 
 from __future__ import annotations

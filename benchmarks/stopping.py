@@ -1,9 +1,11 @@
 """How soon work ends when nobody wants it any more: ``python -m benchmarks.stopping``, some ten minutes on two cores.
 
-It serves the page, gives it photos of 12 megapixels, and stops the work in five ways (a closed tab, a closed call, the
-button, the deadline, SIGTERM) for each network, while the photo is read, while the network works, and while files are
-written. It prints the seconds from the stop until neither the page nor its decoders work any more, as the system sees
-it. Then it asks for a small photo while EIN works on a large one. It ends with status 1 if anything took too long.
+It serves the page, gives it photos of 12 megapixels, and stops the work in six ways (a closed tab, a closed call, the
+button, the deadline, SIGTERM, SIGINT) for each network, while the photo is read, while the network works, and while
+files are written. It prints the seconds from the stop until neither the page nor its decoders work any more, as the
+system sees it; after a signal, until the page has ended with 128 and the number of the signal. The seconds of a
+deadline begin when the work's time is up. Then it asks for a small photo while EIN works on a large one. It ends with
+status 1 if anything took too long.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from benchmarks.served import Server, Visitor, marked, photo
 
 NETWORKS = ("radiance", "bracket", "ein")
 WAYS = ("closed tab", "closed call", "cancel")
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 MOMENTS = ("reading", "network", "writing")
 MOST_S = 2.0
 MOST_WAIT_S = 15.0
@@ -74,7 +77,9 @@ def reach(moment: str, server: Server, course: Course) -> None:
         time.sleep(0.3 if moment == "reading" else course.middle)
 
 
-def stopped(server: Server, photos: Photos, network: str, way: str, moment: str, course: Course) -> float:
+def stopped(
+    server: Server, photos: Photos, network: str, way: str | signal.Signals, moment: str, course: Course
+) -> float:
     """Stop one photo's work, and wait for its end."""
     with Visitor(server.url) as visitor:
         if moment == "writing":
@@ -86,10 +91,14 @@ def stopped(server: Server, photos: Photos, network: str, way: str, moment: str,
         next(news)
         reach(moment, server, course)
         at = time.monotonic()
-        if way == "SIGTERM":
-            server.process.send_signal(signal.SIGTERM)
-            server.process.wait(120)
-            return time.monotonic() - at
+        if isinstance(way, signal.Signals):
+            server.process.send_signal(way)
+            code = server.process.wait(120)
+            seconds = time.monotonic() - at
+            if code == 128 + way:
+                return seconds
+            say(f"{network}, {way.name}: it ended with {code} and not with {128 + way}")
+            return float("inf")
         if way == "cancel":
             visitor.cancel()
         else:
@@ -98,12 +107,19 @@ def stopped(server: Server, photos: Photos, network: str, way: str, moment: str,
 
 
 def past_its_time(server: Server, photos: Photos, network: str) -> float:
-    """Ask a server of little patience, and wait from its answer until its work ends."""
-    with Visitor(server.url) as visitor:
-        for line in visitor.listen(visitor.ask(visitor.upload(photos.next()), network)):
-            if "event: error" in line:
-                return server.work_ended(time.monotonic())
-    raise SystemExit(f"{network} was ready within {DEADLINE_S} s: take more megapixels")
+    """Ask a server of little patience, and wait from the moment when the work's time is up until it ends."""
+    for _ in range(5):
+        with Visitor(server.url) as visitor:
+            news = visitor.listen(visitor.develop(visitor.upload(photos.next()), network))
+            if not any("Recovering the light" in line for line in news):
+                continue  # on a busy machine reading alone may be too long; the network's time begins behind it
+            deadline = time.monotonic() + float(DEADLINE_S)
+            time.sleep(float(DEADLINE_S))
+            seconds = server.work_ended(deadline)
+            if any("takes longer than" in line for line in news):
+                return seconds
+            raise SystemExit(f"{network} was ready within {DEADLINE_S} s: take more megapixels")
+    raise SystemExit(f"no photo was read within {DEADLINE_S} s: this machine is too busy")
 
 
 def waited(server: Server, photos: Photos, network: str, megapixels: float) -> float:
@@ -168,9 +184,9 @@ def main() -> None:
         for way in WAYS:
             line(f"{network}, {way}", [stopped(server, photos, network, way, at, course) for at in MOMENTS], MOST_S)
 
-    def by_signal(server: Server, network: str, moment: str, seconds: list[float]) -> None:
+    def by_signal(server: Server, network: str, way: signal.Signals, moment: str, seconds: list[float]) -> None:
         course = Course(server, photos, network) if moment == "writing" else courses[network]
-        seconds.append(stopped(server, photos, network, "SIGTERM", moment, course))
+        seconds.append(stopped(server, photos, network, way, moment, course))
 
     def deadline(server: Server, network: str) -> None:
         line(f"{network}, deadline of {DEADLINE_S} s", [past_its_time(server, photos, network)], MOST_S)
@@ -182,10 +198,11 @@ def main() -> None:
 
     for network in options.networks:
         serve(partial(ways, network=network))
-        seconds: list[float] = []
-        for moment in MOMENTS:
-            serve(partial(by_signal, network=network, moment=moment, seconds=seconds))
-        line(f"{network}, SIGTERM", seconds, MOST_S)
+        for way in SIGNALS:
+            seconds: list[float] = []
+            for moment in MOMENTS:
+                serve(partial(by_signal, network=network, way=way, moment=moment, seconds=seconds))
+            line(f"{network}, {way.name}", seconds, MOST_S)
         serve(partial(deadline, network=network), HDRGAN_WORK_SECONDS=DEADLINE_S)
     serve(waits)
     say(f"\nload of the machine, with this run: {os.getloadavg()[0]:.1f}")

@@ -87,10 +87,11 @@ def test_killed_at_any_moment_and_started_again(hdrgan, photos, tmp_path, files_
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_batch_with_its_own_code(number, hdrgan, make_photo, tmp_path, files_in):
+@pytest.mark.parametrize("model", ["radiance", "bracket", "ein"])
+def test_a_signal_ends_a_batch_with_its_own_code(number, model, hdrgan, make_photo, tmp_path, files_in):
     for seed in range(40):
         make_photo(tmp_path / f"in/{seed}.png", seed, size=(400, 300))
-    running = hdrgan.start("generate", tmp_path / "in", "-o", tmp_path / "out", "--json")
+    running = hdrgan.start("generate", tmp_path / "in", "-m", model, "-o", tmp_path / "out", "--json")
     while not running.base.with_suffix(".out").read_text().count("\n"):
         time.sleep(0.01)
     os.kill(running.pid, number)
@@ -101,6 +102,23 @@ def test_a_signal_ends_a_batch_with_its_own_code(number, hdrgan, make_photo, tmp
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "out").rglob("*.part*"))
     assert 0 < len(list((tmp_path / "out").glob("*_ev-4.png"))) < 40
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_ein_ends_a_batch(number, hdrgan, make_photo, tmp_path):
+    for seed in range(2):  # of several the first tiles take longer than everything before them
+        make_photo(tmp_path / f"in/{seed}.png", seed, size=(3000, 2000))
+    running = hdrgan.start("generate", tmp_path / "in", "-m", "ein", "-o", tmp_path / "out")
+    stat = Path(f"/proc/{running.pid}/stat")
+    while sum(map(int, stat.read_text().rsplit(")", 1)[1].split()[11:13])) < 4 * os.sysconf("SC_CLK_TCK"):
+        time.sleep(0.05)
+    os.kill(running.pid, number)
+    done = running.wait(60)
+    assert done.returncode == 128 + number
+    assert f"stopped by {number.name} after 0 of 2 photos" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").rglob("*.part*"))
+    assert not list((tmp_path / "out").glob("*.png"))
 
 
 def test_a_full_disk_ends_the_batch_and_says_what_to_do(hdrgan, make_photo, tmp_path):

@@ -18,13 +18,17 @@ from PIL import Image
 from safetensors.torch import load, load_file, save_file
 from small_sets import lines_of, make_brackets, make_scenes
 
-from hdrgan import BracketGenerator, PatchDiscriminator, RadianceGenerator
+from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
 from hdrgan.models.weights_file import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "train_accelerate.py"
 SMALL = "--batch-size 2 --crop-size 32 --workers 0 --validation-photos 1 --validate-every 100".split()
 BRACKET = ["--model", "bracket", "--width", "8", *SMALL]
+OTHERS = {
+    "radiance": "--model radiance --width 4 --crop-size 64 --views 1",
+    "ein": "--model ein --width 8 --crop-size 72",
+}
 
 
 def environment():
@@ -358,9 +362,14 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_names_the_path(brackets, tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_path, number):
+@pytest.mark.parametrize("model", ["bracket", "radiance", "ein"])
+def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_path, number, model):
     output = tmp_path / "run"
-    arguments = [*BRACKET, "--dataset", brackets, "--output", output, "--steps", 100_000, "--workers", 1]
+    if model == "bracket":
+        arguments = [*BRACKET, "--dataset", brackets]
+    else:
+        arguments = ["--dataset", make_scenes(tmp_path / "scenes", count=2, side=80), *SMALL, *OTHERS[model].split()]
+    arguments += ["--output", output, "--steps", 100_000, "--workers", 1]
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(command, env=environment(), start_new_session=True, **pipes)
@@ -375,7 +384,8 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_pat
     steps = lines_of(output / "metrics.jsonl")[-1]["step"]
     assert (output / "state" / f"step_{steps:06d}" / "trainer.json").exists()
     weights = load_file(output / "state" / f"step_{steps:06d}" / "ema.safetensors")
-    kept = BracketGenerator.from_pretrained(output / "generator").state_dict()
+    network = {"bracket": BracketGenerator, "radiance": RadianceGenerator, "ein": EIN}[model]
+    kept = network.from_pretrained(output / ("ein" if model == "ein" else "generator")).state_dict()
     assert all(torch.equal(weights[name], value) for name, value in kept.items())
 
 
@@ -438,9 +448,7 @@ def test_compiled_networks_train_with_their_discriminator(brackets, tmp_path):
     assert BracketGenerator.from_pretrained(tmp_path / "compiled" / "generator").width == 8
 
 
-@pytest.mark.parametrize(
-    "flags", ["--model radiance --width 4 --crop-size 64 --views 1", "--model ein --width 8 --crop-size 72"]
-)
+@pytest.mark.parametrize("flags", OTHERS.values())
 def test_the_other_networks_train_compiled(tmp_path, flags):
     scenes = make_scenes(tmp_path / "scenes", count=2, side=80)
     common = ["--dataset", scenes, *SMALL, *flags.split(), "--steps", 1]

@@ -23,6 +23,9 @@ def test_address_of_the_repository_is_set_in_one_place(root):
         assert cloned == [address], f"{name} does not clone the address of pyproject.toml"
     cited = re.search(r'^repository-code: "(.*)"$', (root / "CITATION.cff").read_text(), re.M)[1]
     assert cited == address
+    linked = re.findall(r"https://github\.com/[^\"\s]+", (root / "hdrgan/page/look.py").read_text())
+    assert linked == [f"{address}/blob/main/docs/formats.md"]
+    assert (root / "docs/formats.md").is_file()
 
 
 def test_before_a_commit_the_same_checks_run_as_in_ci(root):

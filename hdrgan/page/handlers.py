@@ -112,7 +112,7 @@ class Handlers:
             return tell(state="working", **self._progress(standing, photo, model))
 
         photo = yield from self._photo(upload, lambda _: tell(state="working", says="Reading the photo"), token)
-        facts = {"width": photo.width, "height": photo.height, "bits": photo.bits}
+        facts = {"width": photo.width, "height": photo.height, "bits": photo.bits, "light": photo.light_note}
         yield tell(state="working", says="Recovering the light", photo=facts)
         with ThreadPoolExecutor(1) as beside:  # the network leaves a core free
             small = beside.submit(screen_pixels, photo.pixels, self.settings.preview_pixels)

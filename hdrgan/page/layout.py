@@ -11,7 +11,7 @@ import gradio as gr
 from hdrgan.models.pretrained import project_file
 from hdrgan.page.answers import KINDS, checked_in_words
 from hdrgan.page.handlers import Handlers
-from hdrgan.page.look import FOOTER, HEADER, SCRIPT, TITLE, markup
+from hdrgan.page.look import HEADER, SCRIPT, TITLE, footer, markup
 from hdrgan.page.settings import Settings
 from hdrgan.page.tools import answer_one_by_one
 from hdrgan.pipeline import Pipeline
@@ -73,7 +73,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         file_news = gr.HTML(elem_id="file-news", elem_classes="not-drawn", padding=False)
         part_news = gr.HTML(elem_id="part-news", elem_classes="not-drawn", padding=False)
         gr.HTML(markup(names, EVS, SAVES, examples), js_on_load=SCRIPT, padding=False, elem_id="page")
-        gr.HTML(FOOTER.format(minutes=settings.keep_minutes), elem_id="foot", padding=False)
+        gr.HTML(footer(settings.keep_minutes), elem_id="foot", padding=False)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         # How many are worked on at a time, and wait, is decided where the work is done, `hdrgan.page.jobs`: those that

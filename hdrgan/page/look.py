@@ -13,17 +13,11 @@ import gradio as gr
 from PIL import Image
 
 TITLE = "hdrgan: one photo in, five exposures and an HDR image out"
-DESCRIPTION = (
-    "Drop a photo: see it beside a finished picture with its blown highlights filled in, five exposures, and HDR."
-)
+DESCRIPTION = "Drop a photo: see it beside a finished picture with its highlights filled in, five exposures, and HDR."
 HEADER = """
 <div class="line"><div class="brand">
 <span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>hdrgan</div>
 <h1>One photo in. Five exposures and an HDR image out.</h1></div>
-"""
-FOOTER = """
-<p><strong>Blown highlights are invented.</strong> They are a plausible guess, not a record of what was there: not for
-measurement, not for evidence. Photos and results are deleted after about {minutes} minutes and go nowhere else.</p>
 """
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 10 10'%3E%3Cpath fill='%230b0d12' "
@@ -47,9 +41,23 @@ CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 
 def _formats() -> str:
     """Which photos the page takes, in a sentence."""
-    if find_spec("pillow_heif") is None:
-        return "JPEG, PNG, AVIF, WebP, TIFF; save HEIC as JPEG first."
-    return "JPEG, PNG, HEIC, AVIF, WebP, TIFF."
+    heic = find_spec("pillow_heif") is not None
+    return "JPEG, PNG, HEIC, AVIF, WebP, TIFF." if heic else "JPEG, PNG, AVIF, WebP, TIFF; save HEIC as JPEG first."
+
+
+def footer(minutes: int) -> str:
+    """What stands below the page: what not to trust, for how many minutes photos are kept, and what is read."""
+    heic, raw = (find_spec(package) is not None for package in ("pillow_heif", "rawpy"))
+    kinds = ["JPEG", "PNG", *["HEIC"] * heic, "AVIF", "WebP", "TIFF", "GIF", "BMP", *["camera raw"] * raw]
+    recorders = ["gain maps of phones", "PQ", "HLG", *["camera raw"] * raw]
+    table = "https://github.com/OWNER/hdrgan/blob/main/docs/formats.md"
+    return f"""
+<p><strong>Blown highlights are invented.</strong> They are a plausible guess, not a record of what was there: not for
+measurement, not for evidence. Photos and results are deleted after about {minutes} minutes and go nowhere else.</p>
+<p>Read are {", ".join(kinds)}. Light that a photo records itself ({", ".join(recorders)}) is kept, and nothing is
+invented over it.
+<a href="{table}" target="_blank" rel="noopener noreferrer">What is read, and what is done with it</a></p>
+"""
 
 
 MOST_PHOTOS = 20

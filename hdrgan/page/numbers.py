@@ -194,12 +194,13 @@ def _svg(title: str, words: str, body: str) -> str:
 
 
 def summary_of(result: Result) -> str:
-    """Say in one line what came out."""
-    share = float((result.invented > NOTABLE).mean())
+    """Say in one line what came out: the light that the file itself recorded, and what was invented."""
+    note, share = result.photo.light_note, float((result.invented > NOTABLE).mean())
+    recorded = f"{note[0].upper()}{note[1:]}. " if note else ""
     if share == 0:
-        return "Nothing was blown out: no light was invented."
+        return f"{recorded}Nothing was invented." if note else "Nothing was blown out: no light was invented."
     percent = "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
-    return f"Light was invented in {percent} of the picture."
+    return f"{recorded}Light was invented in {percent} of the picture."
 
 
 def numbers_of(result: Result) -> str:

@@ -277,8 +277,8 @@ for (const id of ["news", "file-news", "part-news"]) {
     new MutationObserver(() => listen(node)).observe(node, { childList: true, subtree: true, attributes: true });
 }
 
-const facts = ({ width, height, bits }) => {
-    const size = width + " × " + height + " pixels" + (bits === 16 ? ", 16 bits" : "");
+const facts = ({ width, height, bits, light }) => {
+    const size = width + " × " + height + " pixels" + (bits === 16 ? ", 16 bits" : "") + (light ? "; " + light : "");
     $(".facts").textContent = photo.name ? photo.name + ": " + size : size;
 };
 

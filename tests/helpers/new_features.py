@@ -60,6 +60,7 @@ NEW_FEATURES = {
         "cli/options.py:IgnoreGainMap",
         "cli/options.py:MaxMegapixels",
         "files/transfer.py",
+        "page/look.py:footer-4",
         "files/primaries.py:coded_to_rec709",
         "files/colour.py:HdrCoding",
         "files/colour.py:hdr_coding",

@@ -23,6 +23,7 @@ import httpx
 import numpy as np
 import pytest
 from fake_pipeline import FakePipeline
+from gain_map_files import jpeg_with_iso, scene
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from page_requests import RED, address, asked, corners, handlers_at, told, uploaded
@@ -38,7 +39,7 @@ from hdrgan.page.answers import failure, sentence_of
 from hdrgan.page.guard import GONE
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.jobs import BusyError
-from hdrgan.page.look import markup
+from hdrgan.page.look import footer, markup
 from hdrgan.page.main import build_demo, launch_options, offered_models
 from hdrgan.page.settings import Settings
 
@@ -190,7 +191,7 @@ def test_a_photo_is_answered_step_by_step(tmp_path):
     assert frames["frames"][2]["says"] == "EV 0 · the photo"
     assert "Range of the light" in done["numbers"]
     sizes = [one["photo"] for one in news if "photo" in one and one["state"] == "working"]
-    assert sizes == [{"width": 300, "height": 100, "bits": 8}]
+    assert sizes == [{"width": 300, "height": 100, "bits": 8, "light": ""}]
 
 
 @pytest.mark.parametrize(("brightest", "words"), [(254, "Nothing was blown out"), (255, "in 25.0 % of")])
@@ -374,6 +375,28 @@ def test_a_visitor_is_not_told_to_install_anything(monkeypatch):
     assert "save HEIC as JPEG first" in markup({}, {}, {}, {})
     monkeypatch.undo()
     assert "JPEG, PNG, HEIC" in markup({}, {}, {}, {})
+
+
+def test_light_that_the_photo_records_is_named(tmp_path):
+    pipe = Pipeline.from_pretrained("radiance", device="cpu")
+    (tmp_path / "lamps.jpg").write_bytes(jpeg_with_iso(scene()))
+    heard = told(handlers_at(tmp_path, pipe).develop(asked(tmp_path / "lamps.jpg")))
+    facts = next(news["photo"] for news in heard if "width" in news.get("photo", ""))
+    assert facts["light"] == "light recorded by the camera: 3.3 stops above white"
+    assert heard[-1]["summary"] == "Light recorded by the camera: 3.3 stops above white. Nothing was invented."
+    plain = told(handlers_at(tmp_path).develop(asked(uploaded(tmp_path))))
+    assert next(news["photo"] for news in plain if "width" in news.get("photo", ""))["light"] == ""
+    assert "recorded" not in plain[-1]["summary"]
+
+
+def test_what_is_read_stands_below_the_page(monkeypatch):
+    says = footer(10)
+    assert "Read are JPEG, PNG, HEIC, AVIF, WebP, TIFF, GIF, BMP, camera raw." in says
+    assert "(gain maps of phones, PQ, HLG, camera raw)" in says
+    assert re.search(r'<a href="https://[^"]*/docs/formats\.md"', says)
+    for package in ("pillow_heif", "rawpy"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert "Read are JPEG, PNG, AVIF, WebP, TIFF, GIF, BMP." in footer(10)
 
 
 def test_no_photo_is_answered_with_what_to_do(tmp_path, not_a_photo):

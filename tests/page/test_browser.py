@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from gain_map_files import jpeg_with_iso, scene
 from page_server import Program
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -538,3 +539,14 @@ def test_a_heic_is_taken_whatever_its_suffix(visit, photo, tmp_path):
     give(page, path)
     expect(page.locator(".facts")).to_contain_text("IMG_0001.HEIC")
     assert page.locator(".before").evaluate("e => e.complete && e.naturalWidth > 0")
+
+
+def test_light_that_a_photo_records_is_named(visit, tmp_path):
+    path = tmp_path / "lamps.jpg"
+    path.write_bytes(jpeg_with_iso(scene()))
+    page = visit()
+    give(page, path)
+    says = "ight recorded by the camera: 3.3 stops above white"
+    expect(page.locator(".facts")).to_contain_text(f"l{says}")
+    expect(page.locator(".note")).to_have_text(f"L{says}. Nothing was invented.")
+    expect(page.locator("#foot").get_by_role("link", name="What is read")).to_be_visible()

@@ -30,6 +30,9 @@ ONLY_IN = {
 }
 
 
+DECODERS = set("exr gif_bmp_webp heif isobmff jpeg kinds png radiance raw rgbe scene tiff".split())
+"""Modules of ``hdrgan/files/`` that take a stranger's bytes apart."""
+
 LONG = {"train_accelerate.py"}  # the loop reads best whole
 
 
@@ -47,11 +50,19 @@ def parsed(path):
 def imports_of(path):
     """Modules that a file imports, wherever in the file; ``from hdrgan import part`` counts as ``hdrgan.part``."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports by a relative name"
-            yield from [f"hdrgan.{alias.name}" for alias in node.names] if node.module == "hdrgan" else [node.module]
+        assert getattr(node, "level", 0) == 0, f"{path} imports by a relative name"
+        yield from imports_in(node)
+
+
+def imports_in(node):
+    """The same of one statement, and what may be a module in a folder of the package."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        if node.module != "hdrgan":
+            yield node.module
+        if node.module in ("hdrgan", "hdrgan.files"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def upward(package):
@@ -188,6 +199,46 @@ def test_each_door_alone_imports_its_framework(root):
 def test_importing_the_package_and_asking_for_help_imports_nothing_heavy(heavy):
     code = f"import hdrgan, hdrgan.cli, sys; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def decoders_in(path):
+    """What a module names that decodes in its own process: the name under which it can be called, and the line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        called = {getattr(node, "id", None), getattr(node, "attr", None)}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            called = {alias.name.rpartition(".")[2] for alias in node.names}
+        places = set(imports_in(node)) & {f"hdrgan.files.{name}" for name in DECODERS}
+        for name in {name for name in called if name in ("load_photo", "load_radiance")} | places:
+            yield f"{path.name}:{node.lineno} {name}"
+        if isinstance(node, ast.Attribute) and node.attr.endswith("_decode"):
+            yield f"{path.name}:{node.lineno} {node.attr}"
+
+
+def test_the_page_decodes_photos_in_the_guarded_process_alone(root):
+    page = sorted((root / "hdrgan/page").rglob("*.py"))
+    assert any("load_photo_guarded(" in path.read_text() or "load_photo_guarded," in path.read_text() for path in page)
+    assert not [found for path in [*page, root / "app.py"] for found in decoders_in(path)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from hdrgan.files.photo import load_photo",
+        "from hdrgan.files.photo import load_photo as open_it",
+        "from hdrgan.files import photo\nphoto.load_photo(path)",
+        "import hdrgan\nread = partial(hdrgan.load_photo, path)",
+        "from hdrgan import load_radiance",
+        "from hdrgan.files import jpeg",
+        "from hdrgan.files.raw import decode",
+        "import hdrgan.files.heif",
+        "imagecodecs.jpeg8_decode(data)",
+    ],
+)
+def test_a_decoder_within_the_page_is_seen(line, tmp_path):
+    (tmp_path / "part.py").write_text("from hdrgan.files.guarded import load_photo_guarded\nload_photo_guarded(path)\n")
+    assert not list(decoders_in(tmp_path / "part.py"))
+    (tmp_path / "part.py").write_text(f"{line}\n")
+    assert list(decoders_in(tmp_path / "part.py"))
 
 
 def test_public_names_are_there():

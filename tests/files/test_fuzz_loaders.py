@@ -30,14 +30,29 @@ HANGS = 120  # seconds by the clock, after which a file that takes no processor 
 MOST_MEMORY = 700  # megabytes beyond what loading the seeds took
 
 
+def seeds_of(kind: str) -> dict[str, bytes]:
+    """The whole files of one of `KINDS`, by name."""
+    import gain_map_files
+    import photo_files
+    import raw_files
+    from rich_photos import rich_photo
+
+    rich = ("jpg", "png", "webp", "avif", "heic")  # of TIFF it takes exiftool
+    makers = {
+        "photo": lambda: photo_files.photos() | {f"rich.{kind}": rich_photo(kind, "größer") for kind in rich},
+        "recorded": gain_map_files.files,
+        "scene": lambda: photo_files.radiance_files() | photo_files.float_tiffs(),
+        "radiance": photo_files.radiance_files,
+        "raw": lambda: {"camera.dng": raw_files.dng(raw_files.scene(40, 56))},
+    }
+    return makers[kind]()
+
+
 def run(kind: str, first: int, seconds: float, cases: float = np.inf) -> None:
     """Load mutated files until the time or the cases are up; the first that is not taken as it should is an error."""
     import resource
 
     sys.path.insert(0, str(Path(__file__).parent.parent / "helpers"))
-    import gain_map_files
-    import photo_files
-    import raw_files
     from mutants import mutate
 
     from hdrgan.files.metadata import kept_iptc, kept_xmp
@@ -46,14 +61,7 @@ def run(kind: str, first: int, seconds: float, cases: float = np.inf) -> None:
 
     faulthandler.enable()
     warnings.simplefilter("error")  # a warning on a user's terminal counts as well
-    makers = {
-        "photo": photo_files.photos,
-        "recorded": gain_map_files.files,
-        "scene": lambda: photo_files.radiance_files() | photo_files.float_tiffs(),
-        "radiance": photo_files.radiance_files,
-        "raw": lambda: {"camera.dng": raw_files.dng(raw_files.scene(40, 56))},
-    }
-    seeds = makers[kind]()
+    seeds = seeds_of(kind)
     names, files = list(seeds), list(seeds.values())
     folder = Path(tempfile.mkdtemp())
     file = folder / "case"
@@ -127,6 +135,22 @@ def test_loaders_withstand_mutated_files(kind):
     _, accepted, _, refused, *_ = last[0].split()
     assert int(accepted) > 0
     assert int(refused) > 5
+
+
+def test_the_seeds_reach_every_reader_of_light_and_of_what_photos_say():
+    from hdrgan.files.photo import load_photo
+
+    read = {name: load_photo(data) for name, data in seeds_of("recorded").items() if name != "animated.avif"}
+    found = {f"{photo.format} {photo.light_source}" for photo in read.values()}
+    assert found == {
+        *("JPEG gain map", "AVIF gain map", "HEIC gain map", "PNG PQ", "HEIC PQ"),
+        *("PNG HLG", "AVIF HLG", "HEIC HLG"),
+    }
+    assert read["three_channels.jpg"].gain_map.codes.shape[2] == 3
+    assert len(set(read["three_channels.jpg"].gain_map.high)) > 1
+    said = {name: load_photo(data) for name, data in seeds_of("photo").items() if name.startswith("rich.")}
+    assert all(photo.xmp and b"GPano" in photo.xmp for photo in said.values())
+    assert {name for name, photo in said.items() if photo.iptc} == {"rich.jpg", "rich.png"}
 
 
 MENDED = {

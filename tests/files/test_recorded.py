@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
-import zlib
 from dataclasses import replace
 
 import gain_map_files as made
@@ -13,6 +11,7 @@ import imagecodecs
 import numpy as np
 import photo_files
 import pytest
+from gain_map_files import curve_profile, deep_png, iccp, tag_profile
 from gainmap_audit.detect import classify
 from photo_files import exr, hdr, heic, insert_png_chunk, planes, saved
 from PIL import Image
@@ -31,7 +30,8 @@ APPLE_LIGHT = np.minimum(LIGHT, made.decoded(made.encoded(LIGHT)) * made.APPLE_H
 WITH_MAPS = {
     "iso.jpg": (lambda: made.jpeg_with_iso(LIGHT), LIGHT),
     "iso_common_denominator.jpg": (lambda: made.jpeg_with_iso(LIGHT, common=True), LIGHT),
-    "iso_three_channels.jpg": (lambda: made.jpeg_with_iso(LIGHT, channels=3), LIGHT),
+    "iso_three_rows_for_one_channel.jpg": (lambda: made.jpeg_with_iso(LIGHT, channels=3), LIGHT),
+    "iso_three_channels.jpg": (lambda: made.jpeg_with_three_channels(LIGHT), LIGHT),
     "adobe.jpg": (lambda: made.jpeg_with_hdrgm(LIGHT), LIGHT),
     "adobe_elements.jpg": (lambda: made.jpeg_with_hdrgm(LIGHT, elements=True), LIGHT),
     "adobe_mixed.jpg": (lambda: made.jpeg_with_hdrgm(LIGHT, mixed=True), LIGHT),
@@ -68,6 +68,14 @@ def test_the_light_of_a_gain_map_is_the_radiance(name, pipe):
     assert result.radiance[36, 90] == pytest.approx([light.max()] * 3, rel=0.03)
     assert not result.invented.any()
     assert np.array_equal(result.exposures[2], photo.pixels)
+
+
+def test_a_map_of_three_channels_records_the_colour_of_light():
+    light = LIGHT * np.float32([1, 0.7, 0.4])
+    photo = load_photo(made.jpeg_with_three_channels(light))
+    assert len(set(photo.gain_map.high)) == 3
+    assert error(photo.light, light) < 0.02
+    assert photo.light[36, 90] == pytest.approx([10, 7, 4], rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["iso.jpg", "iso.avif", "apple.heic"])
@@ -212,52 +220,11 @@ def test_the_headroom_of_the_first_phones_that_wrote_maps():
 # PQ and HLG
 
 
-def deep_png(codes: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
-    data = bytes(imagecodecs.png_encode(codes))
-    for name, body in chunks:
-        data = insert_png_chunk(data, name, body)
-    return data
-
-
-def hlg(light: np.ndarray, most: int) -> np.ndarray:
-    """HLG codes of light whose white is 203 cd/m2 on a screen of 1,000."""
-    shown = light * 0.203
-    luminance = (shown @ np.float32([0.2627, 0.678, 0.0593]))[..., None]
-    scene = (shown * np.maximum(luminance, 1e-6) ** (1 / 1.2 - 1)).clip(0, 1)
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
-    value = np.where(scene <= 1 / 12, np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-6)) + c)
-    return np.round(value * most).astype(np.uint16)
-
-
-def pq_profile(*, tag: bool) -> bytes:
-    """An ICC profile of Rec. 709 primaries with the curve of PQ, or with a curve of no meaning and a cicp tag."""
-    samples = pq_light(np.linspace(0, 1, 4096)) / 10_000 if not tag else np.linspace(0, 1, 4096) ** 2.2
-    icc = bytearray(
-        imagecodecs.cms_profile(
-            "rgb",
-            whitepoint=(0.3127, 0.329, 1.0),
-            primaries=[0.64, 0.33, 0.30, 0.60, 0.15, 0.06],
-            transferfunction=samples.astype("f4"),
-        )
-    )
-    if tag:  # in place of the copyright, which every profile has
-        at = icc.index(b"cprt")
-        offset = struct.unpack_from(">I", icc, at + 4)[0]
-        icc[at : at + 4] = b"cicp"
-        icc[offset : offset + 12] = b"cicp\0\0\0\0" + bytes([1, 16, 0, 1])
-    return bytes(icc)
-
-
-def iccp(icc: bytes) -> tuple[bytes, bytes]:
-
-    return b"iCCP", b"any name\0\0" + zlib.compress(icc)
-
-
 PQ_CODES = made.pq(np.float32(LIGHT), 65535)
 CODED = {
     "pq_cicp.png": lambda: deep_png(PQ_CODES, (b"cICP", bytes([1, 16, 0, 1]))),
-    "pq_curve.png": lambda: deep_png(PQ_CODES, iccp(pq_profile(tag=False))),
-    "pq_tag.png": lambda: deep_png(PQ_CODES, iccp(pq_profile(tag=True))),
+    "pq_curve.png": lambda: deep_png(PQ_CODES, iccp(curve_profile(PQ))),
+    "pq_tag.png": lambda: deep_png(PQ_CODES, iccp(tag_profile(PQ))),
     "pq.avif": lambda: made.avif(made.pq(LIGHT, 1023), bitspersample=10, primaries=1, transfer=16, matrix=0),
     "pq12.avif": lambda: made.avif(made.pq(LIGHT, 4095), bitspersample=12, primaries=1, transfer=16, matrix=0),
 }
@@ -282,14 +249,20 @@ def test_pq_is_light_with_white_at_203(name, pipe):
     )
 
 
-@pytest.mark.parametrize("carrier", ["png", "avif"])
-def test_hlg_is_light_with_white_at_three_quarters(carrier):
-    light = np.minimum(LIGHT, 4)
-    if carrier == "png":
-        data = deep_png(hlg(light, 65535), (b"cICP", bytes([9, 18, 0, 1])))
-    else:
-        data = made.avif(hlg(light, 1023), bitspersample=10, primaries=9, transfer=18, matrix=0)
-    photo = load_photo(data)
+DIM = np.minimum(LIGHT, 4)  # HLG ends at 4.9 times white
+IN_HLG = {
+    "cicp.png": lambda: deep_png(made.hlg(DIM, 65535), (b"cICP", bytes([9, HLG, 0, 1]))),
+    "curve.png": lambda: deep_png(made.hlg(DIM, 65535), iccp(curve_profile(HLG))),
+    "tag.png": lambda: deep_png(made.hlg(DIM, 65535), iccp(tag_profile(HLG))),
+    "nclx.avif": lambda: made.avif(made.hlg(DIM, 1023), bitspersample=10, primaries=9, transfer=HLG, matrix=0),
+    "nclx.heic": lambda: made.hdr_heic(made.hlg(DIM, 1023), HLG, 9),
+}
+
+
+@pytest.mark.parametrize("name", IN_HLG)
+def test_hlg_is_light_with_white_at_three_quarters(name):
+    light = DIM
+    photo = load_photo(IN_HLG[name]())
     assert photo.light_source == "HLG"
     grey = slice(30, 40), slice(20, 40)  # a grey lamp, which no primaries move
     assert photo.light[grey] == pytest.approx(light[grey], rel=0.03)
@@ -303,13 +276,7 @@ def test_pq_of_wide_primaries_is_brought_to_ours():
 
 
 def test_hdr_heic_is_light():
-    import pillow_heif
-
-    codes = made.pq(LIGHT, 1023)
-    stream = io.BytesIO()
-    image = pillow_heif.from_bytes("RGB;16", (LIGHT.shape[1], LIGHT.shape[0]), (codes << 6).tobytes())
-    image.save(stream, quality=98, chroma=444, color_primaries=1, transfer_characteristics=16, matrix_coefficients=1)
-    photo = load_photo(stream.getvalue())
+    photo = load_photo(made.hdr_heic(made.pq(LIGHT, 1023), PQ))
     assert photo.light_source == "PQ"
     assert error(photo.light, LIGHT) < 0.05
 

@@ -1,13 +1,18 @@
-"""Files with gain maps over light that is known, made from nothing: JPEG, AVIF and HEIC, ISO 21496-1, Adobe, Apple."""
+"""Files that record light that is known, made from nothing: gain maps by ISO 21496-1, Adobe and Apple in JPEG, AVIF and
+HEIC, and PQ and HLG in PNG, AVIF and HEIC."""
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 
 import imagecodecs
 import numpy as np
 from photo_files import heic, insert_png_chunk, saved
 from PIL import Image
+
+from hdrgan.files.transfer import HLG, PQ, hlg_scene, pq_light
 
 OFFSET = 1 / 64
 APPLE_HEADROOM = 4.0
@@ -47,14 +52,15 @@ def ratio(value: float) -> tuple[int, int]:
 
 
 def iso(low, high, *, base: float = 0.0, alternate: float = 3.32, common: bool = False, channels: int = 1) -> bytes:
-    """ISO 21496-1, Annex C, from the version on."""
+    """ISO 21496-1, Annex C, from the version on; ``low`` and ``high`` are of all channels, or one for each."""
     flags = 0x40 | (0x08 if common else 0) | (0x80 if channels == 3 else 0)
-    values = (low, high, 1.0, OFFSET, OFFSET)
+    ranges = zip(np.broadcast_to(low, channels), np.broadcast_to(high, channels), strict=True)
+    rows = [(float(least), float(most), 1.0, OFFSET, OFFSET) for least, most in ranges]
     if common:
         head = struct.pack(">HHBIII", 0, 0, flags, 65536, round(base * 65536), round(alternate * 65536))
-        return head + struct.pack(">iiIii", *(round(v * 65536) for v in values)) * channels
-    row = struct.pack(">iIiIIIiIiI", *(n for v in values for n in ratio(v)))
-    return struct.pack(">HHBIIII", 0, 0, flags, *ratio(base), *ratio(alternate)) + row * channels
+        return head + b"".join(struct.pack(">iiIii", *(round(v * 65536) for v in row)) for row in rows)
+    head = struct.pack(">HHBIIII", 0, 0, flags, *ratio(base), *ratio(alternate))
+    return head + b"".join(struct.pack(">iIiIIIiIiI", *(n for v in row for n in ratio(v))) for row in rows)
 
 
 def segment(marker: int, body: bytes) -> bytes:
@@ -80,6 +86,18 @@ def jpeg_with_iso(light: np.ndarray, **options) -> bytes:
     described = segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + iso(low, high, **options))
     return saved(Image.fromarray(base), "JPEG", quality=97, subsampling=0) + with_segments(
         saved(Image.fromarray(codes), "JPEG", quality=97), described
+    )
+
+
+def jpeg_with_three_channels(light: np.ndarray) -> bytes:
+    """The same with a map of its own for each channel, each with its own range."""
+    base = encoded(light)
+    planes = [gains(decoded(base)[..., k : k + 1], light[..., k : k + 1]) for k in range(3)]
+    low, high = [plane[1] for plane in planes], [plane[2] for plane in planes]
+    described = segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + iso(low, high, channels=3))
+    codes = Image.fromarray(np.stack([plane[0] for plane in planes], -1))
+    return saved(Image.fromarray(base), "JPEG", quality=97, subsampling=0) + with_segments(
+        saved(codes, "JPEG", quality=97, subsampling=0), described
     )
 
 
@@ -266,6 +284,67 @@ def pq(light: np.ndarray, most: int) -> np.ndarray:
     return np.round(value * most).astype(np.uint16)
 
 
+def hlg(light: np.ndarray, most: int) -> np.ndarray:
+    """HLG codes of light whose white is 203 cd/m2 on a screen of 1,000."""
+    shown = light * 0.203
+    luminance = (shown @ np.float32([0.2627, 0.678, 0.0593]))[..., None]
+    scene = (shown * np.maximum(luminance, 1e-6) ** (1 / 1.2 - 1)).clip(0, 1)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    value = np.where(scene <= 1 / 12, np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-6)) + c)
+    return np.round(value * most).astype(np.uint16)
+
+
+def deep_png(codes: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of 16 bits with more chunks behind its header."""
+    data = bytes(imagecodecs.png_encode(codes))
+    for name, body in chunks:
+        data = insert_png_chunk(data, name, body)
+    return data
+
+
+def iccp(icc: bytes) -> tuple[bytes, bytes]:
+    """The chunk of a PNG that holds an ICC profile."""
+    return b"iCCP", b"any name\0\0" + zlib.compress(icc)
+
+
+def curve_profile(transfer: int) -> bytes:
+    """An ICC profile of Rec. 709 primaries that says PQ or HLG by the curve of its channels alone."""
+    codes = np.linspace(0, 1, 4096)
+    return _profile(pq_light(codes) / 10_000 if transfer == PQ else hlg_scene(codes))
+
+
+def tag_profile(transfer: int) -> bytes:
+    """An ICC profile with a curve of no meaning, and a cicp tag in place of the copyright, which every profile has."""
+    icc = bytearray(_profile(np.linspace(0, 1, 4096) ** 2.2))
+    at = icc.index(b"cprt")
+    offset = struct.unpack_from(">I", icc, at + 4)[0]
+    icc[at : at + 4] = b"cicp"
+    icc[offset : offset + 12] = b"cicp\0\0\0\0" + bytes([1, transfer, 0, 1])
+    return bytes(icc)
+
+
+def _profile(samples: np.ndarray) -> bytes:
+    return bytes(
+        imagecodecs.cms_profile(
+            "rgb",
+            whitepoint=(0.3127, 0.329, 1.0),
+            primaries=[0.64, 0.33, 0.30, 0.60, 0.15, 0.06],
+            transferfunction=samples.astype("f4"),
+        )
+    )
+
+
+def hdr_heic(codes: np.ndarray, transfer: int, primaries: int = 1) -> bytes:
+    """A HEIC of 10-bit codes in PQ or HLG, told by nclx."""
+    import pillow_heif
+
+    stream = io.BytesIO()
+    image = pillow_heif.from_bytes("RGB;16", codes.shape[1::-1], (codes << 6).tobytes())
+    told = {"color_primaries": primaries, "transfer_characteristics": transfer, "matrix_coefficients": 1}
+    image.save(stream, quality=98, chroma=444, **told)
+    return stream.getvalue()
+
+
 def hdr_avif_with_map(light: np.ndarray) -> bytes:
     """An AVIF whose PQ picture has a map to its SDR rendition, which is half as bright up to white."""
     base = avif(pq(light, 1023), bitspersample=10, primaries=1, transfer=16, matrix=0)
@@ -276,11 +355,12 @@ def hdr_avif_with_map(light: np.ndarray) -> bytes:
 
 
 def files() -> dict[str, bytes]:
-    """A small file of every dialect on every carrier, and one with rich metadata."""
+    """A small file of every dialect on every carrier; `rich_photos` has those that say a lot of themselves."""
     light = scene(32, 40)
-    coded = bytes(imagecodecs.png_encode(pq(light, 65535)))
+    dim = np.minimum(light, 4)
     return {
         "iso.jpg": jpeg_with_iso(light),
+        "three_channels.jpg": jpeg_with_three_channels(light * np.float32([1, 0.7, 0.4])),
         "adobe.jpg": jpeg_with_hdrgm(light, elements=True),
         "apple_xmp.jpg": apple_jpeg(light, in_xmp=True),
         "apple_note.jpg": apple_jpeg(light, in_xmp=False),
@@ -288,7 +368,14 @@ def files() -> dict[str, bytes]:
         "hdr_base.avif": hdr_avif_with_map(light),
         "iso.heic": heic_with_map(light),
         "apple.heic": apple_heic(light),
-        "pq.png": insert_png_chunk(coded, b"cICP", bytes([9, 16, 0, 1])),
+        "pq.png": deep_png(pq(light, 65535), (b"cICP", bytes([9, PQ, 0, 1]))),
+        "pq_curve.png": deep_png(pq(light, 65535), iccp(curve_profile(PQ))),
+        "pq_tag.png": deep_png(pq(light, 65535), iccp(tag_profile(PQ))),
+        "pq.heic": hdr_heic(pq(light, 1023), PQ),
+        "hlg.png": deep_png(hlg(dim, 65535), (b"cICP", bytes([9, HLG, 0, 1]))),
+        "hlg_curve.png": deep_png(hlg(dim, 65535), iccp(curve_profile(HLG))),
+        "hlg.avif": avif(hlg(dim, 1023), bitspersample=10, primaries=9, transfer=HLG, matrix=0),
+        "hlg.heic": hdr_heic(hlg(dim, 1023), HLG),
         "animated.avif": animated_avif(),
     }
 

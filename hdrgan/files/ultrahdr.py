@@ -42,14 +42,10 @@ MAP_QUALITY = 90
 MAP_PIXELS = 2_000_000
 """Pixels of the map at most; that of a larger photo is smaller by a whole number and stretched by its reader."""
 
-MAP_SHARE = 0.15
-"""Bytes of the map at most, as a share of the photo's; `MAP_BYTES` are granted to small photos as well."""
-
-MAP_BYTES = 32_000
-
+MAP_SHARE = 0.15  # bytes of a map that is made here, as a share of the photo's, at most: see `_small_enough`
+LEAST_SIDE = 64  # pixels of its shorter side, which is never less for the sake of bytes: small lights would be lost
 _ABOVE_WHITE = 1.002  # half an 8-bit step of sRGB at white
 _MIDDLE_GREY = 0.18
-_MOST_SCALE = 16
 _MPF_BYTES = 2 + 2 + 4 + 8 + 2 + 3 * 12 + 4 + 2 * 16  # marker, length, name, header, directory of 3, two pictures
 _MULTI_PICTURE_PRIMARY = 0x030000
 _UNDO = {6: 8, 8: 6}  # EXIF orientations that are not their own inverse
@@ -147,15 +143,12 @@ def encode_ultrahdr(
     recorded = photo.light is not None and np.shares_memory(radiance, photo.light)
     # The map belongs to the picture as it was, before it was laid on white.
     if photo.gain_map is not None and recorded and photo.alpha is None:
-        gains = photo.gain_map
-        picture = gains.jpeg or _map_picture(gains, orientation)
+        second = _described(photo.gain_map, photo.gain_map.jpeg or _map_picture(photo.gain_map, orientation))
     else:
         graded = recorded and photo.light_source in ("gain map", "PQ", "HLG")
         headroom = min(photo.headroom or 0.0, MOST_GRADED_STOPS) if graded else None
-        gains, picture = _small_enough(photo, radiance, response, orientation, len(base), headroom)
+        second = _small_enough(photo, radiance, response, orientation, len(base), headroom)
     iptc = kept_iptc(photo.iptc)
-    map_xmp = jpeg.segment(jpeg.APP1, XMP_NAME + _packet(write_hdrgm(gains)).encode())
-    second = jpeg.with_segments(picture, [map_xmp, jpeg.segment(jpeg.APP2, ISO_NAME + write_iso(gains))])
     length = sum(map(len, second))
     exif = bracket_exif(photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation)
     xmp = kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b""
@@ -181,18 +174,29 @@ def _small_enough(
     orientation: int,
     photo_bytes: int,
     headroom: float | None,
-) -> tuple[GainMap, bytes]:
-    """The finest map that takes no more of the file than `MAP_SHARE`."""
+) -> list[bytes | memoryview]:
+    """The finest map that takes no more of the file than `MAP_SHARE`, as parts of the file.
+
+    It gets coarser by whole numbers until it fits, down to `LEAST_SIDE`. A photo of less than some 30 kB gets a map of
+    that size whatever it takes: its description in two languages and the tables of its JPEG take 1.4 kB by themselves.
+    """
     shown = np.asarray(photo)
     scale = _least_scale(photo.height, photo.width)
+    coarsest = max(scale, min(photo.height, photo.width) // LEAST_SIDE)
     while True:
         gains = make_gain_map(shown, radiance, scale=scale, response=response, headroom=headroom)
-        picture = _map_picture(gains, orientation)
-        if len(picture) <= max(MAP_BYTES, MAP_SHARE * photo_bytes) or scale >= _MOST_SCALE:
-            return gains, picture
+        second = _described(gains, _map_picture(gains, orientation))
+        excess = sum(map(len, second)) / (MAP_SHARE * photo_bytes)
+        if excess <= 1 or scale == coarsest:
+            return second
         # Bytes go with the pixels, roughly.
-        excess = len(picture) / max(MAP_BYTES, MAP_SHARE * photo_bytes)
-        scale = min(_MOST_SCALE, max(scale + 1, math.floor(scale * excess**0.5)))
+        scale = min(coarsest, max(scale + 1, math.floor(scale * excess**0.5)))
+
+
+def _described(gains: GainMap, picture: bytes) -> list[bytes | memoryview]:
+    """The picture of a map with its metadata."""
+    map_xmp = jpeg.segment(jpeg.APP1, XMP_NAME + _packet(write_hdrgm(gains)).encode())
+    return jpeg.with_segments(picture, [map_xmp, jpeg.segment(jpeg.APP2, ISO_NAME + write_iso(gains))])
 
 
 def _map_picture(gains: GainMap, orientation: int) -> bytes:

@@ -14,7 +14,15 @@ from PIL import Image, ImageOps
 
 from hdrgan import load_photo
 from hdrgan.files.photo import Photo
-from hdrgan.files.ultrahdr import MAP_PIXELS, MOST_STOPS, encode_ultrahdr, make_gain_map, save_ultrahdr
+from hdrgan.files.ultrahdr import (
+    LEAST_SIDE,
+    MAP_PIXELS,
+    MAP_SHARE,
+    MOST_STOPS,
+    encode_ultrahdr,
+    make_gain_map,
+    save_ultrahdr,
+)
 from hdrgan.light.radiometry import srgb_curve
 
 HDRGM = "http://ns.adobe.com/hdr-gain-map/1.0/"
@@ -209,8 +217,30 @@ def test_smooth_light_shows_no_contours():
 def test_any_size(size):
     radiance = scene(*size)
     data = ultrahdr(load_photo(jpeg_of(radiance)), radiance)
-    assert Image.open(io.BytesIO(second_of(data))).size == size[::-1]
+    height, width = size
+    small = Image.open(io.BytesIO(second_of(data))).size
+    assert small in [(width // scale, height // scale) for scale in range(1, 5)], "smaller by a whole number"
+    assert min(small) == min(size) or min(small) >= LEAST_SIDE
     assert Image.open(io.BytesIO(data)).size == size[::-1]
+
+
+def test_the_map_takes_a_small_share_of_every_example(root):
+    """The light is any; a pattern over all of the photo and lamps in it take more bytes than most."""
+    for path in sorted((root / "examples").glob("*.jpg")):
+        photo = load_photo(path)
+        y, x = np.mgrid[: photo.height, : photo.width].astype(np.float32)
+        light = srgb_curve().numpy()[photo.pixels] * (2 + np.sin(x / 40) * np.sin(y / 30))[..., None]
+        light[photo.pixels.max(-1) > 250] *= 3
+        data = ultrahdr(photo, light)
+        assert len(second_of(data)) <= MAP_SHARE * len(path.read_bytes()), path.name
+        assert load_photo(data).gain_map.codes.shape[0] >= LEAST_SIDE
+
+
+def test_of_a_tiny_photo_the_map_stays_as_it_is():
+    """Its description alone takes more than the share, and coarser it would miss the lamp."""
+    radiance = scene(80, 100)
+    data = ultrahdr(load_photo(jpeg_of(radiance)), radiance)
+    assert Image.open(io.BytesIO(second_of(data))).size == (100, 80)
 
 
 def test_the_map_of_a_large_photo_is_bounded_and_fits():

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
-from raw_files import dng, scene
+from raw_files import XYZ_TO_SRGB, dng, dng_of_counts, scene
 
 from hdrgan import Pipeline, load_photo
 from hdrgan.files.photo import PhotoError
 from hdrgan.light.response import mean_camera
+
+REAL = Path(__file__).parent / "real"
 
 
 def test_the_light_is_what_the_sensor_counted():
@@ -40,6 +44,30 @@ def test_the_values_are_those_of_rawpy_itself(size, black, white):
     photo = load_photo(data)
     assert photo.light.shape == (*size, 3)
     assert np.array_equal(np.round(photo.light * 65535).astype(np.uint16), own)
+
+
+@pytest.mark.parametrize("white", [2020, 1000])
+def test_a_real_sensor_is_read_as_rawpy_reads_it(white):
+    """Noise, uneven white balance and primaries of a camera: `real/SOURCES.md`. A lower white lets the paper clip."""
+    import rawpy
+
+    mosaic = imagecodecs.png_decode((REAL / "rawpipe_mosaic.png").read_bytes())
+    to_srgb = np.array([[0.9, 0.4, -0.3], [-0.2, 1.1, 0.1], [0, -0.4, 1.4]])
+    from_xyz = np.linalg.inv(to_srgb) @ np.array(XYZ_TO_SRGB).reshape(3, 3)
+    data = dng_of_counts(mosaic, 256, white, from_xyz.ravel(), (1 / 1.7, 1, 1 / 2.4))
+    with rawpy.imread(io.BytesIO(data)) as raw:
+        own = raw.postprocess(
+            output_bps=16, gamma=(1, 1), no_auto_bright=True, use_camera_wb=True, adjust_maximum_thr=0.0
+        )
+    photo = load_photo(data)
+    assert photo.light.shape == (*mosaic.shape, 3)
+    assert np.array_equal(np.round(photo.light * 65535).astype(np.uint16), own)
+    clipped = (photo.light.min(-1) > 0.99).mean()
+    assert clipped == 0 if white == 2020 else 0.1 < clipped < 0.5
+    # A red patch and a grey one of the chart.
+    red, grey = photo.light[20:100, 40:200].mean((0, 1)), photo.light[180:230, 60:200].mean((0, 1))
+    assert red[0] > 4 * red[1:].max()
+    assert np.ptp(grey) / grey.mean() < 0.08
 
 
 def test_highlights_are_invented_only_where_the_sensor_clipped():

@@ -6,6 +6,7 @@ import numpy as np
 
 from hdrgan.light.parallel import each
 from hdrgan.light.rendering import StoredLight, strips
+from hdrgan.light.srgb import srgb_response
 
 _REACHED = 0.98  # of the ceiling: demosaicing and noise leave clipped channels a little below it
 
@@ -72,6 +73,8 @@ def with_wide_colours(
 ) -> StoredLight:
     """Colours that sRGB clipped and the camera did not: their light is measured, and nothing of it is invented.
 
+    Up to white they are read with the camera's response, as the colours beside them are that sRGB can hold.
+
     Args:
         pixels: (H, W, 3) codes of the photo.
         radiance, invented: of the network, which took those colours for clipped.
@@ -79,12 +82,16 @@ def with_wide_colours(
         response: (256,) float32 inverse response of ``pixels``.
     """
     out, left = np.empty_like(radiance), np.empty_like(invented)
+    shown = srgb_response()
 
     def lay(rows: slice) -> None:
         known = wide[rows].astype(np.float32)
-        out[rows] = np.where(known > 0, known, radiance[rows])
+        own = known > 0
+        dim = own & (known < 1)
+        known[dim] = np.interp(known[dim], shown, response)
+        out[rows] = np.where(own, known, radiance[rows])
         # Other channels of such a pixel have not clipped either.
-        left[rows] = np.where((known > 0).any(-1), 0, invented[rows])
+        left[rows] = np.where(own.any(-1), 0, invented[rows])
 
     each(lay, strips(*radiance.shape[:2]))
     return StoredLight(pixels, response, out, left)

@@ -24,6 +24,8 @@ from hdrgan.files.radiance import load_radiance
 from hdrgan.files.transfer import HLG, PQ, hlg_scene, of_curve, pq_light
 from hdrgan.files.transport import pack_photo, unpack_photo
 from hdrgan.files.ultrahdr import encode_ultrahdr
+from hdrgan.light.response import mean_camera
+from hdrgan.light.srgb import srgb_response
 
 LIGHT = made.scene()
 APPLE_LIGHT = np.minimum(LIGHT, made.decoded(made.encoded(LIGHT)) * made.APPLE_HEADROOM)
@@ -408,6 +410,22 @@ def test_wide_colours_are_measured_and_not_invented(kind, pipe):
     assert not result.invented[12:48, 12:48].any()
     assert result.radiance[30, 30, 0] == pytest.approx(1.2249 * linear, rel=0.02)
     assert load_photo(bytes(imagecodecs.png_encode(pixels))).wide is None
+
+
+def test_wide_colours_below_white_are_read_as_those_beside_them(pipe):
+    """A red that fades: where sRGB can hold it, it is read with the camera's response, and there is no edge."""
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[..., 0] = np.linspace(195, 229, 96).round()
+    data = insert_png_chunk(bytes(imagecodecs.png_encode(pixels)), b"cICP", bytes([12, 13, 0, 1]))
+    photo = load_photo(data)
+    wide = photo.wide[32, :, 0].astype(np.float32)
+    assert 0.2 < (wide == 0).mean() < 0.8
+    assert wide.max() < 1
+    red = pipe(photo, response="camera").radiance[32, :, 0]
+    expected = np.interp(np.where(wide > 0, wide, made.decoded(photo.pixels)[32, :, 0]), srgb_response(), mean_camera())
+    assert red == pytest.approx(expected, rel=0.01)
+    assert np.abs(np.diff(np.log2(red))).max() < 0.1
+    assert pipe(photo, response="srgb").radiance[32, :, 0][wide > 0] == pytest.approx(wide[wide > 0], rel=0.005)
 
 
 @pytest.mark.parametrize("carrier", ["png", "avif", "jpg"])

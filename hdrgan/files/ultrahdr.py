@@ -64,8 +64,8 @@ def make_gain_map(
     Light above `MOST_STOPS`, and the brightest hundredth of what lies above white, is cut there with its hue kept.
 
     Cameras roll highlights off over several stops, and what a screen shows of a photo is no linear light. Where the
-    camera's curve is given, the map leaves everything up to middle grey as the photo shows it, and opens what the
-    camera pressed together above.
+    camera's curve is given, the map leaves everything up to the shoulder of that curve, which begins above middle grey,
+    as the photo shows it, and opens what the camera pressed together from there on.
 
     Args:
         srgb: (H, W, 3) uint8, sRGB encoded.
@@ -85,12 +85,13 @@ def make_gain_map(
     shown = np.empty((*shape, 3), np.float32)
     light = np.empty((*shape, 3), np.float32)
     curve = srgb_curve().numpy()
-    lift = _lift(curve, response)
+    shoulder = _shoulder(curve, response)
     for rows, source, box in _bands(srgb.shape[:2], shape):
         base = curve[srgb[source]]
         lit = radiance[source].astype(np.float32, copy=False)
-        if lift is not None:
-            lit = np.maximum(base, lit * lift)
+        if shoulder is not None:
+            lit = lit * np.float32(shoulder[1])
+            lit = np.where(lit > shoulder[0], np.maximum(base, lit), base)
         shown[rows] = _reduced(base, box, shown[rows].shape[:2])
         light[rows] = _reduced(lit, box, shown[rows].shape[:2])
     brightest = light.max(-1)
@@ -112,12 +113,17 @@ def make_gain_map(
     )
 
 
-def _lift(curve: np.ndarray, response: np.ndarray | None) -> float | None:
-    """What brings the light of middle grey to where a screen shows it; None where the photo shows plain sRGB."""
+def _shoulder(curve: np.ndarray, response: np.ndarray | None) -> tuple[float, float] | None:
+    """The light, as a screen shows it, from which a camera's curve bends down, and what lifts the camera's to it.
+
+    There it stops rising more steeply than the screen's. None where the photo shows plain sRGB.
+    """
     if response is None or np.abs(response - curve).max() < 1e-3:
         return None
-    code = np.interp(_MIDDLE_GREY, curve, np.arange(256))
-    return float(_MIDDLE_GREY / max(np.interp(code, np.arange(256), response), 1e-3))
+    above = slice(int(np.searchsorted(curve, _MIDDLE_GREY)), None)
+    lifts = curve[above] / np.maximum(response[above], 1e-3)
+    begin = int(lifts.argmax())
+    return float(curve[above][begin]), float(lifts[begin])
 
 
 def encode_ultrahdr(

@@ -24,6 +24,7 @@ from hdrgan.files.ultrahdr import (
     save_ultrahdr,
 )
 from hdrgan.light.radiometry import srgb_curve
+from hdrgan.light.response import mean_camera
 
 HDRGM = "http://ns.adobe.com/hdr-gain-map/1.0/"
 
@@ -191,6 +192,30 @@ def test_a_photo_that_is_its_own_light_gets_a_flat_map():
     gains = make_gain_map(pixels, srgb_curve().numpy()[pixels])
     assert (gains.headroom, gains.high[0]) == (0, pytest.approx(0, abs=1e-6))
     assert (gains.codes == 255).all()
+
+
+def test_the_map_opens_the_shoulder_of_the_camera_and_nothing_below():
+    """A ramp of all codes, as the mean of cameras shows it: shadows and mid-tones stay, highlights rise smoothly."""
+    srgb = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (8, 256, 3))
+    response = mean_camera().astype(np.float32)
+    gains = make_gain_map(srgb, response[srgb], response=response)
+    stops = gains.low[0] + (gains.high[0] - gains.low[0]) * gains.codes[4, :, 0].astype(np.float32) / 255
+    shown = srgb_curve().numpy()
+    begin = int(np.searchsorted(shown, 0.37))
+    assert np.abs(stops[:begin]).max() < 0.03
+    assert np.diff(stops[begin:]).min() > -0.03
+    assert np.diff(stops)[: begin + 20].max() < 0.03, "no edge where it begins"
+    assert stops[np.searchsorted(shown, 0.75)] > 0.2
+    assert stops[-1] == pytest.approx(np.log2(shown[begin] / response[begin]), abs=0.05)
+    assert gains.headroom == pytest.approx(stops[-1], abs=0.1)
+
+
+@pytest.mark.parametrize("response", [np.linspace(0, 1, 256), np.linspace(0, 1, 256) ** 1.8])
+def test_a_curve_without_a_shoulder_opens_nothing(response):
+    srgb = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (8, 256, 3))
+    gains = make_gain_map(srgb, response[srgb].astype(np.float32), response=response)
+    assert gains.headroom < 0.1
+    assert np.ptp(gains.low[0] + (gains.high[0] - gains.low[0]) * gains.codes[..., 0] / 255.0) < 0.1
 
 
 def test_light_beyond_the_reach_is_cut_with_its_hue():

@@ -46,7 +46,7 @@ NEW_FEATURES = {
         "files/response_choice.py:ChosenResponse",
         "files/response_choice.py:choose_response-2",
         "files/response_choice.py:_calibrated",
-        "files/ultrahdr.py:_lift",
+        "files/ultrahdr.py:_shoulder",
         "files/ultrahdr.py:_MIDDLE_GREY",
         "files/ultrahdr.py:save_ultrahdr-8",
         "cli/options.py:Response-4",

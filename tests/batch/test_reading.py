@@ -3,6 +3,7 @@
 import json
 import struct
 
+import gain_map_files
 import numpy as np
 import photo_files
 import pytest
@@ -14,6 +15,7 @@ from hdrgan.batch.reading import read_photo
 from hdrgan.files import guarded
 from hdrgan.files.kinds import is_risky
 from hdrgan.files.photo import load_photo
+from hdrgan.files.radiance import load_radiance
 
 # The process that decodes imports this as it starts: a file with this word in it is one that finds a flaw.
 FLAW = """
@@ -109,3 +111,49 @@ def test_the_size_of_risky_files_is_read_from_their_boxes(tmp_path, monkeypatch)
         assert megapixels_of(str(tmp_path / name)) == megapixels
     (tmp_path / "x.raf").write_bytes(b"FUJIFILMCCD-RAW " + bytes(30_000_000))
     assert megapixels_of(str(tmp_path / "x.raf")) == pytest.approx(30, abs=0.1)
+
+
+def test_larger_photos_than_asked_for_are_refused(hdrgan, make_photo, tmp_path):
+    make_photo(tmp_path / "in/small.png", size=(30, 20))
+    make_photo(tmp_path / "in/large.png", 1, size=(60, 40))
+    command = ("reconstruct", tmp_path / "in", "--hdr", "hdr", "-o", tmp_path / "out")
+    done = hdrgan(*command, "--max-megapixels", "0.001")
+    assert done.returncode == 1
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.hdr")) == ["small.hdr"]
+    assert "large.png" in done.stderr
+    assert "at most 0.001 megapixels" in done.stderr
+    done = hdrgan(*command, "--max-megapixels", "0.01")
+    assert done.returncode == 0, done.stderr
+    assert load_radiance(tmp_path / "out/large.hdr").shape == (40, 60, 3)
+    assert hdrgan(*command, "--max-megapixels", "-1").returncode == 2
+
+
+def test_a_gain_map_is_used_and_ignored_if_asked(hdrgan, tmp_path):
+    (tmp_path / "lamps.jpg").write_bytes(gain_map_files.jpeg_with_iso(gain_map_files.scene()))
+    command = ("reconstruct", tmp_path / "lamps.jpg", "--hdr", "exr", "-o")
+    done = hdrgan(*command, tmp_path / "kept")
+    assert done.returncode == 0, done.stderr
+    assert "light recorded by the camera: 3.3 stops above white" in done.stderr
+    assert load_radiance(tmp_path / "kept/lamps.exr")[36, 90] == pytest.approx([10, 10, 10], rel=0.03)
+    done = hdrgan(*command, tmp_path / "ignored", "--ignore-gain-map")
+    assert done.returncode == 0, done.stderr
+    assert "recorded" not in done.stderr
+    ignored = load_radiance(tmp_path / "ignored/lamps.exr")
+    assert ignored[30:45, 20:40].mean() == pytest.approx(ignored[30:45, 70:110].mean(), rel=0.5), "no longer 2 and 10"
+    # The same command in the same folder answers the other question anew.
+    assert "light recorded" in hdrgan(*command, tmp_path / "ignored", "--overwrite").stderr
+
+
+def test_a_photo_from_standard_input(hdrgan, make_photo, tmp_path):
+    data = make_photo(tmp_path / "x.png").read_bytes()
+    done = hdrgan("generate", "-", "--hdr", "hdr", "--evs=0,1", "-o", tmp_path / "out", stdin=data)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").glob("s*")) == [
+        "stdin.hdr",
+        "stdin_ev+0.png",
+        "stdin_ev+1.png",
+    ]
+    assert np.array_equal(load_photo(tmp_path / "out/stdin_ev+0.png").pixels, load_photo(data).pixels)
+    done = hdrgan("generate", "-", "-o", tmp_path / "out2", stdin=b"this is a letter")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr

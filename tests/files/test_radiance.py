@@ -107,6 +107,20 @@ def test_exr_primaries_are_converted(load):
     assert np.array_equal(load(exr(planes(pixels, np.float32), chromaticities=rec709)), pixels)
 
 
+def test_exr_in_xyz_whose_primaries_have_no_y_is_read(load):
+    """XYZ's own X and Z have a y of zero; its white is that of equal energy, and is adapted to D65."""
+    xyz = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1 / 3, 1 / 3)
+    pixels = np.array([[[1, 1, 1], [0.5, 0.5, 0.5], [0.3, 0.4, 0.5]]], np.float32)
+    found = load(exr(planes(pixels, np.float32), chromaticities=xyz))
+    assert found[0, 0] == pytest.approx([1, 1, 1], abs=1e-3)
+    assert found[0, 1] == pytest.approx([0.5, 0.5, 0.5], abs=1e-3)
+    assert found[0, 2] @ np.float32([0.2126, 0.7152, 0.0722]) == pytest.approx(0.4, rel=0.03)
+    assert found[0, 2, 2] > found[0, 2, 1] > found[0, 2, 0]
+    no_white = (*xyz[:6], 1 / 3, 0.0)
+    with pytest.raises(RadianceFileError, match="primaries make no sense"):
+        load(exr(planes(pixels, np.float32), chromaticities=no_white))
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -5.0])
 def test_exr_with_impossible_light_is_refused(load, wrong):
     lit = light()

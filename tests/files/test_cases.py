@@ -1,6 +1,7 @@
 """What people hit: a small file of each kind, the value that is right for it, and, where they are, the collected files.
 
-Each case is tried twice: with a file that is made here, and with the one that was collected.
+Each case is tried twice: with a file that is made here, and with the one that was collected. Each check says where the
+relatives of its files are tried.
 """
 
 from __future__ import annotations
@@ -117,6 +118,9 @@ def pipes():
 
 
 def reads_own_large_photos(path, _, __):
+    """Relatives in test_photo: limits of bytes, sides, pixels, scans and frames; the largest cameras; bombs. In
+    batch/test_reading: `--max-megapixels`.
+    """
     with pytest.raises(PhotoError, match="at most 120 megapixels"):
         load_photo(path)
     photo = load_photo(path, limits=PhotoLimits(megapixels=250))
@@ -124,6 +128,9 @@ def reads_own_large_photos(path, _, __):
 
 
 def takes_the_first_frame(path, _, __):
+    """Relatives in test_several_pictures: AVIF, HEIC, WebP, GIF, PNG, TIFF and MPO of one to five pictures of equal and
+    unequal sizes, and EXR of several parts.
+    """
     with Image.open(path) as image:
         first = np.asarray(image.convert("RGB"))
     for _ in range(5):  # what was written out of bounds did not always show at once
@@ -131,12 +138,16 @@ def takes_the_first_frame(path, _, __):
 
 
 def stays_grey(path, pipes, _):
+    """Relatives in test_pipeline: 8 and 16 bits with each network."""
     for name in ("radiance", "bracket", "ein"):
         result = pipes(name)(path)
         assert max(int(np.ptp(frame, axis=-1).max()) for frame in result.exposures) == 0, name
 
 
 def has_no_light_where_there_is_nothing(path, pipes, folder):
+    """Relatives in test_recorded: 8 and 16 bits, and a picture with a gain map that is not opaque; in test_metadata:
+    the opacity of PNG, TIFF and EXR; in test_photo: transparent colours of palettes and of PNG.
+    """
     result = pipes()(path)
     nothing = result.photo.alpha == 0
     assert nothing.any()
@@ -148,6 +159,9 @@ def has_no_light_where_there_is_nothing(path, pipes, folder):
 
 
 def keeps_what_the_photo_says(path, pipes, folder):
+    """Relatives in test_metadata: 40 photos with rich metadata in six formats, the position when asked, Latin-1, EXIF
+    of ImageMagick, broken XMP and IPTC.
+    """
     result = pipes()(path)
     files = [f for k in ("jpg", "png", "tiff") for f in result.save(folder / k, format=k, hdr=("ultrahdr", "exr"))]
     before = exiftool([path], "-XMP-GPano:all", "-IPTC:all", "-XMP-dc:all")[0]
@@ -161,6 +175,10 @@ def keeps_what_the_photo_says(path, pipes, folder):
 
 
 def gives_the_recorded_lamps(path, pipes, _):
+    """Relatives in test_recorded: maps by ISO 21496-1, Adobe and Apple in JPEG, AVIF and HEIC, of one and of three
+    channels, the HDR picture as base, all orientations, damaged maps; in test_real_files: files of a camera and of
+    phones.
+    """
     result = pipes()(path)
     brightest, middle = result.radiance.max(-1), result.radiance.shape[1] // 2
     found = [float(np.median(half[half > 1.5])) for half in (brightest[:, :middle], brightest[:, middle:])]
@@ -169,6 +187,9 @@ def gives_the_recorded_lamps(path, pipes, _):
 
 
 def can_be_written_in_every_format(path, pipes, folder):
+    """Relatives in test_photo: a PNG of one transparent pixel; in test_pipeline: sizes from 1 x 1 on, with each
+    network.
+    """
     result = pipes()(path)
     for format in ("jpg", "png", "tiff"):
         files = result.save(folder / format, format=format, hdr=("exr", "hdr", "ultrahdr"))
@@ -176,12 +197,16 @@ def can_be_written_in_every_format(path, pipes, folder):
 
 
 def closes_around_the_viewer(path, pipes, _):
+    """Relatives in test_pipeline: the window in another place, with each network, as a panorama and as a flat picture;
+    in light/test_confine: what is no panorama.
+    """
     stops = np.log2(np.maximum(pipes()(path).radiance, 1e-3))
     seam = np.abs(stops[:, 0] - stops[:, -1]).mean()
     assert seam <= 0.06  # as between any two columns; it was 0.3 and more
 
 
 def takes_no_primaries_for_ours(path, _, __):
+    """Relatives in test_radiance: primaries of P3, primaries that make no sense, EXR of P3, ACES and XYZ."""
     data = path.read_bytes()
     assert b"PRIMARIES=0 0 0 0 0 0 0 0" in data
     plain = path.with_name("plain.hdr")
@@ -190,6 +215,9 @@ def takes_no_primaries_for_ours(path, _, __):
 
 
 def is_light_around_a_white_of_203(path, _, __):
+    """Relatives in test_recorded: PQ and HLG told by cICP, by the curve and by the cicp tag of a profile, and by nclx,
+    in PNG, AVIF and HEIC; Rec. 2020; ordinary curves, which are neither.
+    """
     photo = load_photo(path)
     assert photo.light_source == "PQ"
     assert np.median(np.asarray(photo)) == pytest.approx(140, abs=1)
@@ -197,6 +225,9 @@ def is_light_around_a_white_of_203(path, _, __):
 
 
 def has_no_lamps(path, pipes, _):
+    """Relatives in light/test_drawn: pages of 8 and 16 bits, windows of programs, white paper; and photos, which are
+    not drawn.
+    """
     for response in ("auto", "srgb"):
         result = pipes()(path, response=response)
         assert result.radiance.max() <= 1
@@ -204,10 +235,12 @@ def has_no_lamps(path, pipes, _):
 
 
 def is_cut_at_zero(path, _, __):
+    """Relatives in test_radiance: traces in half floats; NaN, infinite and much negative light, which are refused."""
     assert load_radiance(path).min() == 0
 
 
 def is_found_in_a_folder(path, _, __):
+    """Relatives in batch/test_names: .JPE, .mpo, .hif, camera raw, and hidden files, which are left out."""
     assert [one.path for one in find_photos([str(path.parent)]).photos] == [str(path)]
     assert load_photo(path).format == "JPEG"
 

@@ -1,6 +1,6 @@
 """Put the files of the top level that the library reads into the package that is built, as ``hdrgan/project``.
 
-In a checkout, and where it is installed editable, they are read where they are; see `hdrgan.models.pretrained`.
+In a checkout, and where it is installed editable, they are read where they are; see `hdrgan.models.finding`.
 """
 
 import tomllib

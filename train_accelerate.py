@@ -64,8 +64,9 @@ from hdrgan.hub.card import EVALUATION_NAME, render_card
 from hdrgan.hub.datasets import fetch_dataset
 from hdrgan.hub.publish import push
 from hdrgan.models.ein import EIN
+from hdrgan.models.finding import CARD_NAME, WEIGHTS_NAME
 from hdrgan.models.patch_discriminator import PatchDiscriminator
-from hdrgan.models.pretrained import CARD_NAME, WEIGHTS_NAME, sha256_of
+from hdrgan.models.weights_file import sha256_of
 from hdrgan.training import checkpoints, networks, objectives, preflight, records
 from hdrgan.training.arguments import dated_folder, parse_args
 from hdrgan.training.checkpoints import CheckpointError

@@ -67,7 +67,7 @@ def make_photo(path: Path, width: int, height: int) -> None:
 def pipeline(name: str) -> Any:
     """A bundled network, or an untrained one of the published size: the work is the same."""
     from hdrgan import EIN, Pipeline
-    from hdrgan.models.pretrained import bundled_folder
+    from hdrgan.models.finding import bundled_folder
 
     if bundled_folder(name) is not None:
         return Pipeline.from_pretrained(name, device="cpu")

@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hdrgan import Pipeline
-from hdrgan.models.pretrained import WEIGHTS_NAME, locate, sha256_of
+from hdrgan.models.finding import WEIGHTS_NAME, locate
+from hdrgan.models.weights_file import sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EVS = (-4.0, -2.0, 2.0, 4.0)

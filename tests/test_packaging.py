@@ -21,7 +21,7 @@ from PIL import Image
 
 from hdrgan import __version__
 from hdrgan.hub.distribution import WHEEL_NAME, build_wheel
-from hdrgan.models import pretrained
+from hdrgan.models import finding
 
 # Python runs this before anything else: a connection to any other machine ends the program that tries.
 NO_NETWORK = """
@@ -86,7 +86,7 @@ def test_both_distributions_hold_what_is_needed_and_no_more(built, root):
     names = set(zipfile.ZipFile(wheel).namelist())
     weights = {
         f"hdrgan/weights/{name}/{file}"
-        for name in pretrained.bundled_names()
+        for name in finding.bundled_names()
         for file in ("config.json", "model.safetensors", "SHA256SUMS")
     }
     project = {"app.py", "model_card.md", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "setup.py"}

@@ -5,7 +5,8 @@ import re
 
 from hdrgan.evaluation.report import read_report
 from hdrgan.hub.card import results_figure
-from hdrgan.models.pretrained import bundled_folder, sha256_of
+from hdrgan.models.finding import bundled_folder
+from hdrgan.models.weights_file import sha256_of
 
 
 def readme_numbers(root):

@@ -37,7 +37,7 @@ def train(context: typer.Context) -> None:
 
     Example: accelerate launch -m hdrgan train --model bracket --dataset dataset --output runs/bracket
     """
-    from hdrgan.models.pretrained import project_file
+    from hdrgan.models.finding import project_file
 
     # A script of the top level, so that `accelerate launch train_accelerate.py` works in a checkout: no module of ours.
     spec = importlib.util.spec_from_file_location("train_accelerate", project_file("train_accelerate.py"))

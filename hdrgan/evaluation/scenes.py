@@ -25,7 +25,9 @@ from hdrgan.files.photo import Photo
 from hdrgan.light.evs import DEFAULT_EVS
 from hdrgan.light.radiometry import expose, srgb_to_linear
 from hdrgan.light.response import mean_camera
-from hdrgan.models.pretrained import CONFIG_NAME, WEIGHTS_NAME, count_parameters, read_config, sha256_of
+from hdrgan.models.finding import CONFIG_NAME, WEIGHTS_NAME
+from hdrgan.models.pretrained import count_parameters, read_config
+from hdrgan.models.weights_file import sha256_of
 from hdrgan.result import Result
 
 

@@ -19,17 +19,11 @@ from hdrgan.files.colour import to_8_bits
 from hdrgan.hub.distribution import WHEEL_NAME
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
+from hdrgan.models.finding import WEIGHTS_NAME, PretrainedError, locate, project_file
 from hdrgan.models.patch_discriminator import PatchDiscriminator
-from hdrgan.models.pretrained import (
-    WEIGHTS_NAME,
-    PretrainedError,
-    PretrainedModel,
-    locate,
-    project_file,
-    read_config,
-    sha256_of,
-)
+from hdrgan.models.pretrained import PretrainedModel, read_config
 from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.models.weights_file import sha256_of
 from hdrgan.result import Result
 
 EVALUATION_NAME = "evaluation.json"

@@ -17,7 +17,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from hdrgan.models.pretrained import project_file
+from hdrgan.models.finding import project_file
 from hdrgan.version import __version__
 
 _PACKAGE = Path(__file__).resolve().parent.parent

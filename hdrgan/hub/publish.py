@@ -23,17 +23,8 @@ from packaging.version import Version
 from hdrgan.hub import card
 from hdrgan.hub.access import HubError, hub_api, reason
 from hdrgan.hub.distribution import WHEEL_NAME, build_wheel, package_files
-from hdrgan.models.pretrained import (
-    CARD_NAME,
-    CHECKSUMS_NAME,
-    CONFIG_NAME,
-    WEIGHTS_NAME,
-    PretrainedModel,
-    bundled_names,
-    locate,
-    project_file,
-    read_config,
-)
+from hdrgan.models.finding import CARD_NAME, CHECKSUMS_NAME, CONFIG_NAME, WEIGHTS_NAME, bundled_names, project_file
+from hdrgan.models.pretrained import PretrainedModel, locate, read_config
 from hdrgan.models.weights_file import checksums
 
 SAMPLES_FOLDER = "samples"

@@ -21,16 +21,9 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from packaging.version import InvalidVersion, Version
 from torch import nn
 
-from hdrgan.models.finding import CARD_NAME as CARD_NAME  # part of this module's names, like all of this form
-from hdrgan.models.finding import CHECKSUMS_NAME as CHECKSUMS_NAME
-from hdrgan.models.finding import CONFIG_NAME as CONFIG_NAME
-from hdrgan.models.finding import WEIGHTS_NAME as WEIGHTS_NAME
-from hdrgan.models.finding import PretrainedError as PretrainedError
-from hdrgan.models.finding import bundled_folder as bundled_folder
-from hdrgan.models.finding import bundled_names as bundled_names
-from hdrgan.models.finding import first_line
+from hdrgan.models.finding import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, first_line, project_file
+from hdrgan.models.finding import PretrainedError as PretrainedError  # part of this module's names, like the next
 from hdrgan.models.finding import locate as locate
-from hdrgan.models.finding import project_file as project_file
 from hdrgan.models.weights_file import (
     check_tensors,
     listed,
@@ -39,10 +32,9 @@ from hdrgan.models.weights_file import (
     read_header,
     serialised,
     verify_checksum,
+    write_checksums,
     write_file,
 )
-from hdrgan.models.weights_file import sha256_of as sha256_of
-from hdrgan.models.weights_file import write_checksums as write_checksums
 from hdrgan.version import __version__
 
 _LARGEST_CONFIG = 1 << 16  # bytes; ours have a few hundred
@@ -74,15 +66,6 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise PretrainedError(f"{path} names no class: _class_name must be a word.")
     _check_version(path, config.get("_hdrgan_version"))
     return config
-
-
-def read_metadata(folder: Path) -> dict[str, str]:
-    """What the weights file of a model folder says of itself: ``format``, ``library_version``, ``training`` and so on.
-
-    Raises:
-        PretrainedError: the file is damaged.
-    """
-    return read_header(folder / WEIGHTS_NAME)[1]
 
 
 def count_parameters(folder: Path) -> int:

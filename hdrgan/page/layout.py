@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from hdrgan.models.pretrained import project_file
+from hdrgan.models.finding import project_file
 from hdrgan.page.answers import KINDS, checked_in_words
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.look import HEADER, SCRIPT, TITLE, footer, markup

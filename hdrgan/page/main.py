@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 
 from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.files.guarded import close_decoders, load_photo_guarded
-from hdrgan.models.pretrained import bundled_names, project_file
+from hdrgan.models.finding import bundled_names, project_file
 from hdrgan.page.environment import prepare
 from hdrgan.page.fetch import fetch
 from hdrgan.page.guard import Guard

@@ -14,8 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from hdrgan.models.bracket_generator import BracketGenerator
 from hdrgan.models.ein import EIN
-from hdrgan.models.pretrained import WEIGHTS_NAME, PretrainedError, bundled_folder, locate, sha256_of
+from hdrgan.models.finding import WEIGHTS_NAME, PretrainedError, bundled_folder, locate
 from hdrgan.models.radiance_generator import RadianceGenerator
+from hdrgan.models.weights_file import sha256_of
 from hdrgan.training.preflight import UsageError
 
 ENCODER_RATE = 0.2

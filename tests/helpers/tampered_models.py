@@ -12,7 +12,8 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hdrgan.models.pretrained import CHECKSUMS_NAME, CONFIG_NAME, WEIGHTS_NAME, write_checksums
+from hdrgan.models.finding import CHECKSUMS_NAME, CONFIG_NAME, WEIGHTS_NAME
+from hdrgan.models.weights_file import write_checksums
 
 NUMBERS = [None, "x", {}, [], [1], True, float("nan"), float("inf"), -1e9, 10**9, 10**400]
 LISTS = [None, "x", 5, {}, True, [float("nan")], ["a"], [[1]], [10**9], [10**400], [True], [0.5] * 65]

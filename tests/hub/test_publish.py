@@ -31,7 +31,7 @@ from hdrgan.evaluation import report
 from hdrgan.hub import distribution, publish
 from hdrgan.hub.card import OWN_WORDS, SAMPLES, keep_own_words, render_card, sample_sheet, sample_sheets
 from hdrgan.hub.distribution import WHEEL_NAME, package_files
-from hdrgan.models import pretrained
+from hdrgan.models import finding, pretrained, weights_file
 from hdrgan.models.pretrained import PretrainedError
 
 NETWORKS = {
@@ -88,7 +88,7 @@ def evaluation_of(folder: Path) -> dict:
                 "name": "ours",
                 "class_name": "RadianceGenerator",
                 "parameters": pretrained.count_parameters(folder),
-                "sha256": pretrained.sha256_of(folder / "model.safetensors"),
+                "sha256": weights_file.sha256_of(folder / "model.safetensors"),
                 "conditions": {"clean": FIGURES | EXPOSURES},
             },
         ],
@@ -657,7 +657,7 @@ def test_the_front_matter_of_the_project_is_that_of_a_space(root):
 
 
 def test_a_space_of_another_gradio_is_refused(tmp_path, monkeypatch):
-    text = pretrained.project_file("README.md").read_text()
+    text = finding.project_file("README.md").read_text()
     pin = str(publish.gradio_pin())
     (tmp_path / "README.md").write_text(text.replace("sdk_version: 6", "sdk_version: 5"))
     (tmp_path / "requirements.txt").write_text(f"# pins\n-r more.txt\ntorch==2\ngradio>={pin},<7 # the page\n")
@@ -829,7 +829,7 @@ def test_foreign_networks_are_not_published(tmp_path):
     PatchDiscriminator(width=8).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": "Pipeline"}))
-    pretrained.write_checksums(tmp_path)
+    weights_file.write_checksums(tmp_path)
     with pytest.raises(PretrainedError, match="holds Pipeline, which is none of hdrgan's"):
         render_card(tmp_path)
 
@@ -849,7 +849,7 @@ def test_example_photos_become_sample_sheets(tmp_path):
 
     seen = []
     sheets = sample_sheets(lambda photo: seen.append(photo) or Result(), tmp_path)
-    assert seen == [pretrained.project_file("examples") / f"{name}.jpg" for name in SAMPLES]
+    assert seen == [finding.project_file("examples") / f"{name}.jpg" for name in SAMPLES]
     assert [path.name for path, _ in sheets] == [photo.name for photo in seen]
     assert all("exposures at EV -2, 0, made by these weights" in caption for _, caption in sheets)
     assert Image.open(sheets[0][0]).size == (2 * 360 + 6, 264)
@@ -859,9 +859,9 @@ def test_example_photos_become_sample_sheets(tmp_path):
 
 
 def test_files_of_the_project_are_found_beside_the_package(root):
-    assert pretrained.project_file("model_card.md") == root / "model_card.md"
+    assert finding.project_file("model_card.md") == root / "model_card.md"
     with pytest.raises(FileNotFoundError, match=r"nothing\.md is missing"):
-        pretrained.project_file("nothing.md")
+        finding.project_file("nothing.md")
 
 
 def test_a_card_shows_panoramas_as_light(folders):

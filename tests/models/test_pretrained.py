@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hdrgan import BracketGenerator, PatchDiscriminator, __version__
-from hdrgan.models import finding, pretrained
+from hdrgan.models import finding, pretrained, weights_file
 from hdrgan.models.pretrained import PretrainedError, PretrainedModel
 
 
@@ -62,7 +62,7 @@ def rewrite_tensors(folder: Path, change) -> None:
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    pretrained.write_checksums(folder)
+    weights_file.write_checksums(folder)
 
 
 def rewrite_config(folder: Path, **changes) -> None:
@@ -70,7 +70,7 @@ def rewrite_config(folder: Path, **changes) -> None:
     for key, value in changes.items():
         config.pop(key, None) if value is KeyError else config.update({key: value})
     (folder / "config.json").write_text(json.dumps(config))
-    pretrained.write_checksums(folder)
+    weights_file.write_checksums(folder)
 
 
 def refusal(folder: str | Path, cls=TinyNet, **options) -> str:
@@ -119,7 +119,7 @@ def test_our_networks_come_back(cls, tmp_path):
 def test_files_say_what_they_are(folder):
     config = json.loads((folder / "config.json").read_text())
     assert config == {"_class_name": "TinyNet", "_hdrgan_version": __version__, "evs": [-4, 0, 4], "width": 4}
-    metadata = pretrained.read_metadata(folder)
+    metadata = weights_file.read_header(folder / "model.safetensors")[1]
     assert metadata["format"] == "pt"
     assert metadata["library_version"] == __version__
     assert metadata["class_name"] == "TinyNet"
@@ -127,7 +127,7 @@ def test_files_say_what_they_are(folder):
     assert pretrained.count_parameters(folder) == 3 * 4 * 9 + 4 + 1
     digest, name = (folder / "SHA256SUMS").read_text().splitlines()[1].split("  ")
     assert name == "model.safetensors"
-    assert digest == pretrained.sha256_of(folder / name)
+    assert digest == weights_file.sha256_of(folder / name)
 
 
 def test_the_training_summary_survives_loading_and_saving(folder, tmp_path):
@@ -253,7 +253,7 @@ def test_a_pickle_is_refused_and_does_nothing(folder, tmp_path, name):
     mark = tmp_path / "ran"
     (folder / name).write_bytes(pickle.dumps(Bomb(mark)))
     if name == "model.safetensors":
-        pretrained.write_checksums(folder)
+        weights_file.write_checksums(folder)
         assert "is damaged" in refusal(folder)
     else:
         assert "pickle" in refusal(folder / name)
@@ -265,19 +265,19 @@ def test_a_pickle_is_refused_and_does_nothing(folder, tmp_path, name):
 def test_bundled_names_have_no_revision(monkeypatch, tmp_path):
     TinyNet().save_pretrained(tmp_path / "weights" / "tiny")
     monkeypatch.setattr(finding, "_PACKAGE", tmp_path)
-    assert pretrained.bundled_names() == ("tiny",)
-    assert pretrained.bundled_folder("tiny") == tmp_path / "weights" / "tiny"
-    assert pretrained.bundled_folder("../weights/tiny") is None
+    assert finding.bundled_names() == ("tiny",)
+    assert finding.bundled_folder("tiny") == tmp_path / "weights" / "tiny"
+    assert finding.bundled_folder("../weights/tiny") is None
     assert pretrained.locate("tiny") == tmp_path / "weights" / "tiny"
     assert "has no revision 'v1'" in refusal("tiny", revision="v1")
     assert "bundled: tiny" in refusal("tony")
 
 
 def test_every_bundled_model_is_published_with_its_hash():
-    for name in pretrained.bundled_names():
-        folder = pretrained.bundled_folder(name)
+    for name in finding.bundled_names():
+        folder = finding.bundled_folder(name)
         published = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
-        assert published == {n: pretrained.sha256_of(folder / n) for n in ("config.json", "model.safetensors")}
+        assert published == {n: weights_file.sha256_of(folder / n) for n in ("config.json", "model.safetensors")}
 
 
 # Configuration
@@ -325,7 +325,7 @@ def test_a_config_that_asks_for_a_terabyte_costs_nothing(folder):
 )
 def test_a_config_that_is_no_config(folder, text, word):
     (folder / "config.json").write_text(text)
-    pretrained.write_checksums(folder)
+    weights_file.write_checksums(folder)
     assert word in refusal(folder)
 
 
@@ -383,7 +383,7 @@ def test_values_that_are_not_finite(folder, value):
 def test_a_file_that_is_cut_short(folder, keep):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
-    pretrained.write_checksums(folder)
+    weights_file.write_checksums(folder)
     assert "is damaged" in refusal(folder)
 
 
@@ -401,5 +401,5 @@ def test_a_file_that_is_cut_short(folder, keep):
 )
 def test_a_header_that_lies(folder, header):
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    pretrained.write_checksums(folder)
+    weights_file.write_checksums(folder)
     assert "is damaged" in refusal(folder)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import imagecodecs
@@ -55,11 +54,9 @@ def read_header(data: bytes, most_pixels: int) -> Header:
         raise RadianceFileError("this is not a Radiance .hdr file (it does not begin with #?RADIANCE)")
     exposure = [1.0, 1.0, 1.0]
     xyz, primaries = False, None
-    at = 0
-    for number, (line, at) in enumerate(_lines(data)):  # noqa: B007 - the offset is needed behind the loop
-        if not line:
-            break
-        if number == 0 or line.startswith(b"#"):
+    text_lines, at = _lines(data)
+    for line in text_lines:
+        if line.startswith(b"#"):
             continue
         name, _, text = line.partition(b"=")
         name, text = name.strip().upper(), text.strip()
@@ -74,8 +71,6 @@ def read_header(data: bytes, most_pixels: int) -> Header:
             exposure = [e * f for e, f in zip(exposure, _numbers(text, 3, "COLORCORR"), strict=True)]
         elif name == b"PRIMARIES":
             primaries = _numbers(text, 8, "PRIMARIES")
-    else:
-        raise RadianceFileError("its header has no end (no empty line before the picture)")
     end = data.find(b"\n", at, at + 256)
     found = _RESOLUTION.fullmatch(data[at:end]) if end >= 0 else None
     if found is None or found[2] == found[5]:
@@ -89,15 +84,18 @@ def read_header(data: bytes, most_pixels: int) -> Header:
     return Header(lines, pixels, first, second, xyz, tuple(exposure), primaries, end + 1)  # type: ignore[arg-type]
 
 
-def _lines(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The lines of the header, each with the offset behind it; an endless header or line is refused."""
+def _lines(data: bytes) -> tuple[list[bytes], int]:
+    """The lines before the first empty one, and the offset behind that; an endless header or line is refused."""
+    lines: list[bytes] = []
     at = 0
     while at < _LONGEST_HEADER:
         end = data.find(b"\n", at, at + _LONGEST_LINE)
         if end < 0:
             raise RadianceFileError("its header has a line without an end")
-        yield data[at:end].rstrip(b"\r"), end + 1
-        at = end + 1
+        line, at = data[at:end].rstrip(b"\r"), end + 1
+        if not line:
+            return lines, at
+        lines.append(line)
     raise RadianceFileError("its header has no end")
 
 
@@ -115,12 +113,11 @@ def decode(data: bytes, header: Header) -> np.ndarray:
     """Unpack the pixels as stored: (lines, pixels, 3) float32, RGB or XYZ, before orientation and exposure."""
     body = data[header.body :]
     shape = (header.lines, header.pixels, 3)
-    flat_size = 4 * header.lines * header.pixels
+    total = header.lines * header.pixels
     runs = header.pixels in _RUN_WIDTHS and body[:2] == b"\x02\x02" and len(body) > 2 and body[2] < 128
-    if not runs and len(body) == flat_size:
-        return _to_float(np.frombuffer(body, np.uint8).reshape(-1, 4)).reshape(shape)
     if not runs:
-        return _decode_old_runs(body, header.lines * header.pixels).reshape(shape)
+        flat = body if len(body) == 4 * total else _without_old_runs(body, total)
+        return imagecodecs.rgbe_decode(flat, header=False, rle=False, out=np.empty(shape, np.float32))
     # A run holds at most 127 bytes of a channel: fewer bytes than that cannot be the whole picture.
     if len(body) < header.lines * (4 + 8 * -(-header.pixels // 127)):
         raise RadianceFileError("it is cut off before its end")
@@ -133,7 +130,7 @@ def decode(data: bytes, header: Header) -> np.ndarray:
         raise RadianceFileError("it goes on behind the end of its picture") from error
 
 
-def _decode_old_runs(body: bytes, total: int) -> np.ndarray:
+def _without_old_runs(body: bytes, total: int) -> bytes:
     """The first run-length coding: a pixel (1, 1, 1, n) repeats the one before n times, several of them n * 256^k."""
     if total > _MOST_OLD_PIXELS:
         raise RadianceFileError("it is cut off before its end")
@@ -153,18 +150,7 @@ def _decode_old_runs(body: bytes, total: int) -> np.ndarray:
         raise RadianceFileError("it is cut off before its end")
     if reached[needed - 1] != total:
         raise RadianceFileError("its run lengths are damaged")
-    pixels: np.ndarray = np.repeat(_to_float(stored[last_pixel[:needed]]), counts[:needed], axis=0)
-    return pixels
-
-
-_SCALES = np.ldexp(1.0, np.arange(256) - 136).astype(np.float32)
-_SCALES[0] = 0
-
-
-def _to_float(rgbe: np.ndarray) -> np.ndarray:
-    """(N, 4) shared-exponent bytes as (N, 3) float32; mantissas stand for their lower ends, so that 0 stays 0."""
-    values: np.ndarray = rgbe[:, :3] * _SCALES[rgbe[:, 3]][:, None]
-    return values
+    return np.repeat(stored[last_pixel[:needed]], counts[:needed], axis=0).tobytes()
 
 
 def encode(radiance: np.ndarray) -> list[bytes]:

@@ -23,22 +23,28 @@ _LEFT_BEHIND = {37500, 40965, 42016, 42032, 42033, 42037, 37377, 37380, 33434, 3
 
 def read_exif(block: bytes | None) -> Image.Exif | None:
     """Read an EXIF block field by field; damaged fields are left out, and a block without a readable field is None."""
-    if not block:
-        return None
-    if block.startswith(b"Exif\0\0"):
-        block = block[6:]
-    order = ifd.read_header(block)
-    base = ifd.read_directory(block, order, order.first, largest=1 << 16) if order else {}
+    base, children = read_directories(block, largest=1 << 16)
     exif = Image.Exif()
-    for pointer in (EXIF_POINTER, GPS_POINTER):
-        offset = ifd.integer(base, pointer)
-        if order and offset is not None:
-            fields = ifd.read_directory(block, order, offset, largest=1 << 16)
-            exif.get_ifd(pointer).update({tag: _pillow_value(entry) for tag, entry in fields.items()})
+    for pointer, fields in children.items():
+        exif.get_ifd(pointer).update({tag: _pillow_value(entry) for tag, entry in fields.items()})
     for tag, entry in base.items():
         if tag not in (EXIF_POINTER, GPS_POINTER):
             exif[tag] = _pillow_value(entry)
     return exif if base else None
+
+
+def read_directories(block: bytes | None, largest: int) -> tuple[dict[int, Entry], dict[int, dict[int, Entry]]]:
+    """The first directory of an EXIF block or TIFF file, and those that its EXIF and GPS pointers lead to, by pointer.
+
+    What is damaged, missing or larger is left out, as by `hdrgan.files.ifd.read_directory`.
+    """
+    block = (block or b"").removeprefix(b"Exif\0\0")
+    order = ifd.read_header(block)
+    if order is None:
+        return {}, {}
+    base = ifd.read_directory(block, order, order.first, largest)
+    places = {pointer: ifd.integer(base, pointer) for pointer in (EXIF_POINTER, GPS_POINTER)}
+    return base, {pointer: ifd.read_directory(block, order, at, largest) for pointer, at in places.items() if at}
 
 
 def _pillow_value(entry: Entry) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from hdrgan.files import ifd
+from hdrgan.files.exif import EXIF_POINTER, read_directories
 from hdrgan.light.parallel import each
 from hdrgan.light.srgb import srgb_response
 
@@ -29,6 +30,7 @@ _MULTICHANNEL, _BASE_PRIMARIES, _COMMON_DENOMINATOR = 0x80, 0x40, 0x08
 _DENOMINATOR = 1 << 20
 _BARELY = 1 / 1024  # stops; readers divide by the headroom, so that none at all cannot be said with a zero
 _MOST_STOPS = 32.0
+_MAKER_NOTE = 37500
 _APPLE_HEADROOM, _APPLE_GAIN = 33, 48  # tags of Apple's maker note
 _BAND = 128  # rows worked on at a time
 
@@ -225,8 +227,9 @@ def apple_headroom(xmp: bytes, exif: bytes | None) -> float | None:
             return float(stated[1])
         except ValueError:
             return None
-    note = _maker_note(exif)
-    if note is None or not note.startswith(b"Apple iOS\0"):
+    entry = read_directories(exif, largest=1 << 22)[1].get(EXIF_POINTER, {}).get(_MAKER_NOTE)
+    note = entry.value if entry is not None else None
+    if not isinstance(note, bytes) or not note.startswith(b"Apple iOS\0"):
         return None
     order = ifd.Order(">" if note[12:14] == b"MM" else "<", False, 14)
     fields = ifd.read_directory(note, order, 14)
@@ -240,18 +243,6 @@ def apple_headroom(xmp: bytes, exif: bytes | None) -> float | None:
     else:
         stops = -70 * gain + 3.0 if gain <= 0.01 else -0.303 * gain + 2.303
     return float(2.0 ** min(max(stops, 0.0), _MOST_STOPS))
-
-
-def _maker_note(exif: bytes | None) -> bytes | None:
-    if not exif:
-        return None
-    block = exif[6:] if exif.startswith(b"Exif\0\0") else exif
-    order = ifd.read_header(block)
-    if order is None:
-        return None
-    pointer = ifd.integer(ifd.read_directory(block, order, order.first), 0x8769)
-    note = ifd.read_directory(block, order, pointer).get(37500) if pointer is not None else None
-    return note.value if note is not None and isinstance(note.value, bytes) else None
 
 
 def _real(entry: ifd.Entry | None) -> float | None:

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from hdrgan.files import ifd, tiff
+from hdrgan.files import tiff
 from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, missing_package, refusing
 from hdrgan.light.response import mean_camera
 
@@ -52,8 +52,5 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
 
 def _exif(data: bytes) -> bytes | None:
     """The EXIF block of raw files whose structure is that of TIFF, as it is of most."""
-    order = ifd.read_header(data)
-    if order is None:
-        return None
     with refusing("raw"):
-        return tiff.own_exif(data, order, ifd.read_directory(data, order, order.first, largest=1 << 16))
+        return tiff.own_exif(data)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import TiffImagePlugin
 
 from hdrgan.files import ifd, metadata
-from hdrgan.files.exif import KEPT_BASE
+from hdrgan.files.exif import EXIF_POINTER, GPS_POINTER, KEPT_BASE, ORIENTATION, SOFTWARE, read_directories
 from hdrgan.files.ifd import Entry
 from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
 
@@ -46,7 +46,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     bits, channels, extra = _judge(fields, data, width, height)
     photometric = ifd.integer(fields, _PHOTOMETRIC, _WHITE_IS_ZERO)
     icc = fields[_ICC].value if _ICC in fields else None
-    exif = own_exif(data, order, fields)
+    exif = own_exif(data)
     opacity = ifd.integer(fields, _EXTRA, 0) if extra else 0
     if bits == 16 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         pixels = _read_deep(data, fields, (height, width, channels + extra))
@@ -121,7 +121,7 @@ def decode_float(data: bytes, limits: PhotoLimits) -> tuple[np.ndarray, bytes | 
     if not np.isfinite(light).all():
         raise PhotoError("This TIFF holds light that is infinite or not a number (NaN); export it again.")
     icc = fields[_ICC].value if _ICC in fields else None
-    return np.maximum(light, 0), icc, own_exif(data, order, fields)  # type: ignore[return-value]
+    return np.maximum(light, 0), icc, own_exif(data)  # type: ignore[return-value]
 
 
 def encode(
@@ -167,7 +167,7 @@ def encode(
     )
     if channels == 4:
         directory[_EXTRA] = Entry(ifd.SHORT, (_UNASSOCIATED,))
-    head, places = ifd.write_tiff(directory, {0x8769: exif, 0x8825: gps or {}})
+    head, places = ifd.write_tiff(directory, {EXIF_POINTER: exif, GPS_POINTER: gps or {}})
     offsets = len(head) + np.concatenate([[0], np.cumsum([len(strip) for strip in strips])[:-1]])
     if offsets[-1] + len(strips[-1]) >= 1 << 32:
         raise ValueError("the picture is too large for TIFF (4 GB); save it as PNG")
@@ -270,14 +270,10 @@ def _undo_premultiplication(pixels: np.ndarray) -> None:
         row[:, :-1] = np.minimum((row[:, :-1].astype(np.uint32) * 65535 + opacity // 2) // opacity, 65535)
 
 
-def own_exif(data: bytes, order: ifd.Order, fields: Mapping[int, Entry]) -> bytes | None:
+def own_exif(data: bytes) -> bytes | None:
     """Gather what a TIFF says of its making into an EXIF block of its own, so that the pixels need not be kept."""
-    keep = {tag: fields[tag] for tag in (*KEPT_BASE, 274, 305) if tag in fields}
-    children = {}
-    for pointer in (0x8769, 0x8825):
-        offset = ifd.integer(fields, pointer)
-        if offset is not None:
-            children[pointer] = ifd.read_directory(data, order, offset, largest=1 << 16)
+    fields, children = read_directories(data, largest=1 << 16)
+    keep = {tag: fields[tag] for tag in (*KEPT_BASE, ORIENTATION, SOFTWARE) if tag in fields}
     if not keep and not any(children.values()):
         return None
     return ifd.write_tiff(keep, children)[0]

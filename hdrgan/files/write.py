@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 import imagecodecs
 import numpy as np
@@ -11,11 +10,13 @@ from PIL import Image
 
 from hdrgan.files import colour, ifd, jpeg, png, tiff
 from hdrgan.files.atomic import write_atomic
-from hdrgan.files.exif import EXIF_POINTER, GPS_POINTER, KEPT_BASE, SOFTWARE
+from hdrgan.files.exif import EXIF_POINTER, GPS_POINTER, KEPT_BASE, SOFTWARE, read_directories
 from hdrgan.files.gain_map import XMP_NAME
 from hdrgan.files.ifd import Entry
 from hdrgan.files.metadata import photoshop_resources
 from hdrgan.files.photo import Photo
+
+_JPEG_ONLY = (37121, 40962, 40963)  # fields of EXIF: the components of a JPEG, its width and its height
 
 
 def save_png(
@@ -119,22 +120,14 @@ def save_tiff(
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
     _check_pixels(pixels)
-    base: Mapping[int, Entry] = {}
-    detail: Mapping[int, Entry] = {}
-    position: Mapping[int, Entry] = {}
-    block = _exif_block(exif)
-    if block and (order := ifd.read_header(block)):
-        base = ifd.read_directory(block, order, order.first)
-        pointer, place = ifd.integer(base, EXIF_POINTER), ifd.integer(base, GPS_POINTER)
-        detail = ifd.read_directory(block, order, pointer) if pointer is not None else {}
-        detail = {tag: entry for tag, entry in detail.items() if tag not in (37121, 40962, 40963)}  # JPEG only
-        position = ifd.read_directory(block, order, place) if place is not None else {}
+    base, children = read_directories(_exif_block(exif), largest=1 << 22)
+    detail = {tag: entry for tag, entry in children.get(EXIF_POINTER, {}).items() if tag not in _JPEG_ONLY}
     tags = {tag: entry for tag, entry in base.items() if tag in (*KEPT_BASE, SOFTWARE, 282, 283, 296)}
     if xmp:
         tags[700] = Entry(ifd.BYTE, xmp)
     if iptc:
         tags[33723] = Entry(ifd.UNDEFINED, iptc)
-    parts = tiff.encode(_with_alpha(pixels, alpha), tags, detail, colour.srgb_profile(), position)
+    parts = tiff.encode(_with_alpha(pixels, alpha), tags, detail, colour.srgb_profile(), children.get(GPS_POINTER))
     write_atomic(path, *parts)
 
 

@@ -74,9 +74,14 @@ def kept_xmp(packet: bytes | None, *, keep_gps: bool = False, more: str = "") ->
         inner = ""
     if not inner and not more:
         return None
+    return xmp_packet(more + inner)
+
+
+def xmp_packet(descriptions: str) -> bytes:
+    """A packet of whole rdf:Descriptions."""
     return (
         f'<x:xmpmeta xmlns:x="{_META}" x:xmptk="hdrgan">\n <rdf:RDF xmlns:rdf="{_RDF}">'
-        f"\n  {more}{inner}\n </rdf:RDF>\n</x:xmpmeta>"
+        f"\n  {descriptions}\n </rdf:RDF>\n</x:xmpmeta>"
     ).encode()
 
 

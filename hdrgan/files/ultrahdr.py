@@ -23,7 +23,7 @@ from hdrgan.files.atomic import write_atomic
 from hdrgan.files.colour import to_8_bits
 from hdrgan.files.exif import bracket_exif
 from hdrgan.files.gain_map import ISO_NAME, XMP_NAME, GainMap, write_hdrgm, write_iso
-from hdrgan.files.metadata import kept_iptc, kept_xmp, photoshop_resources
+from hdrgan.files.metadata import kept_iptc, kept_xmp, photoshop_resources, xmp_packet
 from hdrgan.files.photo import Photo, turn
 from hdrgan.files.write import encode_jpeg
 from hdrgan.light.radiometry import srgb_curve
@@ -201,7 +201,7 @@ def _small_enough(
 
 def _described(gains: GainMap, picture: bytes) -> list[bytes | memoryview]:
     """The picture of a map with its metadata."""
-    map_xmp = jpeg.segment(jpeg.APP1, XMP_NAME + _packet(write_hdrgm(gains)).encode())
+    map_xmp = jpeg.segment(jpeg.APP1, XMP_NAME + xmp_packet(_description(write_hdrgm(gains))))
     return jpeg.with_segments(picture, [map_xmp, jpeg.segment(jpeg.APP2, ISO_NAME + write_iso(gains))])
 
 
@@ -291,12 +291,3 @@ def _container_xmp(length: int) -> str:
 
 def _description(rest: str) -> str:
     return f'<rdf:Description rdf:about="" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"{rest}'
-
-
-def _packet(rest: str) -> str:
-    return (
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="hdrgan">'
-        '\n <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        f"\n  {_description(rest)}"
-        "\n </rdf:RDF>\n</x:xmpmeta>"
-    )

@@ -23,9 +23,9 @@ from hdrgan.files.atomic import write_atomic
 from hdrgan.files.colour import to_8_bits
 from hdrgan.files.exif import bracket_exif
 from hdrgan.files.gain_map import ISO_NAME, XMP_NAME, GainMap, write_hdrgm, write_iso
-from hdrgan.files.metadata import kept_iptc, kept_xmp, photoshop_resources, xmp_packet
+from hdrgan.files.metadata import kept_iptc, kept_xmp, xmp_packet
 from hdrgan.files.photo import Photo, turn
-from hdrgan.files.write import encode_jpeg
+from hdrgan.files.write import encode_jpeg, metadata_segments
 from hdrgan.light.radiometry import srgb_curve
 
 MOST_STOPS = 4.0
@@ -154,16 +154,13 @@ def encode_ultrahdr(
         graded = recorded and photo.light_source in ("gain map", "PQ", "HLG")
         headroom = min(photo.headroom or 0.0, MOST_GRADED_STOPS) if graded else None
         second = _small_enough(photo, radiance, response, orientation, len(base), headroom)
-    iptc = kept_iptc(photo.iptc)
     length = sum(map(len, second))
     exif = bracket_exif(photo.exif, (photo.width, photo.height), 0, keep_gps=keep_gps, orientation=orientation)
-    xmp = kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length)) or b""
+    xmp = kept_xmp(photo.xmp, keep_gps=keep_gps, more=_container_xmp(length))
     first = jpeg.with_segments(
         base,
         [
-            jpeg.segment(jpeg.APP1, exif),
-            jpeg.segment(jpeg.APP1, XMP_NAME + xmp),
-            *([jpeg.segment(jpeg.APP13, jpeg.PHOTOSHOP + photoshop_resources(iptc))] if iptc else []),
+            *metadata_segments(exif, xmp, kept_iptc(photo.iptc)),
             jpeg.segment(jpeg.APP2, ISO_NAME + struct.pack(">HH", 0, 0)),
             bytes(_MPF_BYTES),  # filled in below, once all offsets are known
         ],

@@ -65,7 +65,7 @@ def save_jpeg(
         ValueError: when a side is longer than the 65,500 pixels that JPEG can hold.
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
-    write_atomic(path, *_with_segments(encode_jpeg(pixels, quality), exif, xmp, iptc))
+    write_atomic(path, *jpeg.with_segments(encode_jpeg(pixels, quality), metadata_segments(exif, xmp, iptc)))
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
@@ -88,13 +88,11 @@ def save_photo_as_jpeg(
     """Save a photo upright as `save_jpeg` does; one read from an upright JPEG keeps its picture data, byte for byte."""
     own = photo.jpeg if photo.jpeg_orientation == 1 else None
     picture = encode_jpeg(photo.pixels, quality) if own is None else own
-    write_atomic(path, *_with_segments(picture, exif, xmp, iptc))
+    write_atomic(path, *jpeg.with_segments(picture, metadata_segments(exif, xmp, iptc)))
 
 
-def _with_segments(
-    jpeg_file: bytes, exif: bytes | Image.Exif | None, xmp: bytes | None, iptc: bytes | None
-) -> list[bytes | memoryview]:
-    """A JPEG file as parts of one with metadata."""
+def metadata_segments(exif: bytes | Image.Exif | None, xmp: bytes | None, iptc: bytes | None) -> list[bytes]:
+    """What a photo says of itself as segments of a JPEG; arguments as in `save_png`."""
     segments = []
     if block := _exif_block(exif):
         segments.append(jpeg.segment(jpeg.APP1, b"Exif\0\0" + block))
@@ -102,7 +100,7 @@ def _with_segments(
         segments.append(jpeg.segment(jpeg.APP1, XMP_NAME + xmp))
     if iptc:
         segments.append(jpeg.segment(jpeg.APP13, jpeg.PHOTOSHOP + photoshop_resources(iptc)))
-    return jpeg.with_segments(jpeg_file, segments)
+    return segments
 
 
 def save_tiff(

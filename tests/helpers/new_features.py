@@ -119,7 +119,7 @@ NEW_FEATURES = {
         "files/tiff.py:_with_packets",
         "files/tiff.py:encode-42",
         "files/write.py:_with_alpha",
-        "files/write.py:_with_segments-11",
+        "files/write.py:metadata_segments-11",
         "files/write.py:save_png-16",
         "files/write.py:save_tiff-17",
     ],

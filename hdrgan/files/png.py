@@ -90,7 +90,7 @@ def encode(
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
     parts = [SIGNATURE, chunk(b"IHDR", header), chunk(b"sRGB", b"\0")]
     if exif:
-        parts.append(chunk(b"eXIf", exif))
+        parts.append(chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
     if xmp:
         parts.append(chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + xmp))
     if iptc:

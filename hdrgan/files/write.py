@@ -6,7 +6,6 @@ import os
 
 import imagecodecs
 import numpy as np
-from PIL import Image
 
 from hdrgan.files import colour, ifd, jpeg, png, tiff
 from hdrgan.files.atomic import write_atomic
@@ -23,7 +22,7 @@ def save_png(
     path: str | os.PathLike[str],
     pixels: np.ndarray,
     *,
-    exif: bytes | Image.Exif | None = None,
+    exif: bytes | None = None,
     level: int = 1,
     xmp: bytes | None = None,
     iptc: bytes | None = None,
@@ -44,14 +43,14 @@ def save_png(
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
     _check_pixels(pixels)
-    write_atomic(path, *png.encode(_with_alpha(pixels, alpha), level, _exif_block(exif), xmp, iptc))
+    write_atomic(path, *png.encode(_with_alpha(pixels, alpha), level, exif, xmp, iptc))
 
 
 def save_jpeg(
     path: str | os.PathLike[str],
     pixels: np.ndarray,
     quality: int = 95,
-    exif: bytes | Image.Exif | None = None,
+    exif: bytes | None = None,
     *,
     xmp: bytes | None = None,
     iptc: bytes | None = None,
@@ -80,7 +79,7 @@ def save_photo_as_jpeg(
     path: str | os.PathLike[str],
     photo: Photo,
     quality: int = 95,
-    exif: bytes | Image.Exif | None = None,
+    exif: bytes | None = None,
     *,
     xmp: bytes | None = None,
     iptc: bytes | None = None,
@@ -91,11 +90,11 @@ def save_photo_as_jpeg(
     write_atomic(path, *jpeg.with_segments(picture, metadata_segments(exif, xmp, iptc)))
 
 
-def metadata_segments(exif: bytes | Image.Exif | None, xmp: bytes | None, iptc: bytes | None) -> list[bytes]:
+def metadata_segments(exif: bytes | None, xmp: bytes | None, iptc: bytes | None) -> list[bytes]:
     """What a photo says of itself as segments of a JPEG; arguments as in `save_png`."""
     segments = []
-    if block := _exif_block(exif):
-        segments.append(jpeg.segment(jpeg.APP1, b"Exif\0\0" + block))
+    if exif:
+        segments.append(jpeg.segment(jpeg.APP1, exif))
     if xmp:
         segments.append(jpeg.segment(jpeg.APP1, XMP_NAME + xmp))
     if iptc:
@@ -106,7 +105,7 @@ def metadata_segments(exif: bytes | Image.Exif | None, xmp: bytes | None, iptc: 
 def save_tiff(
     path: str | os.PathLike[str],
     pixels: np.ndarray,
-    exif: bytes | Image.Exif | None = None,
+    exif: bytes | None = None,
     *,
     xmp: bytes | None = None,
     iptc: bytes | None = None,
@@ -118,7 +117,7 @@ def save_tiff(
         OSError: naming ``path``, when it cannot be written; an older file is then still whole.
     """
     _check_pixels(pixels)
-    base, children = read_directories(_exif_block(exif), largest=1 << 22)
+    base, children = read_directories(exif, largest=1 << 22)
     detail = {tag: entry for tag, entry in children.get(EXIF_POINTER, {}).items() if tag not in _JPEG_ONLY}
     tags = {tag: entry for tag, entry in base.items() if tag in (*KEPT_BASE, SOFTWARE, 282, 283, 296)}
     if xmp:
@@ -145,12 +144,6 @@ def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
             opacity > 0, (laid * full + opacity // 2) // np.maximum(opacity, 1), pixels[rows]
         ).clip(0, full)
     return out
-
-
-def _exif_block(exif: bytes | Image.Exif | None) -> bytes | None:
-    """An EXIF block from its TIFF header on."""
-    raw = exif.tobytes() if isinstance(exif, Image.Exif) else exif
-    return raw[6:] if raw and raw.startswith(b"Exif\0\0") else raw or None
 
 
 def _check_pixels(pixels: np.ndarray) -> None:

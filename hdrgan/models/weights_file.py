@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub.utils.sha import git_hash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
@@ -63,13 +64,9 @@ def verify_checksum(path: Path) -> None:
                     f"{path} is damaged or was changed: its SHA-256 is not the one in {CHECKSUMS_NAME}."
                 )
     blob = path.resolve()
-    if path.is_symlink() and blob.parent.name == "blobs":
-        content = blob.read_bytes() if len(blob.name) == 40 else b""
-        actual = {
-            40: lambda: hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest(),
-            64: lambda: sha256_of(blob),
-        }.get(len(blob.name))
-        if actual is not None and actual() != blob.name:
+    if path.is_symlink() and blob.parent.name == "blobs" and len(blob.name) in (40, 64):
+        actual = git_hash(blob.read_bytes()) if len(blob.name) == 40 else sha256_of(blob)
+        if actual != blob.name:
             raise PretrainedError(
                 f"The cached {path.name} is damaged ({blob}): load once with force_download=True, or delete it."
             )

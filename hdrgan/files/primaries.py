@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hdrgan.files.limits import RadianceFileError
+
 D65 = (0.3127, 0.3290)
 REC709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 """x and y of red, green and blue: ITU-R BT.709."""
@@ -48,22 +50,22 @@ def to_rec709(primaries: Sequence[float] | None) -> np.ndarray | None:
             Rec. 709.
 
     Raises:
-        ValueError: these are no primaries.
+        RadianceFileError: these are no primaries.
     """
     if primaries is None or not np.any(primaries) or np.abs(np.subtract(primaries, (*REC709, *D65))).max() < 1e-3:
         return None
     # ACES puts its blue at a negative y; a white without one has no meaning.
     if not np.isfinite(primaries).all() or abs(primaries[7]) < 1e-6 or np.abs(primaries).max() > 2:
-        raise ValueError("the primaries make no sense")
+        raise RadianceFileError("its stated primaries make no sense")
     try:
         own = to_xyz(primaries)
         cones = [_BRADFORD @ matrix @ np.ones(3) for matrix in (own, to_xyz((*REC709, *D65)))]
         adaptation = np.linalg.solve(_BRADFORD, np.diag(cones[1] / cones[0])) @ _BRADFORD
         matrix: np.ndarray = XYZ_TO_REC709 @ adaptation @ own
     except np.linalg.LinAlgError as error:
-        raise ValueError("the primaries make no sense") from error
+        raise RadianceFileError("its stated primaries make no sense") from error
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > 100:
-        raise ValueError("the primaries make no sense")
+        raise RadianceFileError("its stated primaries make no sense")
     return matrix
 
 

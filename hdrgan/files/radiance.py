@@ -160,11 +160,11 @@ def decode_radiance(data: bytes, most_pixels: int, name: str = "") -> np.ndarray
     if data.startswith(exr.MAGIC):
         radiance, primaries, half = exr.read(data, most_pixels)
         _refuse_impossible(radiance, half=half, name=name)
-        matrix = _to_rec709(primaries)
+        matrix = to_rec709(primaries)
         return radiance if matrix is None else _multiply(radiance, matrix)
     header = rgbe.read_header(data, most_pixels)
     stored = rgbe.decode(data, header)  # (lines, pixels, 3)
-    matrix = XYZ_TO_REC709 if header.xyz else _to_rec709(header.primaries)
+    matrix = XYZ_TO_REC709 if header.xyz else to_rec709(header.primaries)
     if header.exposure != (1.0, 1.0, 1.0):
         matrix = (np.eye(3) if matrix is None else matrix) / np.array(header.exposure)
     radiance = _upright(stored, header.first, header.second)
@@ -223,13 +223,6 @@ def _multiply(radiance: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
             radiance[start : start + 64] = np.maximum(band, 0)
     return radiance
-
-
-def _to_rec709(primaries: tuple[float, ...] | None) -> np.ndarray | None:
-    try:
-        return to_rec709(primaries)
-    except ValueError as error:
-        raise RadianceFileError("its stated primaries make no sense") from error
 
 
 def _check(radiance: np.ndarray) -> None:

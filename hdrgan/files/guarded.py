@@ -111,6 +111,9 @@ class _Worker:
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             process_group=0,  # Ctrl-C is for its parent, which ends workers in order
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._pipe_in, self._pipe_out = self._process.stdin, self._process.stdout
         _widen_pipe(self._pipe_out)
 
     def load(
@@ -170,16 +173,6 @@ class _Worker:
     def has_ended(self) -> bool:
         """Whether the process is gone."""
         return self._process.poll() is not None
-
-    @property
-    def _pipe_in(self) -> IO[bytes]:
-        assert self._process.stdin is not None
-        return self._process.stdin
-
-    @property
-    def _pipe_out(self) -> IO[bytes]:
-        assert self._process.stdout is not None
-        return self._process.stdout
 
 
 class _Watch(threading.Thread):
@@ -313,14 +306,9 @@ def _receive_photo(pipe: IO[bytes], limits: PhotoLimits) -> Photo:
 
 def _fill(pipe: IO[bytes], whole: memoryview) -> None:
     """Read the next part straight into an array."""
-    if _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))[0] != len(whole):
+    length = _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))[0]
+    if length != len(whole) or pipe.readinto(whole) != length:  # type: ignore[attr-defined]
         raise EOFError
-    filled = 0
-    while filled < len(whole):
-        count = pipe.readinto(whole[filled:])  # type: ignore[attr-defined]
-        if not count:
-            raise EOFError
-        filled += count
 
 
 def serve() -> None:

@@ -50,10 +50,7 @@ def read(data: bytes, most_pixels: int) -> tuple[np.ndarray, tuple[float, ...] |
         return np.repeat(planes[0].astype(np.float32)[..., None], 3, 2), chromaticities, half
     if names[0] == "Y":
         return _from_luminance_chroma(*planes), chromaticities, half
-    out = np.empty((*full, 3), np.float32)
-    for k, plane in enumerate(planes):
-        out[..., k] = plane
-    return out, chromaticities, half
+    return np.stack(planes, -1, dtype=np.float32), chromaticities, half
 
 
 def encode(channels: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> bytes:

@@ -49,7 +49,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
     exif = own_exif(data)
     opacity = ifd.integer(fields, _EXTRA, 0) if extra else 0
     if bits == 16 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
-        pixels = _read_deep(data, fields, (height, width, channels + extra))
+        pixels = _read_samples(data, fields, (height, width, channels + extra), np.uint16)
         if photometric == _WHITE_IS_ZERO:
             pixels[..., 0] = 65535 - pixels[..., 0]
         pixels = pixels[..., : channels + (opacity in (_ASSOCIATED, _UNASSOCIATED))]
@@ -111,12 +111,8 @@ def decode_float(data: bytes, limits: PhotoLimits) -> tuple[np.ndarray, bytes | 
     if compression not in _COMPRESSIONS or ifd.integer(fields, _DEPTH, 1) != 1:
         raise PhotoError("This TIFF is compressed in an unusual way; save it with LZW or ZIP.")
     _check_pieces(fields, data, width, height, samples, next(iter(bits)))  # type: ignore[arg-type]
-    planes = ifd.integer(fields, _PLANAR, 1) == 2 and samples > 1
-    shape = (samples, height, width) if planes else (height, width) if samples == 1 else (height, width, samples)
-    with refusing(_KIND):
-        out = np.zeros(shape, np.float16 if bits == {16} else np.float32)
-        light = np.asarray(imagecodecs.tiff_decode(data, out=out), np.float32)
-    light = (np.moveaxis(light, 0, -1) if planes else light).reshape(height, width, samples)
+    stored = _read_samples(data, fields, (height, width, samples), np.float16 if bits == {16} else np.float32)
+    light = stored.astype(np.float32, copy=False)
     light = np.repeat(light[..., :1], 3, 2) if samples < 3 else np.ascontiguousarray(light[..., :3])
     if not np.isfinite(light).all():
         raise PhotoError("This TIFF holds light that is infinite or not a number (NaN); export it again.")
@@ -250,14 +246,16 @@ def _check_pieces(fields: Mapping[int, Entry], data: bytes, width: int, height: 
         raise damaged(_KIND)
 
 
-def _read_deep(data: bytes, fields: Mapping[int, Entry], shape: tuple[int, int, int]) -> np.ndarray:
-    """Read 16-bit samples, interleaved or in planes, as (H, W, C)."""
+def _read_samples(
+    data: bytes, fields: Mapping[int, Entry], shape: tuple[int, int, int], dtype: type[np.generic]
+) -> np.ndarray:
+    """Read samples of 16 or 32 bits, interleaved or in planes, as (H, W, C)."""
     height, width, samples = shape
     planes = ifd.integer(fields, _PLANAR, 1) == 2 and samples > 1
     expected = (samples, height, width) if planes else (height, width) if samples == 1 else shape
     with refusing(_KIND):
         # Zeros, not an empty array: what a damaged file leaves out must not show old contents of the memory.
-        pixels = imagecodecs.tiff_decode(data, out=np.zeros(expected, np.uint16))
+        pixels = imagecodecs.tiff_decode(data, out=np.zeros(expected, dtype))
     if planes:
         return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
     return pixels.reshape(shape)

@@ -417,7 +417,5 @@ def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
         pixels, space = np.asarray(image.convert("RGBA" if translucent else "RGB")), "rgb"
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     decoded = Decoded(pixels, space, image.info.get("icc_profile"))
-    finished = turn(_in_srgb(decoded), orientation)
-    if not finished.flags.writeable:  # the picture's own memory
-        finished = finished.copy()
-    return Photo(finished, name, image.format or "", exif, alpha=_opacity(decoded, orientation))
+    upright = turn(_in_srgb(decoded), orientation)
+    return Photo(upright, name, image.format or "", exif, alpha=_opacity(decoded, orientation))

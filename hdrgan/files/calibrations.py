@@ -141,13 +141,12 @@ def parse_calibration(content: bytes, path: Path) -> CameraCalibration:
 
 
 def find_calibration(
-    make: str, model: str, style: str = "", rendering: Mapping[str, str] | None = None
+    make: str, model: str, rendering: Mapping[str, str] | None = None
 ) -> tuple[CameraCalibration | None, int]:
     """The newest calibration in `camera_folder` of a camera, and how many there are.
 
     Args:
         make, model: as EXIF states them; case does not count.
-        style: where given, only calibrations of that style.
         rendering: what a photo's EXIF says of its picture style; only calibrations that it does not contradict.
     """
     folder = camera_folder()
@@ -161,6 +160,6 @@ def find_calibration(
             log.warning("left out: %s", error)
             continue
         same = (one.make.casefold(), one.model.casefold()) == (make.casefold(), model.casefold())
-        if same and (not style or one.style.casefold() == style.casefold()) and one.is_of(rendering or {}):
+        if same and one.is_of(rendering or {}):
             found.append(one)
     return (found[0] if found else None), len(found)

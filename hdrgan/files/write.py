@@ -78,7 +78,6 @@ def encode_jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
 def save_photo_as_jpeg(
     path: str | os.PathLike[str],
     photo: Photo,
-    quality: int = 95,
     exif: bytes | None = None,
     *,
     xmp: bytes | None = None,
@@ -86,7 +85,7 @@ def save_photo_as_jpeg(
 ) -> None:
     """Save a photo upright as `save_jpeg` does; one read from an upright JPEG keeps its picture data, byte for byte."""
     own = photo.jpeg if photo.jpeg_orientation == 1 else None
-    picture = encode_jpeg(photo.pixels, quality) if own is None else own
+    picture = encode_jpeg(photo.pixels) if own is None else own
     write_atomic(path, *jpeg.with_segments(picture, metadata_segments(exif, xmp, iptc)))
 
 

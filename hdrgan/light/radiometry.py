@@ -104,12 +104,13 @@ def expose(radiance: Tensor, ev: float | Tensor, inverse_response: Tensor | None
     return linear_to_srgb(gained) if inverse_response is None else encode(gained, inverse_response)
 
 
-def soft_clip_masks(srgb: Tensor, variance: float = 0.01) -> tuple[Tensor, Tensor]:
-    """EIN's soft masks of dark and bright pixels: exp(-(grey - c)^2 / variance) for c = 0 and 1, dilated 3 x 3.
+def soft_clip_masks(srgb: Tensor) -> tuple[Tensor, Tensor]:
+    """EIN's soft masks of dark and bright pixels: exp(-(grey - c)^2 / 0.01), c = 0 and 1, dilated 3 x 3.
+
+    Source of the shape and of sigma^2 = 0.01: Liu et al. 2025.
 
     Args:
         srgb: (B, 3, H, W) encoded, [0, 1].
-        variance: the sigma^2 of Liu et al. 2025.
 
     Returns:
         (under, over), each (B, 1, H, W) in [0, 1].
@@ -117,7 +118,7 @@ def soft_clip_masks(srgb: Tensor, variance: float = 0.01) -> tuple[Tensor, Tenso
     # Grey is rounded to 8 bits because the published masks are made from an 8-bit luma picture.
     grey = (srgb * srgb.new_tensor(LUMA_WEIGHTS).view(3, 1, 1)).sum(-3, keepdim=True)
     grey = (grey * 255).round() / 255
-    under, over = (torch.exp(-((grey - centre) ** 2) / variance) for centre in (0.0, 1.0))
+    under, over = (torch.exp(-((grey - centre) ** 2) / 0.01) for centre in (0.0, 1.0))
     return F.max_pool2d(under, 3, 1, 1), F.max_pool2d(over, 3, 1, 1)
 
 

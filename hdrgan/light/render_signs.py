@@ -20,9 +20,7 @@ _BLOCKS = 60  # blocks, and coefficients of a kind, that a judgement needs
 _LARGEST = 1024  # pixels a side that are looked at
 _LARGEST_STEP = 24
 _PLACES = [(u, v) for u in range(6) for v in range(6) if 1 <= u + v <= 7]
-_WITNESSES = (
-    5  # places that must show it: fine quality rounds low frequencies by nothing, coarse quality drops high ones
-)
+_WITNESSES = 5  # places that must show it: fine quality rounds low frequencies by nothing, coarse drops high ones
 _K = np.arange(8)
 _COSINES = np.cos(np.pi * (2 * _K + 1) * _K[:, None] / 16) * np.where(_K == 0, np.sqrt(1 / 8), 0.5)[:, None]
 _WAVES = np.stack([np.outer(_COSINES[u], _COSINES[v]).reshape(-1) for u, v in _PLACES], 1)  # (64, places)
@@ -30,7 +28,9 @@ _WAVES = np.stack([np.outer(_COSINES[u], _COSINES[v]).reshape(-1) for u, v in _P
 
 def looks_rendered(pixels: np.ndarray) -> bool:
     """Whether pixels (H, W, 3) uint8 were made by a program, not a camera; in doubt False."""
-    pixels = _middle(pixels)
+    # The middle of a large picture, on its grid of blocks.
+    top, left = (max(0, (side - _LARGEST) // 2) // 8 * 8 for side in pixels.shape[:2])
+    pixels = pixels[top : top + _LARGEST, left : left + _LARGEST]
     equal = equal_neighbours(pixels)
     if equal > _EQUAL:
         return True
@@ -70,9 +70,3 @@ def _score(coefficients: np.ndarray) -> float:
             break
         best = max(best, float(np.cos(2 * np.pi / step * large).mean() * np.sqrt(2 * len(large))))
     return best
-
-
-def _middle(pixels: np.ndarray) -> np.ndarray:
-    """The middle of a large picture, on its grid of blocks."""
-    top, left = (max(0, (side - _LARGEST) // 2) // 8 * 8 for side in pixels.shape[:2])
-    return pixels[top : top + _LARGEST, left : left + _LARGEST]

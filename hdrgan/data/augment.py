@@ -6,11 +6,16 @@ Light, from which photos are yet to be made, can be varied further: zoomed, and 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hdrgan.data.scene_cache import Entry, SceneCache
 
 _TURNED = 0.1  # share of varied views that may be turned by a quarter or upside down
 
@@ -50,6 +55,39 @@ class Window:
             cut = cut[..., ::-1, :]
         # Always a copy: what comes in may be a file that is mapped read-only.
         return np.array(np.rot90(cut, self.quarter_turns, axes=(-3, -2)), order="C")
+
+
+class CroppedFolder(Dataset[dict[str, Tensor]]):
+    """Brackets or pairs as items: each of their arrays, (..., size, size, 3), cropped alike; index with (epoch, index).
+
+    Args:
+        entries: that passed `SceneCache.examine`.
+        crop_size: side of the random crops in pixels.
+        seed: of crops, flips and turns.
+        cache: where decoded entries are kept.
+    """
+
+    def __init__(self, entries: Sequence[Entry], *, crop_size: int, seed: int, cache: SceneCache):
+        self.entries, self.crop_size, self.seed, self.cache = list(entries), crop_size, seed, cache
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = place
+        arrays = self.cache.arrays_of(self.entries[index])
+        height, width = next(iter(arrays.values())).shape[-3:-1]
+        window = Window.draw(item_rng(self.seed, epoch, index), height, width, self.crop_size)
+        return {name: torch.from_numpy(window.cut(array)) for name, array in arrays.items()}
+
+    def whole(self, index: int) -> dict[str, Tensor]:
+        """The whole entry, for validation."""
+        arrays = self.cache.arrays_of(self.entries[index])
+        return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+
+    def title(self, index: int) -> str:
+        """Name of an item on sheets."""
+        return self.entries[index].title
 
 
 def vary_light(view: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

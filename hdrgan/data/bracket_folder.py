@@ -12,16 +12,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from hdrgan.data.augment import Window, item_rng
-from hdrgan.data.layout import Fault, visible
-from hdrgan.data.scene_cache import SceneCache, scene_key
+from hdrgan.data.layout import Fault, FaultyError, visible
+from hdrgan.data.scene_cache import scene_key
 from hdrgan.files.photo import PhotoError, load_photo
 from hdrgan.light.evs import DEFAULT_EVS
 
@@ -40,9 +37,36 @@ class Bracket:
     evs: tuple[float, ...]
 
     @property
-    def title(self) -> str:
-        """Its name in messages."""
+    def where(self) -> str:
         return f"{self.scene}/images/{self.name}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.scene}/{self.name}"
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {"bracket": scene_key(self.frames, "bracket")}
+
+    def read(self) -> dict[str, np.ndarray]:
+        """``bracket``: (5, H, W, 3) uint8, encoded; good frames have one size and become brighter."""
+        frames, faults = [], []
+        for file in self.frames:
+            try:
+                frames.append(read_pixels(file))
+            except (PhotoError, OSError) as error:
+                faults.append(Fault(f"{self.scene}/images/{file.name}", str(error)))
+        if faults:
+            raise FaultyError(*faults)
+        sizes = [f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames]
+        if len(set(sizes)) > 1:
+            raise FaultyError(Fault(self.where, f"mixed sizes: {', '.join(sizes)}"))
+        means = [float(frame.mean()) for frame in frames]
+        if any(after < before - _BRIGHTNESS_TOLERANCE for before, after in pairwise(means)):
+            listed = ", ".join(f"{mean:.1f}" for mean in means)
+            says = f"order contradicts brightness: means {listed} of 255 must ascend from _0 to _4"
+            raise FaultyError(Fault(self.where, says))
+        return {"bracket": np.stack(frames)}
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -105,80 +129,3 @@ def scan(root: Path) -> tuple[list[Bracket], list[Fault]]:
             else:
                 brackets.append(Bracket(scene.name, name, tuple(positions[k][0] for k in range(5)), evs))
     return brackets, faults
-
-
-def _key(bracket: Bracket) -> str:
-    return scene_key(bracket.frames, "bracket")
-
-
-def examine(bracket: Bracket, minimum: int, evs: Sequence[float], cache: SceneCache) -> list[Fault]:
-    """Decode a bracket, keep it in the cache, and list what is wrong with it.
-
-    Args:
-        bracket: an entry of `scan`.
-        minimum: smallest usable side in pixels.
-        evs: the stops that all brackets of the data set must have.
-        cache: takes the decoded frames.
-    """
-    if bracket.evs != tuple(evs):
-        return [Fault(bracket.title, f"its EVs {list(bracket.evs)} differ from the {list(evs)} of the others")]
-    key = _key(bracket)
-    if cache.is_checked(key):
-        return []
-    frames, faults = [], []
-    for file in bracket.frames:
-        try:
-            frames.append(read_pixels(file))
-        except (PhotoError, OSError) as error:
-            faults.append(Fault(f"{bracket.scene}/images/{file.name}", str(error)))
-    if faults:
-        return faults
-    sizes = [f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames]
-    if len(set(sizes)) > 1:
-        return [Fault(bracket.title, f"mixed sizes: {', '.join(sizes)}")]
-    if min(frames[0].shape[:2]) < minimum:
-        return [Fault(bracket.title, f"{sizes[0]} is smaller than the crop of {minimum} pixels")]
-    means = [float(frame.mean()) for frame in frames]
-    if any(after < before - _BRIGHTNESS_TOLERANCE for before, after in zip(means, means[1:], strict=False)):
-        listed = ", ".join(f"{mean:.1f}" for mean in means)
-        return [Fault(bracket.title, f"order contradicts brightness: means {listed} of 255 must ascend from _0 to _4")]
-    cache.store(key, np.stack(frames))
-    cache.mark_checked(key)
-    return []
-
-
-class BracketFolder(Dataset[dict[str, Tensor]]):
-    """Brackets as items ``{"bracket": (5, size, size, 3) uint8}``; index with (epoch, index).
-
-    Args:
-        brackets: entries that passed `examine`.
-        crop_size: side of the random crops in pixels.
-        seed: of crops, flips and turns.
-        cache: where decoded brackets are kept.
-    """
-
-    def __init__(self, brackets: Sequence[Bracket], *, crop_size: int, seed: int, cache: SceneCache):
-        self.brackets, self.crop_size, self.seed, self.cache = list(brackets), crop_size, seed, cache
-
-    def __len__(self) -> int:
-        return len(self.brackets)
-
-    def _frames(self, index: int) -> np.ndarray:
-        bracket = self.brackets[index]
-        kept = self.cache.load(_key(bracket))
-        return np.stack([read_pixels(file) for file in bracket.frames]) if kept is None else kept
-
-    def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor]:
-        epoch, index = place
-        frames = self._frames(index)  # (5, H, W, 3)
-        height, width = frames.shape[1:3]
-        window = Window.draw(item_rng(self.seed, epoch, index), height, width, self.crop_size)
-        return {"bracket": torch.from_numpy(window.cut(frames))}
-
-    def whole(self, index: int) -> dict[str, Tensor]:
-        """The whole bracket, for validation."""
-        return {"bracket": torch.from_numpy(np.array(self._frames(index)))}
-
-    def title(self, index: int) -> str:
-        """Name of an item in messages."""
-        return f"{self.brackets[index].scene}/{self.brackets[index].name}"

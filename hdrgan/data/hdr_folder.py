@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from hdrgan.data.augment import item_rng, reduced, vary_light
 from hdrgan.data.camera import VirtualCamera
-from hdrgan.data.layout import Fault, radiance_files, reason, validation_scenes
+from hdrgan.data.layout import Fault, FaultyError, radiance_files, reason, validation_scenes
 from hdrgan.data.panorama import random_views
 from hdrgan.data.scene_cache import SceneCache, scene_key
 from hdrgan.files.radiance import RadianceFileError, load_radiance
@@ -35,12 +35,46 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Scene:
-    """One HDR file: name relative to the root, path, site, and whether a table holds it out for validation."""
+    """One HDR file: name relative to the root, path, site, and whether a table holds it out for validation.
+
+    views, size: for training, how many views are drawn of it and their side in pixels.
+    """
 
     name: str
     path: Path
     site: str
     for_validation: bool = False
+    views: int = 0
+    size: int = 0
+
+    @property
+    def where(self) -> str:
+        return self.name
+
+    @property
+    def title(self) -> str:
+        return Path(self.name).stem
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {"views": scene_key([self.path], "views", self.name, self.views, self.size)}
+
+    def read(self) -> dict[str, np.ndarray]:
+        """``views``: what `render_views` draws; in a good scene at least one holds light."""
+        views = render_views(self, self.views, self.size)
+        if len(views) == 0:
+            raise FaultyError(Fault(self.name, "holds no light"))
+        return {"views": views}
+
+    def light(self) -> np.ndarray:
+        """(H, W, 3) float32 linear; FaultyError where the file cannot be used, or is black."""
+        try:
+            radiance = load_radiance(self.path)
+        except (RadianceFileError, OSError) as error:
+            raise FaultyError(Fault(self.name, reason(error, self.path))) from error
+        if not radiance.any():
+            raise FaultyError(Fault(self.name, "holds no light"))
+        return radiance
 
 
 def scan(root: Path, splits: Collection[str] = ("train", VALIDATION)) -> tuple[list[Scene], list[Fault], int]:
@@ -93,38 +127,18 @@ def render_views(scene: Scene, count: int, size: int) -> np.ndarray:
         (V, size, size, 3) float16, V <= count: views without light are left out; each on a scale of its own.
 
     Raises:
-        RadianceFileError: the file cannot be used.
+        FaultyError: the file cannot be used, or is black.
     """
     # The views of a scene depend on nothing but its name, so that runs with other seeds share them.
     rng = np.random.default_rng((zlib.crc32(scene.name.encode()), count, size))
     views = []
-    for view in random_views(load_radiance(scene.path), count, size, rng):
+    for view in random_views(scene.light(), count, size, rng):
         reference = float(np.percentile(view.max(-1), 90))
         if reference > 0:
             half = np.minimum(view / reference, _BRIGHTEST).astype(np.float16)
             if np.percentile(half.max(-1), _DIMMEST_PERCENTILE) > 0:
                 views.append(half)
     return np.stack(views) if views else np.empty((0, size, size, 3), np.float16)
-
-
-def _key(scene: Scene, views: int, size: int) -> str:
-    return scene_key([scene.path], "views", scene.name, views, size)
-
-
-def examine(scene: Scene, views: int, size: int, cache: SceneCache) -> list[Fault]:
-    """Read a scene, keep its views in the cache, and list what is wrong with it."""
-    key = _key(scene, views, size)
-    if cache.is_checked(key):
-        return []
-    try:
-        rendered = render_views(scene, views, size)
-    except (RadianceFileError, OSError) as error:
-        return [Fault(scene.name, reason(error, scene.path))]
-    if len(rendered) == 0:
-        return [Fault(scene.name, "holds no light")]
-    cache.store(key, rendered)
-    cache.mark_checked(key)
-    return []
 
 
 class HdrFolder(Dataset[dict[str, Tensor]]):
@@ -134,10 +148,8 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
     part of a view that is photographed is chosen and varied again in every epoch; see `vary_light`.
 
     Args:
-        scenes: entries that passed `examine`.
-        views: views of each scene.
-        view_size: side of a view in pixels.
-        crop_size: side of the photos, at most ``view_size``; equal sides train on whole views.
+        scenes: entries that passed `SceneCache.examine`, each with as many ``views`` of one ``size``.
+        crop_size: side of the photos, at most that of a view; equal sides train on whole views.
         seed: of the camera and of what is varied.
         cache: where rendered views are kept.
         responses: camera responses for `VirtualCamera`, or None.
@@ -147,28 +159,23 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
         self,
         scenes: Sequence[Scene],
         *,
-        views: int,
-        view_size: int,
         crop_size: int,
         seed: int,
         cache: SceneCache,
         responses: Path | None = None,
     ):
-        self.scenes, self.views, self.view_size, self.crop_size = list(scenes), views, view_size, crop_size
-        self.seed, self.cache, self.camera = seed, cache, VirtualCamera(responses)
+        self.scenes, self.crop_size, self.seed, self.cache = list(scenes), crop_size, seed, cache
+        self.camera = VirtualCamera(responses)
         self._last: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        return len(self.scenes) * self.views
+        return sum(scene.views for scene in self.scenes)
 
     def _view(self, index: int) -> np.ndarray:
-        number, view = divmod(index, self.views)
-        scene = self.scenes[number]
-        views = self.cache.load(_key(scene, self.views, self.view_size))
-        if views is None:
-            if self._last is None or self._last[0] != number:
-                self._last = number, render_views(scene, self.views, self.view_size)
-            views = self._last[1]
+        number, view = divmod(index, self.scenes[0].views)
+        if self._last is None or self._last[0] != number:
+            self._last = number, self.cache.arrays_of(self.scenes[number])["views"]
+        views = self._last[1]
         return np.asarray(views[view % len(views)], dtype=np.float32)
 
     def _shoot(self, light: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -193,6 +200,6 @@ class HdrFolder(Dataset[dict[str, Tensor]]):
         return self._shoot(self._view(index), item_rng(0, _VALIDATION_EPOCH, index))
 
     def title(self, index: int) -> str:
-        """Name of an item in messages."""
-        number, view = divmod(index, self.views)
-        return f"{Path(self.scenes[number].name).stem}/{view}"
+        """Name of an item on sheets."""
+        number, view = divmod(index, self.scenes[0].views)
+        return f"{self.scenes[number].title}/{view}"

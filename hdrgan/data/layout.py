@@ -38,6 +38,14 @@ class DatasetError(ValueError):
         super().__init__("\n".join([message, *map(str, self.faults)]))
 
 
+class FaultyError(ValueError):
+    """One bracket, pair or scene that cannot be used; ``faults`` holds every reason."""
+
+    def __init__(self, *faults: Fault):
+        self.faults = faults
+        super().__init__("\n".join(map(str, faults)))
+
+
 def reason(error: Exception, path: Path) -> str:
     """The message of an error, without the path that a fault names anyway."""
     return str(error).removeprefix(f"{path}: ")

@@ -13,15 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from python_calamine import CalamineError, CalamineWorkbook
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from hdrgan.data.augment import Window, item_rng
 from hdrgan.data.bracket_folder import read_pixels
-from hdrgan.data.layout import Fault, find_table, reason
-from hdrgan.data.scene_cache import SceneCache, scene_key
+from hdrgan.data.layout import Fault, FaultyError, find_table, reason
+from hdrgan.data.scene_cache import scene_key
 from hdrgan.files.photo import PhotoError, shared_tensor
 from hdrgan.files.radiance import RadianceFileError, load_radiance
 from hdrgan.light.anchoring import match_exposure
@@ -35,12 +31,39 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Pair:
-    """A photo and its radiance; ``row`` is the line of the table that names them."""
+    """A photo and its radiance; ``where`` is the line of the table that names them."""
 
     split: str
-    row: str
+    where: str
     srgb: Path
     radiance: Path
+
+    @property
+    def title(self) -> str:
+        return self.srgb.stem
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {name: scene_key((self.srgb, self.radiance), "pair", name) for name in ("srgb", "radiance")}
+
+    def read(self) -> dict[str, np.ndarray]:
+        """``srgb``: (H, W, 3) uint8, and ``radiance``: (H, W, 3) float16, brought onto it; good ones have one size."""
+        light = f"{self.radiance.parent.name}/{self.radiance.name}"
+        try:
+            srgb, radiance = read_pixels(self.srgb), load_radiance(self.radiance)
+            if srgb.shape != radiance.shape:
+                sizes = (f"{name} is {a.shape[1]} x {a.shape[0]}" for name, a in (("SDR", srgb), ("HDR", radiance)))
+                raise ValueError(f"mixed sizes: {', '.join(sizes)}")
+            radiance = anchor(radiance, srgb)
+        except PhotoError as error:
+            raise FaultyError(Fault(f"{self.srgb.parent.name}/{self.srgb.name}", str(error))) from error
+        except RadianceFileError as error:
+            raise FaultyError(Fault(light, reason(error, self.radiance))) from error
+        except (ValueError, OSError) as error:
+            raise FaultyError(Fault(self.where, str(error))) from error
+        if not radiance.any():
+            raise FaultyError(Fault(light, "holds no light"))
+        return {"srgb": srgb, "radiance": radiance}
 
 
 def _read_table(file: Path) -> list[list[str]]:
@@ -108,76 +131,9 @@ def scan(root: Path, splits: Sequence[str] = SPLITS) -> tuple[list[Pair], list[F
     return pairs, faults
 
 
-def _keys(pair: Pair) -> tuple[str, str]:
-    files = (pair.srgb, pair.radiance)
-    return scene_key(files, "pair", "srgb"), scene_key(files, "pair", "radiance")
-
-
 def anchor(radiance: np.ndarray, srgb: np.ndarray) -> np.ndarray:
     """Bring radiance (H, W, 3) of any scale onto its photo: 1.0 = the photo's white; half precision."""
     light = shared_tensor(radiance).permute(2, 0, 1)[None]
     photo = shared_tensor(srgb).permute(2, 0, 1)[None].float() / 255
     scale = float(match_exposure(light, srgb_to_linear(photo), well_exposed(photo)))
     return np.minimum(radiance * scale, _BRIGHTEST).astype(np.float16)
-
-
-def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    srgb, radiance = read_pixels(pair.srgb), load_radiance(pair.radiance)
-    if srgb.shape != radiance.shape:
-        sizes = (f"{name} is {a.shape[1]} x {a.shape[0]}" for name, a in (("SDR", srgb), ("HDR", radiance)))
-        raise ValueError(f"mixed sizes: {', '.join(sizes)}")
-    return srgb, anchor(radiance, srgb)
-
-
-def examine(pair: Pair, minimum: int, cache: SceneCache) -> list[Fault]:
-    """Decode a pair, keep it in the cache, and list what is wrong with it; ``minimum`` is the smallest usable side."""
-    keys = _keys(pair)
-    if cache.is_checked(keys[0]):
-        return []
-    try:
-        srgb, radiance = _read(pair)
-    except PhotoError as error:
-        return [Fault(f"{pair.srgb.parent.name}/{pair.srgb.name}", str(error))]
-    except RadianceFileError as error:
-        return [Fault(f"{pair.radiance.parent.name}/{pair.radiance.name}", reason(error, pair.radiance))]
-    except (ValueError, OSError) as error:
-        return [Fault(pair.row, str(error))]
-    height, width = srgb.shape[:2]
-    if min(height, width) < minimum:
-        return [Fault(pair.row, f"{width} x {height} is smaller than the crop of {minimum} pixels")]
-    if not radiance.any():
-        return [Fault(f"{pair.radiance.parent.name}/{pair.radiance.name}", "holds no light")]
-    for key, array in zip(keys, (srgb, radiance), strict=True):
-        cache.store(key, array)
-    cache.mark_checked(keys[0])
-    return []
-
-
-class PairFolder(Dataset[dict[str, Tensor]]):
-    """Pairs as items ``{"srgb": (size, size, 3) uint8, "radiance": (size, size, 3) float16}``; see `BracketFolder`."""
-
-    def __init__(self, pairs: Sequence[Pair], *, crop_size: int, seed: int, cache: SceneCache):
-        self.pairs, self.crop_size, self.seed, self.cache = list(pairs), crop_size, seed, cache
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def _pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        kept = [self.cache.load(key) for key in _keys(self.pairs[index])]
-        return _read(self.pairs[index]) if kept[0] is None or kept[1] is None else (kept[0], kept[1])
-
-    def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor]:
-        epoch, index = place
-        srgb, radiance = self._pictures(index)
-        height, width = srgb.shape[:2]
-        window = Window.draw(item_rng(self.seed, epoch, index), height, width, self.crop_size)
-        return {"srgb": torch.from_numpy(window.cut(srgb)), "radiance": torch.from_numpy(window.cut(radiance))}
-
-    def whole(self, index: int) -> dict[str, Tensor]:
-        """The whole pair, for validation."""
-        srgb, radiance = self._pictures(index)
-        return {"srgb": torch.from_numpy(np.array(srgb)), "radiance": torch.from_numpy(np.array(radiance))}
-
-    def title(self, index: int) -> str:
-        """Name of an item in messages."""
-        return self.pairs[index].srgb.stem

@@ -16,10 +16,10 @@ import torch
 from hdrgan.data.camera import Shot, VirtualCamera
 from hdrgan.data.describe import Origin, bracket_row, describe, licences_of
 from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
-from hdrgan.data.layout import DatasetError, Fault, reason
+from hdrgan.data.layout import DatasetError, Fault, FaultyError
 from hdrgan.data.pair_folder import COLUMNS, SPLITS
 from hdrgan.data.panorama import random_views
-from hdrgan.files.radiance import RadianceFileError, load_radiance, save_hdr
+from hdrgan.files.radiance import save_hdr
 from hdrgan.files.write import save_png
 from hdrgan.light.evs import DEFAULT_EVS
 from hdrgan.light.radiometry import expose
@@ -109,12 +109,11 @@ def prepare(
     good: list[Scene] = []
     for scene in scenes:
         try:
-            if load_radiance(scene.path).any():
-                good.append(scene)
-            else:
-                faults.append(Fault(scene.name, "holds no light"))
-        except (RadianceFileError, OSError) as error:
-            faults.append(Fault(scene.name, reason(error, scene.path)))
+            scene.light()
+        except FaultyError as error:
+            faults += error.faults
+        else:
+            good.append(scene)
     if faults and not skip_bad:
         raise DatasetError(f"{source} has {len(faults)} faults:", faults)
     if not good:
@@ -131,7 +130,7 @@ def prepare(
         taken.add(name)
         rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode())))
         split = SPLITS[scene.site in held_out]
-        for number, shot in enumerate(_photograph(load_radiance(scene.path), views, size, camera, rng, clean)):
+        for number, shot in enumerate(_photograph(scene.light(), views, size, camera, rng, clean)):
             if layout == "bracket":
                 _write_bracket(target / name / "images", number, shot, DEFAULT_EVS)
                 table.append(bracket_row(name, number, DEFAULT_EVS))

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from hdrgan.data import bracket_folder, hdr_folder, pair_folder
-from hdrgan.data.bracket_folder import BracketFolder
+from hdrgan.data.augment import CroppedFolder
 from hdrgan.data.hdr_folder import HdrFolder
 from hdrgan.data.layout import DatasetError, Fault, recognise_layout, validation_scenes
-from hdrgan.data.pair_folder import PairFolder
-from hdrgan.data.scene_cache import SceneCache
+from hdrgan.data.scene_cache import Entry, SceneCache
 from hdrgan.light.evs import DEFAULT_EVS
 from hdrgan.light.parallel import each
 
-PhotoDataset = BracketFolder | PairFolder | HdrFolder
+PhotoDataset = CroppedFolder | HdrFolder
 
 
 @dataclass(frozen=True)
@@ -56,36 +55,10 @@ class Survey:
     def open(self, *, validation: bool, settings: ReadSettings, seed: int, cache: SceneCache) -> PhotoDataset:
         """The data set of one side."""
         entries = self.validation if validation else self.training
-        if self.layout == "bracket":
-            return BracketFolder(entries, crop_size=settings.crop_size, seed=seed, cache=cache)
-        if self.layout == "pairs":
-            return PairFolder(entries, crop_size=settings.crop_size, seed=seed, cache=cache)
-        return HdrFolder(
-            entries,
-            views=settings.views,
-            view_size=settings.view_size,
-            crop_size=settings.crop_size,
-            seed=seed,
-            cache=cache,
-            responses=settings.responses,
-        )
-
-
-def _examine_all(
-    entries: list[Any], examine: Callable[[Any], list[Fault]], progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[Any, list[Fault]]]:
-    done, counting = 0, threading.Lock()
-
-    def examined(entry: Any) -> list[Fault]:
-        nonlocal done
-        faults = examine(entry)
-        with counting:
-            done += 1
-            if progress is not None:
-                progress(done, len(entries))
-        return faults
-
-    return zip(entries, each(examined, entries), strict=True)
+        if self.layout == "hdr":
+            crop, responses = settings.crop_size, settings.responses
+            return HdrFolder(entries, crop_size=crop, seed=seed, cache=cache, responses=responses)
+        return CroppedFolder(entries, crop_size=settings.crop_size, seed=seed, cache=cache)
 
 
 def survey(
@@ -95,7 +68,7 @@ def survey(
     *,
     layout: str | None = None,
     skip_bad: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
     """Read every file of a data set once, fill the cache, and list all that is wrong.
 
@@ -117,25 +90,32 @@ def survey(
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder")
     found = Survey(layout)
-    entries: list[Any]
-    examine: Callable[[Any], list[Fault]]
-    kept_back: Collection[str]
-    minimum = settings.crop_size
+    entries: Sequence[Any]
     if layout == "bracket":
-        entries, found.faults = bracket_folder.scan(root)
-        common = Counter(entry.evs for entry in entries).most_common(1)
+        brackets, found.faults = bracket_folder.scan(root)
+        common = Counter(bracket.evs for bracket in brackets).most_common(1)
         found.evs = common[0][0] if common else DEFAULT_EVS
-        kept_back = validation_scenes((entry.scene for entry in entries), settings.validation_share)
-        group, examine = "scene", partial(bracket_folder.examine, minimum=minimum, evs=found.evs, cache=cache)
+        entries = [bracket for bracket in brackets if bracket.evs == found.evs]
+        for odd in (bracket for bracket in brackets if bracket.evs != found.evs):
+            says = f"its EVs {list(odd.evs)} differ from the {list(found.evs)} of the others"
+            found.faults.append(Fault(odd.where, says))
+        group, kept_back = "scene", validation_scenes((one.scene for one in brackets), settings.validation_share)
     elif layout == "pairs":
         entries, found.faults = pair_folder.scan(root)
-        kept_back, group, examine = {"valid"}, "split", partial(pair_folder.examine, minimum=minimum, cache=cache)
+        group, kept_back = "split", {"valid"}
     else:
-        entries, found.faults, found.kept_out = hdr_folder.scan(root)
-        kept_back = hdr_folder.held_out_sites(entries, settings.validation_share)
-        views, size = settings.views, settings.view_size
-        group, examine = "site", partial(hdr_folder.examine, views=views, size=size, cache=cache)
-    for entry, faults in _examine_all(entries, examine, progress):
+        scenes, found.faults, found.kept_out = hdr_folder.scan(root)
+        entries = [replace(scene, views=settings.views, size=settings.view_size) for scene in scenes]
+        group, kept_back = "site", hdr_folder.held_out_sites(scenes, settings.validation_share)
+    counting, done = threading.Lock(), count(1)
+
+    def examine(entry: Entry) -> tuple[Fault, ...]:
+        faults = cache.examine(entry, settings.crop_size)
+        with counting:
+            progress(next(done), len(entries))
+        return faults
+
+    for entry, faults in zip(entries, each(examine, entries), strict=True):
         found.faults += faults
         if not faults:
             (found.validation if getattr(entry, group) in kept_back else found.training).append(entry)

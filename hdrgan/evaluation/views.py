@@ -21,7 +21,6 @@ from hdrgan.data.camera import VirtualCamera
 from hdrgan.data.layout import DatasetError, Fault, recognise_layout
 from hdrgan.data.panorama import is_panorama, random_views
 from hdrgan.data.responses import sigmoid_response
-from hdrgan.data.scene_cache import SceneCache
 from hdrgan.evaluation import real_brackets
 from hdrgan.evaluation.lighting import photographed
 from hdrgan.evaluation.stacks import choose_shots, stack_folders
@@ -264,10 +263,10 @@ def _open_brackets(data: Path, limit: int | None) -> Views:
 
     def views() -> Iterator[View]:
         for bracket in brackets[:limit]:
-            with _scoring(data, bracket.title):
+            with _scoring(data, bracket.where):
                 frames = dict(zip(bracket.evs, map(load_photo, bracket.frames), strict=True))
             truth = {ev: encoded(frame.pixels) for ev, frame in frames.items()}
-            yield View(bracket.title, "brackets", frames[0], None, truth)
+            yield View(bracket.where, "brackets", frames[0], None, truth)
 
     return Views("brackets", None, len(brackets[:limit]), views)
 
@@ -280,15 +279,12 @@ def _open_pairs(data: Path, limit: int | None) -> Views:
         raise DatasetError(f"{data} cannot be scored", faults)
     if not pairs:
         raise DatasetError(f"{data} has no row in its table valid")
-    folder = pair_folder.PairFolder(pairs, crop_size=1, seed=0, cache=SceneCache(None))
 
     def views() -> Iterator[View]:
-        for number, pair in enumerate(pairs):
-            with _scoring(data, pair.row):
-                pair_of_tensors = folder.whole(number)
-            radiance = pair_of_tensors["radiance"].double().permute(2, 0, 1)
-            photo = load_photo(pair_of_tensors["srgb"].numpy())
+        for pair in pairs:
+            with _scoring(data, pair.where):
+                arrays = pair.read()
             # The response of such photos is unknown: no exposure can be rendered from the reference.
-            yield View(folder.title(number), "pairs", photo, radiance, {})
+            yield View(pair.title, "pairs", load_photo(arrays["srgb"]), planes_of(arrays["radiance"]), {})
 
     return Views("pairs", "valid", len(pairs), views)

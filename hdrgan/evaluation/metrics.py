@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
@@ -54,14 +55,8 @@ def _select(values: Tensor, mask: Tensor | None) -> Tensor:
     return values if mask is None else values[mask.expand(values.shape)]
 
 
-def _quantile(values: Tensor, q: float) -> Tensor:
-    """Linear-interpolated quantile of all values; `torch.quantile` refuses more than 2^24 of them."""
-    flat = values.reshape(-1)
-    position = q * (flat.numel() - 1)
-    below = math.floor(position)
-    low = flat.kthvalue(below + 1).values
-    high = flat.kthvalue(min(below + 2, flat.numel())).values
-    return torch.lerp(low, high, position - below)
+def _quantile(values: Tensor, q: float) -> float:
+    return float(np.quantile(values.cpu().numpy(), q))  # `torch.quantile` refuses more than 2^24 values
 
 
 def psnr_of_error(mean_squared_error: float, peak: float = 1.0, ceiling: float = BRACKET_CEILING) -> float:
@@ -218,7 +213,7 @@ def align_exposure(predicted: Tensor, reference: Tensor, mask: Tensor) -> Tensor
         if not ratio.numel():
             scales.append(ratio.new_tensor(1.0))
             continue
-        centre = _quantile(ratio, 0.5)
+        centre = ratio.new_tensor(_quantile(ratio, 0.5))
         for _ in range(20):
             weight = 0.5 / (ratio - centre).abs().clamp(min=0.5)
             centre = (weight * ratio).sum() / weight.sum()
@@ -260,7 +255,7 @@ def score_radiance(predicted: Tensor, reference: Tensor, srgb: Tensor) -> dict[s
     predicted = _exact(predicted).nan_to_num().clamp(min=0)
     reference = _exact(reference)
     trusted, clipped = trusted_pixels(_exact(srgb)), highlights(_exact(srgb))
-    display = DISPLAY_PEAK_NITS / _quantile(reference.amax(-3), 0.999).clamp(min=1e-9)
+    display = DISPLAY_PEAK_NITS / max(_quantile(reference.amax(-3), 0.999), 1e-9)
     scale = align_exposure(predicted, reference * display, trusted)
     reference_nits = (reference * display).clamp(DARKEST_NITS, DISPLAY_PEAK_NITS)
     predicted_nits = (predicted * scale).clamp(DARKEST_NITS, DISPLAY_PEAK_NITS)

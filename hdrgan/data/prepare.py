@@ -69,7 +69,7 @@ def prepare(
     clean: bool | None = None,
     validation_share: float = 0.1,
     skip_bad: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prepared:
     """Photograph HDR scenes with the virtual camera and write the photos and their truth to disk, with a card.
 
@@ -123,6 +123,9 @@ def prepare(
     rows: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
     table: list[dict[str, str | int]] = []
     written, taken = 0, set()
+    if layout == "pairs":
+        for folder in (f"{split}_{column}" for split in SPLITS for column in COLUMNS):
+            (target / folder).mkdir(parents=True)
     for done, scene in enumerate(good, start=1):
         name = "_".join(Path(scene.name).with_suffix("").parts)
         if name in taken:  # a.hdr beside a.exr
@@ -135,21 +138,16 @@ def prepare(
                 _write_bracket(target / name / "images", number, shot, DEFAULT_EVS)
                 table.append(bracket_row(name, number, DEFAULT_EVS))
             else:
-                files = {column: target / f"{split}_{column}" / f"{name}_{number}" for column in COLUMNS}
-                for file in files.values():
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                save_hdr(files["HDR"].with_name(f"{name}_{number}.hdr"), shot.radiance)
-                save_png(files["SDR"].with_name(f"{name}_{number}.png"), shot.srgb)
-                rows[split].append((f"{name}_{number}.hdr", f"{name}_{number}.png"))
+                light, photo = f"{name}_{number}.hdr", f"{name}_{number}.png"
+                save_hdr(target / f"{split}_HDR" / light, shot.radiance)
+                save_png(target / f"{split}_SDR" / photo, shot.srgb)
+                rows[split].append((light, photo))
             written += 1
-        if progress is not None:
-            progress(done, len(good))
+        progress(done, len(good))
     if layout == "bracket":
         (target / "evs.json").write_text(json.dumps(DEFAULT_EVS) + "\n", encoding="utf-8")
     else:
         for split in SPLITS:
-            for column in COLUMNS:
-                (target / f"{split}_{column}").mkdir(exist_ok=True)
             with (target / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
                 csv.writer(stream).writerows([COLUMNS, *rows[split]])
     describe(target, Origin(layout, written, size, seed, DEFAULT_EVS), licences_of(good, source), table)

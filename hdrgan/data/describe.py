@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdrgan.data.hdr_folder import SCENE_TABLE, Scene
+from hdrgan.data.hdr_folder import Scene
 
 METADATA_NAME = "metadata.jsonl"
 CARD_NAME = "README.md"
@@ -46,21 +45,9 @@ def bracket_row(scene: str, number: int, evs: Sequence[float]) -> dict[str, str 
     return {"scene": scene, "view": number, **files}
 
 
-def licences_of(scenes: Iterable[Scene], source: Path) -> Counter[str]:
-    """How many scenes have which licence, by the column ``licence`` of ``scenes.tsv`` where there is one."""
-    stated: dict[Path, str] = {}
-    for folder in (source, source.parent):
-        table = folder / SCENE_TABLE
-        if table.is_file():
-            with table.open(newline="", encoding="utf-8") as lines:
-                rows = list(csv.DictReader(lines, delimiter="\t"))
-            stated = {
-                (folder / row["file"]).resolve(): (row.get("licence") or row.get("license") or "").strip()
-                for row in rows
-                if row.get("file")
-            }
-            break
-    return Counter(stated.get(scene.path.resolve()) or NOT_STATED for scene in scenes)
+def licences_of(scenes: Iterable[Scene]) -> Counter[str]:
+    """How many scenes have which licence."""
+    return Counter(scene.licence or NOT_STATED for scene in scenes)
 
 
 def describe(folder: Path, origin: Origin, licences: Counter[str], rows: Sequence[dict[str, str | int]]) -> None:

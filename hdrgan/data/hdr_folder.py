@@ -35,7 +35,7 @@ _BRIGHTEST = 6e4  # half precision ends at 65504
 
 @dataclass(frozen=True)
 class Scene:
-    """One HDR file: name relative to the root, path, site, and whether a table holds it out for validation.
+    """One HDR file: name relative to the root, path, site, and what a table says of validation and of its licence.
 
     views, size: for training, how many views are drawn of it and their side in pixels.
     """
@@ -44,6 +44,7 @@ class Scene:
     path: Path
     site: str
     for_validation: bool = False
+    licence: str = ""
     views: int = 0
     size: int = 0
 
@@ -110,7 +111,8 @@ def scan(root: Path, splits: Collection[str] = ("train", VALIDATION)) -> tuple[l
             continue
         name = str(path.relative_to(root))
         site = row.get("site") or str(Path(name).with_suffix(""))
-        scenes.append(Scene(name, path, site, row.get("split") == VALIDATION))
+        licence = (row.get("licence") or row.get("license") or "").strip()
+        scenes.append(Scene(name, path, site, row.get("split") == VALIDATION, licence))
     return scenes, faults, kept_out
 
 

@@ -150,5 +150,5 @@ def prepare(
         for split in SPLITS:
             with (target / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
                 csv.writer(stream).writerows([COLUMNS, *rows[split]])
-    describe(target, Origin(layout, written, size, seed, DEFAULT_EVS), licences_of(good, source), table)
+    describe(target, Origin(layout, written, size, seed, DEFAULT_EVS), licences_of(good), table)
     return Prepared(len(good), written, tuple(faults))

@@ -23,6 +23,11 @@ def merge_brackets(brackets: Tensor, evs: Sequence[float]) -> Tensor:
     return torch.stack([merge(frames, evs) for frames in brackets])
 
 
+def render(radiance: Tensor, srgb: Tensor, evs: Sequence[float], inverse_response: Tensor | None = None) -> Tensor:
+    """Draw a bracket (B, N, 3, H, W) from radiance; its frame at EV 0 is the photo ``srgb``."""
+    return torch.stack([srgb if ev == 0 else expose(radiance, ev, inverse_response) for ev in evs], 1)
+
+
 class Batch:
     """Photos with their truth, on one device.
 
@@ -52,9 +57,7 @@ class Batch:
             # Laid out as convolutions will want the N x 3 channels of a bracket, while they are still bytes.
             together = codes.permute(0, 2, 3, 1, 4).contiguous().flatten(3)  # (B, H, W, N * 3)
             return torch.unflatten(_unit(together), 1, (codes.shape[1], 3))
-        return torch.stack(
-            [self.srgb if ev == 0 else expose(self.radiance, ev, self.inverse_response) for ev in self.evs], 1
-        )
+        return render(self.radiance, self.srgb, self.evs, self.inverse_response)
 
     @property
     def radiance_is_known(self) -> bool:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from hdrgan.data.batch import Batch
+from hdrgan.data.batch import Batch, render
 from hdrgan.evaluation.metrics import psnr_of_error, score_radiance, ssim
 from hdrgan.evaluation.report import aligned
-from hdrgan.light.radiometry import expose, srgb_to_linear
+from hdrgan.light.radiometry import srgb_to_linear
 
 _SSIM_WINDOW = 11
 
@@ -28,11 +27,6 @@ class Prediction:
 
     bracket: Tensor
     radiance: Tensor
-
-
-def render(radiance: Tensor, srgb: Tensor, evs: Sequence[float], inverse_response: Tensor | None = None) -> Tensor:
-    """Draw a bracket (B, N, 3, H, W) from radiance; its frame at EV 0 is the photo ``srgb``."""
-    return torch.stack([srgb if ev == 0 else expose(radiance, ev, inverse_response) for ev in evs], 1)
 
 
 def identity(batch: Batch) -> Prediction:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hdrgan.data.batch import Batch, merge_brackets
-from hdrgan.evaluation.scores import Prediction, radiance_l1, render
+from hdrgan.data.batch import Batch, merge_brackets, render
+from hdrgan.evaluation.scores import Prediction, radiance_l1
 from hdrgan.light.anchoring import match_exposure
 from hdrgan.light.radiometry import decode, encode, mu_law, srgb_to_linear
 from hdrgan.light.well_exposed import well_exposed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,10 +104,6 @@ def draw_histogram(numbers: Numbers) -> str:
     def place(stop: float) -> float:
         return LEFT + (WIDTH - 2 * LEFT) * (stop - lowest) / (highest - lowest)
 
-    ticks = "".join(
-        f'<text x="{place(stop):.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle">{_signed(stop)}</text>'
-        for stop in range(lowest + 2, highest, 2)
-    )
     white = place(0)
     return _svg(
         "Histogram of light",
@@ -115,8 +112,9 @@ def draw_histogram(numbers: Numbers) -> str:
         f'<line class="white" x1="{white:.1f}" x2="{white:.1f}" y1="4" y2="{HEIGHT - BOTTOM}"/>'
         f'<text x="{white + 5:.1f}" y="{TOP - 6}">the photo’s white</text>'
         f'<path class="photo" d="{outline(numbers.photo)}"/><path class="light" d="{outline(numbers.light)}"/>'
-        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
-        f'{ticks}<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">stops of light</text>',
+        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>',
+        [(place(stop), "middle", _signed(stop)) for stop in range(lowest + 2, highest, 2)],
+        "stops of light",
     )
 
 
@@ -138,18 +136,15 @@ def draw_response(response: np.ndarray) -> str:
     plain = srgb_curve().numpy()
     middle = len(response) // 2
     words = f"At half of the scale the light is {response[middle]:.3f} of white; with sRGB it is {plain[128]:.3f}."
-    under = HEIGHT - BOTTOM + 22
-    ticks = "".join(
-        f'<text x="{LEFT + across * share:.1f}" y="{under}" text-anchor="{anchor}">{round(255 * share)}</text>'
-        for share, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
-    )
+    marks = ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
     return _svg(
         "Tone curve of the camera",
         f"Linear light over pixel value. {words}",
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
         f'<polyline class="plain" points="{line(plain)}"/><polyline class="curve" points="{line(response)}"/>'
-        f'<text x="{LEFT}" y="{TOP - 6}">light</text>{ticks}'
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">pixel value</text>',
+        f'<text x="{LEFT}" y="{TOP - 6}">light</text>',
+        [(LEFT + across * share, anchor, str(round(255 * share))) for share, anchor in marks],
+        "pixel value",
     )
 
 
@@ -186,10 +181,13 @@ def _signed(stop: int) -> str:
     return "0" if stop == 0 else f"{stop:+d}".replace("-", "−")
 
 
-def _svg(title: str, words: str, body: str) -> str:
+def _svg(title: str, words: str, body: str, ticks: Iterable[tuple[float, str, str]], below: str) -> str:
+    """A drawing; ``ticks`` are place, anchor and text of what is written below its axis."""
+    written = "".join(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="{a}">{t}</text>' for x, a, t in ticks)
     return (
         f'<svg class="figure" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'xmlns="http://www.w3.org/2000/svg">{body}</svg>'
+        f'xmlns="http://www.w3.org/2000/svg">{body}{written}'
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{below}</text></svg>'
     )
 
 

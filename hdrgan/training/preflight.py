@@ -33,18 +33,13 @@ def check_output(output: Path, resume: str | None) -> None:
         raise UsageError(f"{output} holds a run ({newest.name}): use --resume latest, or another --output")
 
 
-def check_space(output: Path, needed: int, free: int | None = None) -> None:
-    """Make sure that the checkpoints will fit.
-
-    Args:
-        output: where they go.
-        needed: bytes.
-        free: bytes that are left there; None asks.
+def check_space(output: Path, needed: int) -> None:
+    """Make sure that the checkpoints, so many bytes, will fit into the output folder.
 
     Raises:
         UsageError: they will not.
     """
-    free = shutil.disk_usage(output).free if free is None else free
+    free = shutil.disk_usage(output).free
     if free < needed:
         raise UsageError(
             f"--output {output} has {free / 1e6:,.0f} MB left, and this run's checkpoints take {needed / 1e6:,.0f} MB"

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -131,10 +132,11 @@ def test_validation_photos_are_spread_evenly():
     assert spread(0, 4) == []
 
 
-def test_too_little_space_is_said():
+def test_too_little_space_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free={tmp_path: 10**6}[path]))
     with pytest.raises(UsageError, match="1 MB left, and this run's checkpoints take 2 MB"):
-        check_space("runs", 2 * 10**6, free=10**6)
-    check_space("runs", 10**6, free=2 * 10**6)
+        check_space(tmp_path, 2 * 10**6)
+    check_space(tmp_path, 10**6)
 
 
 def test_an_output_that_cannot_be_written_is_said(tmp_path):

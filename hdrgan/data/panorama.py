@@ -29,8 +29,6 @@ def perspective_view(panorama: np.ndarray, *, yaw: float, pitch: float, fov: flo
         (size, size, 3) float32, sampled bilinearly from a panorama that was first reduced to the
         view's own resolution, so that small lamps keep their energy.
     """
-    if not 0 < fov < math.pi:
-        raise ValueError(f"fov must be between 0 and pi radians, got {fov}")
     source = torch.from_numpy(np.ascontiguousarray(panorama, dtype=np.float32)).permute(2, 0, 1)[None]  # (1, 3, H, W)
     focal = 0.5 / math.tan(fov / 2)  # in units of the view's width
     scale = size * focal / (source.shape[3] / (2 * math.pi))  # view pixels per panorama pixel at the axis

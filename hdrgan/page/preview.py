@@ -30,8 +30,6 @@ def fit(height: int, width: int, max_side: int) -> tuple[int, int]:
     >>> fit(3000, 4000, 2048)
     (1536, 2048)
     """
-    if max_side < 1:
-        raise ValueError(f"max_side must be at least 1 pixel, got {max_side}")
     scale = min(1.0, max_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hdrgan.data.batch import render
 from hdrgan.data.camera import Shot, VirtualCamera
 from hdrgan.data.describe import Origin, bracket_row, describe, licences_of
 from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
@@ -22,7 +23,6 @@ from hdrgan.data.panorama import random_views
 from hdrgan.files.radiance import save_hdr
 from hdrgan.files.write import save_png
 from hdrgan.light.evs import DEFAULT_EVS
-from hdrgan.light.radiometry import expose
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,10 @@ def _photograph(
 
 def _write_bracket(folder: Path, number: int, shot: Shot, evs: Sequence[float]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    radiance = torch.from_numpy(shot.radiance).permute(2, 0, 1)[None]  # (1, 3, H, W)
-    curve = torch.from_numpy(shot.inverse_response)
-    for position, ev in enumerate(evs):
-        if ev == 0:
-            pixels = shot.srgb
-        else:
-            encoded = expose(radiance, float(ev), curve)[0].permute(1, 2, 0)
-            pixels = (encoded * 255).round().byte().numpy()
-        save_png(folder / f"{number}_{position}.png", np.ascontiguousarray(pixels))
+    radiance, srgb = (torch.tensor(array).permute(2, 0, 1)[None] for array in (shot.radiance, shot.srgb))
+    bracket = render(radiance, srgb / 255, evs, torch.from_numpy(shot.inverse_response))[0]  # (N, 3, H, W)
+    for position, frame in enumerate((bracket * 255).round().byte().permute(0, 2, 3, 1).numpy()):
+        save_png(folder / f"{number}_{position}.png", np.ascontiguousarray(frame))
 
 
 def prepare(

@@ -171,10 +171,7 @@ def _shares(luminance: np.ndarray) -> np.ndarray:
 
 def _amount(number: float) -> str:
     """A number as people write it: about three digits, thousands apart, and never as a power of ten."""
-    if number < 100:
-        return f"{number:.3g}"
-    digits = 10 ** (len(str(int(number))) - 3)
-    return f"{round(number / digits) * digits:,}"
+    return f"{number:.3g}" if number < 100 else f"{float(f'{number:.3g}'):,.0f}"
 
 
 def _signed(stop: int) -> str:

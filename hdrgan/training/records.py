@@ -88,17 +88,13 @@ def validation_report(
         evs: stops of its brackets.
     """
 
-    def row(name: str, of: nn.Module | None) -> dict[str, Any]:
+    def row(name: str, class_name: str | None, parameters: int | None, sha256: str | None) -> dict[str, Any]:
         shown = {key: value for key, value in figures[name].items() if not key.endswith("l1")}
-        return {
-            "name": name,
-            "class_name": type(of).__name__ if of is not None else None,
-            "parameters": sum(p.numel() for p in of.parameters()) if of is not None else None,
-            "sha256": sha256 if of is not None else None,
-            "conditions": {"validation": shown},
-        }
+        facts = {"name": name, "class_name": class_name, "parameters": parameters, "sha256": sha256}
+        return facts | {"conditions": {"validation": shown}}
 
-    rows = [row(IDENTITY_NAME, None), row(model, network)]
+    count = sum(p.numel() for p in network.parameters())
+    rows = [row(IDENTITY_NAME, None, None, None), row(model, type(network).__name__, count, sha256)]
     return new_report(data, evs, rows, ["validation"], measured_by="train_accelerate.py")
 
 

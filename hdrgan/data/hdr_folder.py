@@ -97,11 +97,10 @@ def scan(root: Path, splits: Collection[str] = ("train", VALIDATION)) -> tuple[l
             if reader.fieldnames is None or not {"file", "split"} <= set(reader.fieldnames):
                 return [], [Fault(table.name, "missing column file or split")], 0
             rows = {(table.parent / row["file"]).resolve(): row for row in reader}
-        inside = [(path, row) for path, row in rows.items() if path.is_relative_to(root.resolve())]
         faults = [
             Fault(row["file"], f"named in {table.name}, but missing")
-            for path, row in inside
-            if row["split"] in splits and not path.is_file()
+            for path, row in rows.items()
+            if row["split"] in splits and path.is_relative_to(root.resolve()) and not path.is_file()
         ]
     scenes, kept_out = [], 0
     for path in radiance_files(root):

@@ -50,9 +50,8 @@ class VGG19Features(nn.Sequential):
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1], H and W at least 16, to five feature maps, fine to coarse."""
-        x = (picture - picture.new_tensor(_IMAGENET_MEAN).view(3, 1, 1)) / picture.new_tensor(_IMAGENET_STD).view(
-            3, 1, 1
-        )
+        mean, std = (picture.new_tensor(values).view(3, 1, 1) for values in (_IMAGENET_MEAN, _IMAGENET_STD))
+        x = (picture - mean) / std
         features = []
         for number, layer in enumerate(self):
             x = layer(x)

@@ -254,6 +254,7 @@ NEW_FEATURES = {
     ],
     "the page: results kept, drawn in steps, compared, stopped": [
         "page/kept.py",
+        "page/settings.py:Settings-33",
         "page/handlers.py:Handlers._developed",
         "page/handlers.py:Handlers._ticket",
         "page/handlers.py:Handlers._checked",

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hdrgan.data.scene_cache import Entry, SceneCache
+from hdrgan.light.srgb import largest_channel
 
 _TURNED = 0.1  # share of varied views that may be turned by a quarter or upside down
 
@@ -133,7 +134,7 @@ def with_shadows(light: np.ndarray, power: float) -> np.ndarray:
     Returns:
         (H, W, 3) float32 of the same colours.
     """
-    brightest = light.max(-1)  # (H, W)
+    brightest = largest_channel(light)  # (H, W)
     bright = float(np.percentile(brightest, 95))
     if not bright > 0:
         return light

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from hdrgan.light.srgb import largest_channel
+
 
 def with_lamp(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Put a sun or a lamp into the brighter part of a view: a few pixels, 100 to 200,000 times as bright as the rest.
@@ -19,7 +21,7 @@ def with_lamp(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Returns:
         (H, W, 3) float32.
     """
-    brightest = view.max(-1)
+    brightest = largest_channel(view)
     level = float(np.percentile(brightest, 98))
     candidates = np.flatnonzero(brightest >= np.percentile(brightest, 60))
     top, left = divmod(int(rng.choice(candidates)), view.shape[1])

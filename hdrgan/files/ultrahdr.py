@@ -27,6 +27,7 @@ from hdrgan.files.metadata import kept_iptc, kept_xmp, xmp_packet
 from hdrgan.files.photo import Photo, turn
 from hdrgan.files.write import encode_jpeg, metadata_segments
 from hdrgan.light.radiometry import srgb_curve
+from hdrgan.light.srgb import largest_channel
 
 MOST_STOPS = 4.0
 """Stops above white that a file promises at most: no screen shows more, and one that shows less scales all of them."""
@@ -94,7 +95,7 @@ def make_gain_map(
             lit = np.where(lit > shoulder[0], np.maximum(base, lit), base)
         shown[rows] = _reduced(base, box, shown[rows].shape[:2])
         light[rows] = _reduced(lit, box, shown[rows].shape[:2])
-    brightest = light.max(-1)
+    brightest = largest_channel(light)
     headroom = _headroom(brightest) if headroom is None else headroom
     light *= np.minimum(1, 2**headroom / np.maximum(brightest, 1e-6))[..., None]
     gain = np.log2((light + np.float32(OFFSET)) / (shown + np.float32(OFFSET)))

@@ -15,6 +15,7 @@ import numpy as np
 
 from hdrgan.light.parallel import each
 from hdrgan.light.rendering import Camera, peak_of, stops_of, strips
+from hdrgan.light.srgb import largest_channel
 
 LONGEST = 512
 """Longest side, in pixels, at which the local exposure is chosen."""
@@ -71,7 +72,7 @@ def finish(pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, respo
             return
         stops = stops_of(radiance[rows].reshape(-1, 3)[at])
         slope, offset = (_stretched(field, rows, pixels.shape[:2], at) for field in (plan.slope, plan.offset))
-        brightest = np.maximum(np.maximum(stops[:, 0], stops[:, 1]), stops[:, 2])
+        brightest = largest_channel(stops)
         moved = _local_exposure(brightest, slope, offset) * _smooth(share[at] / np.float32(_SURE))
         moved += _shoulder(brightest + moved) - (brightest + moved)
         picture[rows].reshape(-1, 3)[at] = camera.expose(stops + moved[:, None], 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hdrgan.light.parallel import each
 from hdrgan.light.rendering import StoredLight, strips
-from hdrgan.light.srgb import srgb_response
+from hdrgan.light.srgb import largest_channel, srgb_response
 
 _REACHED = 0.98  # of the ceiling: demosaicing and noise leave clipped channels a little below it
 
@@ -38,7 +38,7 @@ def above_ceiling(
     def choose(rows: slice) -> None:
         own = light[rows]
         out[rows] = np.where(own >= _REACHED * ceiling, np.maximum(own, radiance[rows]), own)
-        invented[rows] = (1 - own / np.maximum(out[rows], 1e-9)).max(-1).clip(0, 1)
+        invented[rows] = largest_channel(1 - own / np.maximum(out[rows], 1e-9)).clip(0, 1)
 
     each(choose, strips(*light.shape[:2]))
     return StoredLight(pixels, response, out, invented)
@@ -91,7 +91,7 @@ def with_wide_colours(
         known[dim] = np.interp(known[dim], shown, response)
         out[rows] = np.where(own, known, radiance[rows])
         # Other channels of such a pixel have not clipped either.
-        left[rows] = np.where(own.any(-1), 0, invented[rows])
+        left[rows] = np.where(largest_channel(own), 0, invented[rows])
 
     each(lay, strips(*radiance.shape[:2]))
     return StoredLight(pixels, response, out, left)

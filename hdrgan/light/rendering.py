@@ -15,6 +15,7 @@ import numpy as np
 
 from hdrgan.light.parallel import each
 from hdrgan.light.quiet import without_noise
+from hdrgan.light.srgb import largest_channel
 
 STRIP_SAMPLES = 1 << 19
 """Samples in one strip: few enough for the cache of a core, enough to outweigh the cost of starting a thread."""
@@ -220,7 +221,7 @@ class RaisedLight:
             factor, made_up = stretch(rows, at), np.zeros_like(clipped)
             radiance[rows].reshape(-1)[at] += clipped[at] * (factor - 1)
             made_up[at] = clipped[at] * (1 - 1 / factor)
-            invented[rows] = made_up.reshape(share[rows].shape).max(-1)
+            invented[rows] = largest_channel(made_up.reshape(share[rows].shape))
 
         each(lift, strips(low, narrow))
         return radiance, invented
@@ -252,7 +253,7 @@ class RaisedLight:
         gained = light * np.float32(2.0**ev)
 
         def roll_off(rows: slice) -> None:
-            over = (gained[quiet[rows]] > 1).any(-1)
+            over = largest_channel(gained[quiet[rows]] > 1)
             if over.any():
                 frame[rows][over] = camera.expose(stops_of(rolled_off(gained[quiet[rows][over]])), 0.0)
 
@@ -296,7 +297,7 @@ def _reduced(levels: np.ndarray, height: int, width: int) -> np.ndarray:
 
     planes = torch.from_numpy(levels).permute(2, 0, 1)[None]
     planes = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
-    return planes[0].permute(1, 2, 0).numpy() / np.float32(255)
+    return planes[0].permute(1, 2, 0).contiguous().numpy() / np.float32(255)
 
 
 class _Stretch:

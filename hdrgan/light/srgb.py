@@ -27,3 +27,12 @@ def linear_to_srgb(light: np.ndarray) -> np.ndarray:
 def srgb_response() -> np.ndarray:
     """The inverse response of sRGB at the 8-bit codes: (256,) float64, from 0 to 1."""
     return srgb_to_linear(np.linspace(0, 1, 256))
+
+
+def largest_channel(pixels: np.ndarray) -> np.ndarray:
+    """The largest of three channels, (..., 3) to (...); of booleans, whether any is True.
+
+    numpy takes six to twenty times as long along an axis of three.
+    """
+    largest: np.ndarray = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    return largest

@@ -11,7 +11,7 @@ import numpy as np
 from hdrgan.light.parallel import each
 from hdrgan.light.radiometry import srgb_curve
 from hdrgan.light.rendering import strips
-from hdrgan.light.srgb import LUMINANCE_WEIGHTS
+from hdrgan.light.srgb import LUMINANCE_WEIGHTS, largest_channel
 from hdrgan.result import Result
 
 STOPS = (-12, 8)
@@ -81,7 +81,8 @@ def measure(
         _span(recorded),
         _span(light),
         max(each(lambda rows: float(_luminance(radiance[rows]).max()), strips(*invented.shape))),
-        sum(each(lambda rows: int((pixels[rows].max(-1) == peak).sum()), strips(*invented.shape))) / invented.size,
+        sum(each(lambda rows: np.count_nonzero(largest_channel(pixels[rows]) == peak), strips(*invented.shape)))
+        / invented.size,
         float((invented > notable).mean()),
         _shares(recorded),
         _shares(light),

@@ -105,8 +105,10 @@ def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
     assert "beach" not in log, "the log never says whose photo or what it is called"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("model", ["radiance", "bracket", "ein"])
+@pytest.mark.parametrize(
+    ("model", "number"),
+    [("radiance", signal.SIGTERM), ("bracket", signal.SIGINT), ("ein", signal.SIGTERM), ("ein", signal.SIGINT)],
+)
 def test_a_signal_in_the_middle_of_a_network_ends_it_in_order(root, tmp_path, number, model):
     program = Visited(root, tmp_path, model)
     try:

@@ -15,6 +15,7 @@ import numpy as np
 
 from hdrgan.light.parallel import each
 from hdrgan.light.quiet import without_noise
+from hdrgan.light.shrink import shrunk
 from hdrgan.light.srgb import largest_channel
 
 STRIP_SAMPLES = 1 << 19
@@ -195,7 +196,16 @@ class RaisedLight:
         most = np.maximum(np.maximum.reduceat(gain, first), 0)
         return pixel[first], 1 - light_of(-most)
 
-    def reduced(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def clipped_share(self, height: int, width: int) -> np.ndarray:
+        """How much of each place of a smaller picture clipped: (height, width, 3) float32; it needs no network."""
+        import torch
+
+        # The few codes between measured and clipped count as they would at a gain of two stops.
+        shares = 255 * self._linear * (4**self._mask - 1) / 3
+        levels = look_up(shares.round().astype(np.uint8), self.pixels)
+        return shrunk(torch.from_numpy(levels), height, width) / np.float32(255)
+
+    def reduced(self, pixels: np.ndarray, share: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Radiance and invented share at a smaller size, without those of all pixels.
 
         How much of each place clipped is averaged, and raised there, so that a small lamp keeps its energy. The rest is
@@ -203,14 +213,13 @@ class RaisedLight:
 
         Args:
             pixels: (h, w, 3) uint8 codes of the photo, reduced; neither side is larger than the photo's.
+            share: what `clipped_share` gives for that size, where that was done already.
 
         Returns:
             (h, w, 3) and (h, w) float32.
         """
         low, narrow = pixels.shape[:2]
-        # The few codes between measured and clipped count as they would at a gain of two stops.
-        shares = 255 * self._linear * (4**self._mask - 1) / 3
-        share = _reduced(look_up(shares.round().astype(np.uint8), self.pixels), low, narrow)
+        share = self.clipped_share(low, narrow) if share is None else share
         stretch = _Stretch(self.factor(), low, narrow)
         linear = np.interp(np.linspace(0, 1, peak_of(pixels) + 1), np.linspace(0, 1, len(self.response)), self.response)
         radiance, invented = look_up(linear.astype(np.float32), pixels), np.zeros((low, narrow), np.float32)
@@ -289,15 +298,6 @@ class RaisedLight:
         at = np.flatnonzero(samples >= self._first)
         codes = samples[at]
         return at.astype(np.int32), self._stops[codes] + self._mask[codes] * stops_of(stretch(rows, at))
-
-
-def _reduced(levels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Weighted means of (H, W, 3) uint8 levels, 255 as 1: (height, width, 3) float32."""
-    import torch  # which alone has kernels for this that are quick
-
-    planes = torch.from_numpy(levels).permute(2, 0, 1)[None]
-    planes = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
-    return planes[0].permute(1, 2, 0).contiguous().numpy() / np.float32(255)
 
 
 class _Stretch:

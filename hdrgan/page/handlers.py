@@ -36,9 +36,10 @@ from hdrgan.page.kept import KeptResults
 from hdrgan.page.look import EXAMPLE, MOST_PHOTOS
 from hdrgan.page.numbers import NOTABLE, numbers_of, summary_of
 from hdrgan.page.pace import Pace
-from hdrgan.page.preview import Previews, save_preview, screen_pixels
+from hdrgan.page.preview import Previews, save_preview
 from hdrgan.page.settings import Settings
 from hdrgan.page.several import Archive
+from hdrgan.page.sketch import sketch
 from hdrgan.page.zerogpu import on_gpu
 from hdrgan.pipeline import Pipeline
 from hdrgan.result import Result, caption
@@ -115,9 +116,9 @@ class Handlers:
         facts = {"width": photo.width, "height": photo.height, "bits": photo.bits, "light": photo.light_note}
         yield tell(state="working", says="Recovering the light", photo=facts)
         with ThreadPoolExecutor(1) as beside:  # the network leaves a core free
-            small = beside.submit(screen_pixels, photo.pixels, self.settings.preview_pixels)
+            drawn = beside.submit(sketch, photo, self.pipelines[model], response, self.settings.preview_pixels)
             result = yield from self._result(upload, photo, model, evs, response, pulse, token)
-        previews = Previews(result, self.settings.preview_pixels, small.result())
+        previews = Previews(result, self.settings.preview_pixels, *drawn.result())
         with self._answer() as folder:
             drawing = partial(self._drawn, tell, token)
             # Every message repeats all that is known: a browser may skip messages that newer ones overtake.
@@ -126,12 +127,11 @@ class Handlers:
             def first() -> dict[str, Any]:
                 shown = save_preview(folder / "photo.jpg", previews.photo)
                 finished = save_preview(folder / "finished.jpg", previews.finished())
-                height, width = previews.photo.shape[:2]
                 return {
                     "photo": address(shown),
                     "finished": address(finished),
-                    "width": width,
-                    "height": height,
+                    "width": previews.photo.shape[1],
+                    "height": previews.photo.shape[0],
                     "full": [result.photo.width, result.photo.height],
                 }
 

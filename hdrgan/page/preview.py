@@ -10,11 +10,12 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from hdrgan.files.photo import Photo
+from hdrgan.files.photo import Photo, shared_tensor
 from hdrgan.files.ultrahdr import save_ultrahdr
 from hdrgan.light.fusion import finish
 from hdrgan.light.parallel import each
-from hdrgan.light.rendering import Exposures, RaisedLight, look_up, render, strips
+from hdrgan.light.rendering import Exposures, RaisedLight, look_up, render
+from hdrgan.light.shrink import shrunk
 from hdrgan.result import Result
 
 QUALITY = 86
@@ -46,20 +47,10 @@ def screen_pixels(pixels: np.ndarray, max_side: int) -> np.ndarray:
     """
     if pixels.dtype == np.uint16:
         pixels = look_up(((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8), pixels)
-    (tall, wide), (height, width) = pixels.shape[:2], fit(pixels.shape[0], pixels.shape[1], max_side)
-    if (height, width) == (tall, wide):
+    height, width = fit(pixels.shape[0], pixels.shape[1], max_side)
+    if (height, width) == pixels.shape[:2]:
         return pixels
-    image = Image.fromarray(pixels)
-    small = np.empty((height, width, 3), np.uint8)
-
-    def shrink(rows: slice) -> None:
-        box = (0, rows.start * tall / height, wide, rows.stop * tall / height)
-        size = width, rows.stop - rows.start
-        # Whole pixels are averaged first, as far as that goes: twice as fast, and no eye tells it.
-        small[rows] = np.asarray(image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=1.0))
-
-    each(shrink, strips(height, width))
-    return small
+    return shrunk(shared_tensor(pixels), height, width, "bicubic")
 
 
 def screen_radiance(radiance: np.ndarray, max_side: int) -> np.ndarray:
@@ -88,12 +79,13 @@ class Previews:
     Args:
         result: what to show.
         side: longest side in pixels.
-        small: (h, w, 3) uint8, what `screen_pixels` makes of the photo, where that was done already.
+        small, clipped: what `hdrgan.page.sketch.sketch` made of the photo, where that was done already.
     """
 
     result: Result
     side: int
     small: np.ndarray | None = None
+    clipped: np.ndarray | None = None
 
     @cached_property
     def photo(self) -> np.ndarray:
@@ -104,7 +96,7 @@ class Previews:
     def _reduced(self) -> tuple[np.ndarray, np.ndarray]:
         result = self.result
         if isinstance(result.light, RaisedLight) and self.photo.shape != result.photo.pixels.shape:
-            return result.light.reduced(self.photo)
+            return result.light.reduced(self.photo, self.clipped)
         invented = screen_radiance(result.invented[..., None], self.side)[..., 0]
         return screen_radiance(result.radiance, self.side), invented
 

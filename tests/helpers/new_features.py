@@ -311,7 +311,8 @@ NEW_FEATURES = {
         "page/handlers.py:Handlers._packed",
         "page/handlers.py:Handlers._check_room",
         "page/housekeeping.py:keep_awake",
-        "light/rendering.py:_reduced",
+        "light/shrink.py-8",
+        "page/sketch.py",
     ],
     "the page: one sentence for every refusal, in the words of its reader's program": [
         "page/guard.py:_in_words-14",

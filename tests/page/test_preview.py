@@ -5,9 +5,11 @@ import doctest
 import numpy as np
 import pytest
 
+from hdrgan import EIN, Pipeline, RadianceGenerator
 from hdrgan.files.photo import Photo
 from hdrgan.light.rendering import RaisedLight
 from hdrgan.page import preview
+from hdrgan.page.sketch import sketch
 from hdrgan.result import Result
 
 
@@ -69,3 +71,23 @@ def test_light_is_reduced_without_that_of_all_pixels(kind):
     assert shown.invented[45:47, 72:74].sum() == pytest.approx(
         light.invented()[240:].sum() * 80 * 55 / 301 / 437, rel=0.1
     )
+
+
+@pytest.mark.parametrize("kind", ["photo", "small", "transparent", "published"])
+def test_what_was_drawn_beside_the_network_changes_no_preview(kind, monkeypatch):
+    y, x = np.mgrid[0:300, 0:400].astype(np.float32)
+    shade = (200 + 90 * np.sin(x / 40) * np.cos(y / 30)).clip(0, 255)
+    pixels = (shade[..., None] * [1, 0.98, 0.9]).astype(np.uint8)
+    photo = Photo(pixels, alpha=np.full((300, 400), 200, np.uint8)) if kind == "transparent" else Photo(pixels)
+    network = EIN(width=8) if kind == "published" else RadianceGenerator(widths=(8, 8, 8, 8))
+    pipeline = Pipeline(network, device="cpu", working_size=64)
+    side = 400 if kind == "small" else 120
+    with monkeypatch.context() as patched:
+        patched.setattr(Pipeline, "_factor", lambda *_: pytest.fail("the network ran"))
+        drawn, clipped = sketch(photo, pipeline, "auto", side)
+    assert (clipped is None) == (kind != "photo")
+    result = pipeline(photo)
+    before, after = preview.Previews(result, side), preview.Previews(result, side, drawn, clipped)
+    assert np.array_equal(before.photo, after.photo)
+    assert np.array_equal(before.radiance, after.radiance)
+    assert np.array_equal(before.invented, after.invented)

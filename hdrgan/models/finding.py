@@ -8,16 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from httpx2 import HTTPError
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import errors, hf_hub_download
 
 from hdrgan.version import __version__
 
@@ -135,25 +126,25 @@ def _download(repo_id: str, filename: str, revision: str | None, options: dict[s
                 repo_id, filename, revision=revision, library_name="hdrgan", library_version=__version__, **options
             )
         )
-    except HFValidationError as error:
+    except errors.HFValidationError as error:
         raise PretrainedError(f"{repo_id!r} is not a valid name of a model on the Hub, which is user/name.") from error
-    except LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:
         if offline:
             why = f"{filename} of {at} is not in the cache, and downloads are switched off"
         else:
             why = f"The Hub cannot be reached, and {filename} of {at} is not in the cache"
         raise PretrainedError(f"{why}.") from error
-    except GatedRepoError as error:
+    except errors.GatedRepoError as error:
         raise PretrainedError(f"{repo_id} is gated: ask for access on its page, then run 'hf auth login'.") from error
-    except RepositoryNotFoundError as error:
+    except errors.RepositoryNotFoundError as error:
         raise PretrainedError(
             f"The Hub has no model {repo_id}, or it is private and you are not logged in ('hf auth login')."
         ) from error
-    except RevisionNotFoundError as error:
+    except errors.RevisionNotFoundError as error:
         raise PretrainedError(f"{repo_id} has no revision {revision!r} (a branch, a tag or a commit).") from error
-    except EntryNotFoundError as error:
+    except errors.EntryNotFoundError as error:
         raise PretrainedError(f"{at} has no {filename}: it is not a model of this library.") from error
-    except HfHubHTTPError as error:
+    except errors.HfHubHTTPError as error:
         code = error.response.status_code
         raise PretrainedError(f"The Hub answered {code} when asked for {filename} of {at}.") from error
     except (OSError, HTTPError) as error:

@@ -161,13 +161,6 @@ class LightNetwork(nn.Module):
         self.gain = nn.Conv2d(fine, 3 * _CELL**2, 3, padding=1)
         # Energy of a cell, place within it, and how warm it is.
         self.compact = nn.Conv2d(fine, 1 + _CELL**2 + 2, 3, padding=1)
-        with torch.no_grad():
-            # The untrained network adds almost nothing.
-            self.gain.weight.mul_(0.1)
-            cast(Tensor, self.gain.bias).zero_()
-            self.compact.weight.mul_(0.1)
-            cast(Tensor, self.compact.bias).zero_()
-            cast(Tensor, self.compact.bias)[0] = -3.0
         self.edges = nn.Sequential(
             nn.Conv2d(6, -(-edge // 2), 3, 2, 1),
             nn.LeakyReLU(0.1),
@@ -175,9 +168,11 @@ class LightNetwork(nn.Module):
             nn.LeakyReLU(0.1),
         )
         self.refine = nn.Sequential(_convolution(fine + edge, edge), nn.Conv2d(edge, 3 * _CELL**2, 3, padding=1))
-        with torch.no_grad():
-            cast(Tensor, self.refine[1].weight).mul_(0.01)
-            cast(Tensor, self.refine[1].bias).zero_()
+        # The untrained network adds almost nothing.
+        for layer, share in ((self.gain, 0.1), (self.compact, 0.1), (self.refine[1], 0.01)):
+            cast(Tensor, layer.weight).data.mul_(share)
+            cast(Tensor, layer.bias).data.zero_()
+        cast(Tensor, self.compact.bias).data[0] = -3.0
 
     def forward(self, srgb: Tensor, clipped: Tensor) -> Light:
         """srgb and `clip_mask`, (B, 3, H, W) with H and W multiples of 64, to light of the same size."""
@@ -282,12 +277,7 @@ class RadianceGenerator(
         coloured = (srgb.amax(1) - srgb.amin(1) > _COLOURLESS).float().mean((1, 2)) > 1e-3
         if not torch.compiler.is_compiling() and bool(coloured.all()):  # nearly always: nothing has to be averaged
             return light
-        return Light(
-            *(
-                torch.where(coloured[:, None, None, None], x, x.mean(1, keepdim=True))
-                for x in (light.gain, light.compact)
-            )
-        )
+        return Light(*(torch.where(coloured[:, None, None, None], x, x.mean(1, keepdim=True)) for x in light))
 
     def forward(self, srgb: Tensor, inverse_response: Tensor | None = None) -> RadianceOutput:
         """Turn a photo into light at its own size.

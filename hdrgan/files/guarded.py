@@ -30,8 +30,6 @@ from hdrgan.files.photo import DEFAULT, Photo, PhotoError, PhotoLimits, load_pho
 from hdrgan.files.transport import pack_photo, unpack_photo
 from hdrgan.light.cancellation import check_cancelled, token_in_force
 
-__all__ = ["load_photo_guarded"]
-
 log = logging.getLogger(__name__)
 
 _LENGTH = struct.Struct("<Q")

@@ -78,12 +78,11 @@ def decode_avif(data: bytes, limits: PhotoLimits) -> Decoded:
 
     Of a sequence, the still picture that stands for it is decoded, or else its first frame.
     """
-    meta, sequence = _walk(data, limits, "AVIF")
+    meta, picture, sequence = _walk(data, limits, "AVIF")
     if sequence and meta.primary:
         data = as_still(data)
     elif sequence:
         return _first_frame(data, limits)
-    picture = _properties(meta.items.get(meta.primary), limits, "AVIF")
     data = without_maps(data, meta)
     with refusing("AVIF"), AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as header:
         # Pillow has only parsed the container so far, and folds its rotation into the orientation of EXIF.
@@ -97,7 +96,7 @@ def decode_avif(data: bytes, limits: PhotoLimits) -> Decoded:
         raise damaged("AVIF")
     decoded = Decoded(pixels, "gray" if pixels.shape[2] <= 2 else "rgb", icc or _coded_profile(picture), exif)
     decoded.coded, decoded.xmp = (picture.coded if icc is None else None), xmp
-    decoded.gain_map = _gain_map(data, meta, exif, limits, lambda file, depth: _av1(file, depth))
+    decoded.gain_map = _gain_map(data, meta, exif, limits, _av1)
     return decoded
 
 
@@ -130,10 +129,9 @@ def decode_heic(data: bytes, limits: PhotoLimits) -> Decoded:
         import pillow_heif
     except ImportError as error:
         raise missing_package("HEIC photo", "pillow-heif", "save it as JPEG") from error
-    meta, sequence = _walk(data, limits, "HEIC")
+    meta, picture, sequence = _walk(data, limits, "HEIC")
     if sequence and meta.primary:
         data = as_still(data)
-    picture = _properties(meta.items.get(meta.primary), limits, "HEIC")
 
     def decode(file: bytes) -> tuple[np.ndarray, dict[str, Any]]:
         with refusing("HEIC"):
@@ -173,8 +171,8 @@ def _widen(pixels: np.ndarray, depth: int) -> np.ndarray:
     return widened
 
 
-def _walk(data: bytes, limits: PhotoLimits, kind: str) -> tuple[Meta, bool]:
-    """Read the boxes, and refuse sizes that they state before a decoder is called; whether the file is a sequence."""
+def _walk(data: bytes, limits: PhotoLimits, kind: str) -> tuple[Meta, _Picture, bool]:
+    """The boxes, what they say of the primary picture, and whether it is a sequence; refuses the sizes they state."""
     meta: Meta | None = None
     found_media = sequence = False
     for name, start, end in boxes(data, 0, len(data), kind):
@@ -187,7 +185,7 @@ def _walk(data: bytes, limits: PhotoLimits, kind: str) -> tuple[Meta, bool]:
     picture = _properties(meta.items.get(meta.primary), limits, kind)
     if not picture.width and not found_media:
         raise damaged(kind)
-    return meta, sequence
+    return meta, picture, sequence
 
 
 def _properties(item: Item | None, limits: PhotoLimits, kind: str) -> _Picture:
@@ -229,18 +227,14 @@ def _gain_map(
                     if gains is not None:
                         return gains
         for kind, origin, to, _ in meta.references:
-            named = any(n == b"auxC" and APPLE_MAP.encode() in body for n, body in _of(meta, origin))
+            properties = meta.items.get(origin, Item(b"")).properties
+            named = any(n == b"auxC" and APPLE_MAP.encode() in body for n, body in properties)
             if kind == b"auxl" and meta.primary in to and named:
                 xmp = b"".join(meta.payload(data, k) or b"" for k, i in meta.items.items() if b"rdf+xml" in i.content)
                 return read_apple(xmp, exif, _codes(data, meta, origin, limits, decode))
     except (PhotoError, ValueError, KeyError, IndexError, OverflowError):
         return None
     return None
-
-
-def _of(meta: Meta, number: int) -> list[tuple[bytes, bytes]]:
-    item = meta.items.get(number)
-    return item.properties if item is not None else []
 
 
 def _codes(

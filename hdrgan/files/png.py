@@ -47,8 +47,7 @@ def decode(data: bytes, limits: PhotoLimits) -> Decoded:
         raise damaged(_KIND) if header.ended else cut_off(_KIND)
     with refusing(_KIND):
         _refuse_surplus(data, header)
-    essence = b"".join([SIGNATURE, *(data[a:b] for a, b in header.needed), chunk(b"IEND", b"")])
-    with refusing(_KIND):
+        essence = b"".join([SIGNATURE, *(data[a:b] for a, b in header.needed), chunk(b"IEND", b"")])
         try:
             pixels = imagecodecs.png_decode(essence)
         except imagecodecs.PngError as error:

@@ -12,12 +12,10 @@ import numpy as np
 
 from hdrgan.files import exr, rgbe
 from hdrgan.files.atomic import write_atomic
-from hdrgan.files.limits import RadianceFileError
+from hdrgan.files.limits import RadianceFileError as RadianceFileError  # part of this module's names
 from hdrgan.files.primaries import D65, REC709, XYZ_TO_REC709, to_rec709
 from hdrgan.light.cancellation import check_cancelled
 from hdrgan.version import __version__
-
-__all__ = ["RadianceFileError", "load_radiance", "save_exr", "save_hdr"]
 
 log = logging.getLogger(__name__)
 

@@ -81,7 +81,7 @@ def choose_response(photo: Photo, response: Response = "auto") -> ChosenResponse
         return ChosenResponse(srgb(), "srgb", "taken for sRGB, as asked")
     if response == "auto":
         return _automatic(photo)
-    return ChosenResponse(_mean(), "camera", "the mean of measured cameras, as asked")
+    return ChosenResponse(mean_camera().astype(np.float32), "camera", "the mean of measured cameras, as asked")
 
 
 def _automatic(photo: Photo) -> ChosenResponse:
@@ -97,7 +97,7 @@ def _automatic(photo: Photo) -> ChosenResponse:
         return _calibrated(calibration, f"the calibration of {calibration.title} in {name}{others}")
     other, _ = find_calibration(*camera_of(photo.exif))
     why = "" if other is None else f"; the calibration of {other.title} is of another picture style, by EXIF"
-    return ChosenResponse(_mean(), "camera", f"the mean of measured cameras{why}")
+    return ChosenResponse(mean_camera().astype(np.float32), "camera", f"the mean of measured cameras{why}")
 
 
 def _origin_of(photo: Photo) -> Literal["camera", "drawn", "unknown"]:
@@ -113,10 +113,6 @@ def _origin_of(photo: Photo) -> Literal["camera", "drawn", "unknown"]:
 
 def _calibrated(calibration: CameraCalibration, why: str) -> ChosenResponse:
     return ChosenResponse(calibration.response.astype(np.float32), "calibration", why, calibration)
-
-
-def _mean() -> np.ndarray:
-    return mean_camera().astype(np.float32)
 
 
 def srgb() -> np.ndarray:

@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object, set_seed
-from safetensors.torch import load_model
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -78,6 +78,7 @@ from hdrgan.training.sample_sheet import sample_sheet, save_sheet, sheet_for_car
 
 Answer = TypeVar("Answer")
 
+AVERAGE_NAME = "ema.safetensors"  # of the averaged generator in a checkpoint
 MOST_BAD_STEPS = 10
 SHEET_PHOTOS = 4
 
@@ -503,10 +504,23 @@ class Run:
         if self.bad_in_a_row or not finite:
             accelerator.print(f"step {progress.step}: the loss or a weight is not finite, no checkpoint is written")
             return False
-        position = {**asdict(progress), "settings": self.settings()}
         folder = checkpoints.checkpoint_folder(self.states, progress.step)
-        checkpoints.save_checkpoint(folder, accelerator, self.ema, position)
         if accelerator.is_main_process:
+            checkpoints.start_folder(folder)
+        accelerator.wait_for_everyone()
+        temporary = checkpoints.temporary_folder(folder)
+        try:
+            with checkpoints.writing(folder):
+                accelerator.save_state(str(temporary))
+                if accelerator.is_main_process and self.ema is not None:
+                    save_model(self.ema, str(temporary / AVERAGE_NAME), metadata={"format": "pt"})
+        except CheckpointError:
+            shutil.rmtree(temporary, ignore_errors=True)  # gives a full disk its space back
+            raise
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            checkpoints.seal(temporary, {**asdict(progress), "settings": self.settings()})
+            checkpoints.commit_folder(folder)
             checkpoints.remove_older(self.states, progress.step, self.args.keep)
         accelerator.wait_for_everyone()
         return True
@@ -539,7 +553,7 @@ class Run:
             # Through main memory: safetensors knows no device "cpu:0", which is what a CPU process of several has.
             self.accelerator.load_state(str(folder), map_location="cpu")
             if self.ema is not None:
-                average = folder / "ema.safetensors"
+                average = folder / AVERAGE_NAME
                 source = average if average.exists() else folder / "model.safetensors"
                 load_model(self.ema, str(source))
         except Exception as error:  # what was forged with the right hash ends in whatever its reader trips over

@@ -16,11 +16,9 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import save_model
-from torch import nn
 
 from hdrgan.files.atomic import atomic_path
 from hdrgan.models.weights_file import sha256_of
@@ -112,48 +110,6 @@ def write_text(file: Path, text: str) -> None:
 def checkpoint_folder(states: Path, step: int) -> Path:
     """``states/step_000500`` of step 500."""
     return states / f"step_{step:06d}"
-
-
-class Saver(Protocol):
-    """What is needed of `accelerate.Accelerator`."""
-
-    is_main_process: bool
-
-    def save_state(self, output_dir: str) -> object:
-        """Write networks, optimisers and random numbers, each process its own part."""
-
-    def wait_for_everyone(self) -> None:
-        """Wait for all processes."""
-
-
-def save_checkpoint(folder: Path, accelerator: Saver, average: nn.Module | None, position: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all; every process calls this.
-
-    Args:
-        folder: of the checkpoint.
-        accelerator: stores networks, optimisers and random numbers.
-        average: the averaged generator, if the run keeps one: ``ema.safetensors``.
-        position: where the run stands, and its settings: `STEP_FILE`.
-
-    Raises:
-        CheckpointError: it could not be written.
-    """
-    if accelerator.is_main_process:
-        start_folder(folder)
-    accelerator.wait_for_everyone()
-    temporary = temporary_folder(folder)
-    try:
-        with writing(folder):
-            accelerator.save_state(str(temporary))
-            if accelerator.is_main_process and average is not None:
-                save_model(average, str(temporary / "ema.safetensors"), metadata={"format": "pt"})
-    except CheckpointError:
-        shutil.rmtree(temporary, ignore_errors=True)  # gives a full disk its space back
-        raise
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        seal(temporary, position)
-        commit_folder(folder)
 
 
 def seal(folder: Path, progress: dict[str, Any]) -> None:

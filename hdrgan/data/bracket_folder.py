@@ -53,7 +53,7 @@ class Bracket:
         frames, faults = [], []
         for file in self.frames:
             try:
-                frames.append(read_pixels(file))
+                frames.append(np.asarray(load_photo(file)))
             except (PhotoError, OSError) as error:
                 faults.append(Fault(f"{self.scene}/images/{file.name}", str(error)))
         if faults:
@@ -67,11 +67,6 @@ class Bracket:
             says = f"order contradicts brightness: means {listed} of 255 must ascend from _0 to _4"
             raise FaultyError(Fault(self.where, says))
         return {"bracket": np.stack(frames)}
-
-
-def read_pixels(path: Path) -> np.ndarray:
-    """A photo's pixels at 8 bits: (H, W, 3) uint8, encoded."""
-    return np.asarray(load_photo(path))
 
 
 def _read_evs(folders: Sequence[Path]) -> tuple[float, ...]:

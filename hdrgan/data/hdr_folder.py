@@ -61,11 +61,19 @@ class Scene:
         return {"views": scene_key([self.path], "views", self.name, self.views, self.size)}
 
     def read(self) -> dict[str, np.ndarray]:
-        """``views``: what `render_views` draws; in a good scene at least one holds light."""
-        views = render_views(self, self.views, self.size)
-        if len(views) == 0:
+        """``views``: (V, size, size, 3) float16, each on a scale of its own; V <= ``views``: dark ones are left out."""
+        # The views of a scene depend on nothing but its name, so that runs with other seeds share them.
+        rng = np.random.default_rng((zlib.crc32(self.name.encode()), self.views, self.size))
+        views = []
+        for view in random_views(self.light(), self.views, self.size, rng):
+            reference = float(np.percentile(view.max(-1), 90))
+            if reference > 0:
+                half = np.minimum(view / reference, _BRIGHTEST).astype(np.float16)
+                if np.percentile(half.max(-1), _DIMMEST_PERCENTILE) > 0:
+                    views.append(half)
+        if not views:
             raise FaultyError(Fault(self.name, "holds no light"))
-        return {"views": views}
+        return {"views": np.stack(views)}
 
     def light(self) -> np.ndarray:
         """(H, W, 3) float32 linear; FaultyError where the file cannot be used, or is black."""
@@ -119,27 +127,6 @@ def held_out_sites(scenes: Sequence[Scene], share: float) -> set[str]:
     """Sites to validate on: those that the table names, or else a share of them by the hash of their names."""
     named = {scene.site for scene in scenes if scene.for_validation}
     return named or validation_scenes((scene.site for scene in scenes), share)
-
-
-def render_views(scene: Scene, count: int, size: int) -> np.ndarray:
-    """Views of a scene.
-
-    Returns:
-        (V, size, size, 3) float16, V <= count: views without light are left out; each on a scale of its own.
-
-    Raises:
-        FaultyError: the file cannot be used, or is black.
-    """
-    # The views of a scene depend on nothing but its name, so that runs with other seeds share them.
-    rng = np.random.default_rng((zlib.crc32(scene.name.encode()), count, size))
-    views = []
-    for view in random_views(scene.light(), count, size, rng):
-        reference = float(np.percentile(view.max(-1), 90))
-        if reference > 0:
-            half = np.minimum(view / reference, _BRIGHTEST).astype(np.float16)
-            if np.percentile(half.max(-1), _DIMMEST_PERCENTILE) > 0:
-                views.append(half)
-    return np.stack(views) if views else np.empty((0, size, size, 3), np.float16)
 
 
 class HdrFolder(Dataset[dict[str, Tensor]]):

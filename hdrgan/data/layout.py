@@ -11,7 +11,7 @@ from pathlib import Path
 LAYOUTS = ("bracket", "pairs", "hdr")
 TABLE_SUFFIXES = (".xls", ".xlsx", ".csv")
 RADIANCE_SUFFIXES = (".hdr", ".exr")
-_SPLITS, _KINDS = ("train", "valid"), ("SDR", "HDR")
+COLUMNS, SPLITS = ("HDR", "SDR"), ("train", "valid")  # of pairs
 
 _EXPECTED = """expected one of
   bracket: <Scene>/images/<k>_<0..4>.png, five exposures dark to bright, optional evs.json
@@ -84,7 +84,7 @@ def recognise_layout(root: Path) -> str:
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder")
     found = []
-    if any((root / f"{split}_{kind}").is_dir() or find_table(root, split) for split in _SPLITS for kind in _KINDS):
+    if any((root / f"{split}_{kind}").is_dir() or find_table(root, split) for split in SPLITS for kind in COLUMNS):
         found.append("pairs")
     if any(visible(scene) and (scene / "images").is_dir() for scene in root.iterdir()):
         found.append("bracket")

@@ -15,17 +15,14 @@ from pathlib import Path
 import numpy as np
 from python_calamine import CalamineError, CalamineWorkbook
 
-from hdrgan.data.bracket_folder import read_pixels
-from hdrgan.data.layout import Fault, FaultyError, find_table, reason
+from hdrgan.data.layout import COLUMNS, SPLITS, Fault, FaultyError, find_table, reason
 from hdrgan.data.scene_cache import scene_key
-from hdrgan.files.photo import PhotoError, shared_tensor
+from hdrgan.files.photo import PhotoError, load_photo, shared_tensor
 from hdrgan.files.radiance import RadianceFileError, load_radiance
 from hdrgan.light.anchoring import match_exposure
 from hdrgan.light.radiometry import srgb_to_linear
 from hdrgan.light.well_exposed import well_exposed
 
-COLUMNS = ("HDR", "SDR")
-SPLITS = ("train", "valid")
 _BRIGHTEST = 6e4  # half precision ends at 65504
 
 
@@ -50,7 +47,7 @@ class Pair:
         """``srgb``: (H, W, 3) uint8, and ``radiance``: (H, W, 3) float16, brought onto it; good ones have one size."""
         light = f"{self.radiance.parent.name}/{self.radiance.name}"
         try:
-            srgb, radiance = read_pixels(self.srgb), load_radiance(self.radiance)
+            srgb, radiance = np.asarray(load_photo(self.srgb)), load_radiance(self.radiance)
             if srgb.shape != radiance.shape:
                 sizes = (f"{name} is {a.shape[1]} x {a.shape[0]}" for name, a in (("SDR", srgb), ("HDR", radiance)))
                 raise ValueError(f"mixed sizes: {', '.join(sizes)}")

@@ -17,8 +17,7 @@ from hdrgan.data.batch import render
 from hdrgan.data.camera import Shot, VirtualCamera
 from hdrgan.data.describe import Origin, bracket_row, describe, licences_of
 from hdrgan.data.hdr_folder import Scene, held_out_sites, scan
-from hdrgan.data.layout import DatasetError, Fault, FaultyError
-from hdrgan.data.pair_folder import COLUMNS, SPLITS
+from hdrgan.data.layout import COLUMNS, SPLITS, DatasetError, Fault, FaultyError
 from hdrgan.data.panorama import random_views
 from hdrgan.files.radiance import save_hdr
 from hdrgan.files.write import save_png

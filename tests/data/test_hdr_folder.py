@@ -1,5 +1,7 @@
 """Folders of HDR scenes: views, the virtual camera's photos of them, scenes.tsv, and what can be wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import OpenEXR
 import pytest
@@ -72,7 +74,7 @@ def test_kept_views_are_the_rendered_ones(scenes, tmp_path):
 
 
 def test_views_keep_the_ratios_of_light(scenes):
-    views = hdr_folder.render_views(hdr_folder.scan(scenes)[0][1], 2, 48).astype(np.float32)
+    views = replace(hdr_folder.scan(scenes)[0][1], views=2, size=48).read()["views"].astype(np.float32)
     assert views.shape == (2, 48, 48, 3)
     assert np.isfinite(views).all()
     assert views.max() / np.median(views) > 10
@@ -217,5 +219,5 @@ def test_a_dark_view_is_left_out_and_not_the_scene(tmp_path):
     panorama[:, 50:78] = light(1, 64, 28)
     save_hdr(tmp_path / "half_dark.hdr", panorama)
     scene = hdr_folder.scan(tmp_path)[0][0]
-    views = hdr_folder.render_views(scene, 8, 32)
+    views = replace(scene, views=8, size=32).read()["views"]
     assert 0 < len(views) < 8

@@ -1,8 +1,10 @@
 """Metrics, each under its exact name: PSNR, SSIM, PU21-PSNR, mu-law PSNR, stops RMSE.
 
-Pure functions on torch tensors, computed in double precision (SSIM in single). Every PSNR documents its peak and its
-encoding; what is encoded (``srgb``) and what is linear (``radiance``, or ``nits`` for cd/m²) is told by the argument's
-name. Colour pictures have their channels at dimension -3: (..., 3, H, W); a mask is boolean, (..., 1, H, W).
+Pure functions on torch tensors, computed in double precision (SSIM in single); a figure is a scalar tensor. Every PSNR
+documents its peak and its encoding; what is encoded (``srgb``) and what is linear (``radiance``, or ``nits`` for cd/m²)
+is told by the argument's name. Colour pictures have their channels at dimension -3: (..., 3, H, W). Of a mask, boolean
+(..., 1, H, W), only these pixels count, and None takes all. ValueError: two pictures differ in shape, or a mask leaves
+no pixel.
 """
 
 from __future__ import annotations
@@ -74,13 +76,9 @@ def psnr(predicted: Tensor, target: Tensor, peak: float = 1.0, ceiling: float = 
     """Peak signal-to-noise ratio in dB over all elements, at most ``ceiling`` (equal pictures).
 
     Args:
-        predicted: any shape; ``srgb`` pictures in [0, ``peak``].
-        target: the same shape.
+        predicted, target: any shape; ``srgb`` pictures in [0, ``peak``].
         peak: the largest possible value.
         ceiling: what equal pictures score, dB.
-
-    Returns:
-        A scalar tensor, dB.
     """
     _check_shapes(predicted, target)
     figure = peak_signal_noise_ratio(_exact(predicted), _exact(target), data_range=float(peak))
@@ -90,12 +88,10 @@ def psnr(predicted: Tensor, target: Tensor, peak: float = 1.0, ceiling: float = 
 def ssim(predicted: Tensor, target: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004: Gaussian window 11 x 11, sigma 1.5), mean over pictures and channels.
 
-    Args:
-        predicted: (B, C, H, W) in [0, 1]; H and W at least 11.
-        target: the same shape.
+    In [-1, 1]; 1 for equal pictures.
 
-    Returns:
-        A scalar tensor in [-1, 1]; 1 for equal pictures.
+    Args:
+        predicted, target: (B, C, H, W) in [0, 1]; H and W at least 11.
 
     Raises:
         ValueError: for pictures smaller than the window, or not four-dimensional.
@@ -127,15 +123,8 @@ def pu21_psnr(predicted_nits: Tensor, reference_nits: Tensor, mask: Tensor | Non
     """PSNR in dB of PU21-encoded light, peak 256 (the code of a 100 cd/m² white), at most 99 dB.
 
     Args:
-        predicted_nits: (..., 3, H, W) linear light on the display, cd/m².
-        reference_nits: the same shape, cd/m².
-        mask: (..., 1, H, W) boolean; only these pixels count. None: all.
-
-    Returns:
-        A scalar tensor, dB.
-
-    Raises:
-        ValueError: where the mask leaves no pixel.
+        predicted_nits, reference_nits: (..., 3, H, W) linear light on the display, cd/m².
+        mask: (..., 1, H, W), or None.
     """
     _check_shapes(predicted_nits, reference_nits, mask)
     return psnr(
@@ -150,15 +139,8 @@ def mu_psnr(predicted: Tensor, reference: Tensor, mask: Tensor | None = None) ->
     """PSNR in dB of relative radiance compressed by `mu_law` with its mu of 5000, peak 1, at most 99 dB.
 
     Args:
-        predicted: (..., 3, H, W) linear, 1.0 = the brightest radiance that counts.
-        reference: the same shape and scale.
-        mask: (..., 1, H, W) boolean; only these pixels count. None: all.
-
-    Returns:
-        A scalar tensor, dB.
-
-    Raises:
-        ValueError: where the mask leaves no pixel.
+        predicted, reference: (..., 3, H, W) linear, 1.0 = the brightest radiance that counts.
+        mask: (..., 1, H, W), or None.
     """
     _check_shapes(predicted, reference, mask)
     return psnr(
@@ -172,16 +154,9 @@ def stops_rmse(predicted: Tensor, reference: Tensor, mask: Tensor | None = None,
     """Root mean square error of log2 luminance, in stops; 1 is a factor of two.
 
     Args:
-        predicted: (..., 3, H, W) linear radiance.
-        reference: the same shape and scale.
-        mask: (..., 1, H, W) boolean; only these pixels count. None: all.
+        predicted, reference: (..., 3, H, W) linear radiance, both on one scale.
+        mask: (..., 1, H, W), or None.
         floor: darker channels are raised to this value, in the unit of the arguments, so that logarithms are finite.
-
-    Returns:
-        A scalar tensor, stops.
-
-    Raises:
-        ValueError: where the mask leaves no pixel.
     """
     _check_shapes(predicted, reference, mask)
     error = torch.log2(luminance(_exact(predicted).clamp(min=floor)) / luminance(_exact(reference).clamp(min=floor)))

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -71,6 +72,7 @@ _POLICY = (
 NO_ROOM = "The disk of this server is full for the moment. Please try again in some minutes."
 
 
+@dataclass(eq=False)
 class Guard:
     """Wrap an application: bound what comes in, open no address, answer /healthz, and log time and size.
 
@@ -85,26 +87,18 @@ class Guard:
         fetch: saves the photo at an https address in the folder, or raises with a sentence; None opens no address.
     """
 
-    def __init__(
-        self,
-        app: Application,
-        *,
-        folder: Path,
-        upload_bytes: int,
-        json_bytes: int,
-        body_seconds: float,
-        connections: int,
-        disk_bytes: int,
-        fetch: Callable[[str], Awaitable[Path]] | None = None,
-    ) -> None:
-        self.app = app
-        self.fetch = fetch
-        self.folder = folder.resolve()
-        self.upload_bytes = upload_bytes
-        self.json_bytes = json_bytes
-        self.body_seconds = body_seconds
-        self.connections = connections
-        self.disk_bytes = disk_bytes
+    app: Application
+    _: KW_ONLY
+    folder: Path
+    upload_bytes: int
+    json_bytes: int
+    body_seconds: float
+    connections: int
+    disk_bytes: int
+    fetch: Callable[[str], Awaitable[Path]] | None = None
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.resolve()
         self._open = 0
         self._arriving = 0  # bytes that uploads under way may still bring
         self._uploads: Counter[str] = Counter()  # uploads under way, by address

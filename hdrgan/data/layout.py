@@ -73,10 +73,7 @@ def radiance_files(root: Path) -> list[Path]:
 
 
 def recognise_layout(root: Path) -> str:
-    """Tell which layout a folder holds.
-
-    Returns:
-        One of `LAYOUTS`.
+    """Tell which of `LAYOUTS` a folder holds.
 
     Raises:
         DatasetError: there is no such folder, or it looks like none of the layouts, or like more than one.

@@ -57,8 +57,7 @@ def random_views(radiance: np.ndarray, count: int, size: int, rng: np.random.Gen
 
     Args:
         radiance: (H, W, 3) linear light.
-        count: number of views.
-        size: side of each view in pixels.
+        count, size: how many views, and the side of each in pixels.
         rng: source of headings, tilts (-20 to 25 degrees), fields of view (55 to 100 degrees) and crops.
 
     Returns:

@@ -73,9 +73,7 @@ def survey(
     """Read every file of a data set once, fill the cache, and list all that is wrong.
 
     Args:
-        root: the folder.
-        settings: how it will be read.
-        cache: takes decoded scenes.
+        root, settings, cache: the folder, how it will be read, and what takes decoded scenes.
         layout: one of `LAYOUTS`; None recognises it.
         skip_bad: leave bad entries out rather than refuse.
         progress: called with entries done and entries in all.

@@ -32,8 +32,6 @@ BENCHMARKS = ("benchmarks/real_brackets.json", "benchmarks/yardstick.json")
 _NETWORKS: dict[str, type[PretrainedModel]] = {
     network.__name__: network for network in (RadianceGenerator, BracketGenerator, EIN, PatchDiscriminator)
 }
-_RESULTS = "docs/results.jpg"
-_TASK = "image-to-image"
 _SHEET_HEIGHT = 240  # pixels of each exposure on a sample sheet
 
 
@@ -92,14 +90,9 @@ SAMPLES = ("dandelions", "launch_pad", "sunset")
 
 
 def sample_sheets(pipeline: Callable[[Path], Result], folder: Path) -> list[tuple[Path, str]]:
-    """Run a pipeline over the example photos and write a sheet of each, for `push`.
+    """Run a pipeline over the example photos and write a sheet of each into a folder: paths with captions, for `push`.
 
-    Args:
-        pipeline: from a photo's path to an object with ``exposures`` and ``evs``, e.g. a `hdrgan.pipeline.Pipeline`.
-        folder: where the sheets are written.
-
-    Returns:
-        The sheets' paths with their captions.
+    ``pipeline``, such as a `hdrgan.pipeline.Pipeline`, goes from a path to an object with ``exposures`` and ``evs``.
     """
     sheets = []
     for photo in (project_file("examples") / f"{name}.jpg" for name in SAMPLES):
@@ -114,7 +107,7 @@ def sample_sheets(pipeline: Callable[[Path], Result], folder: Path) -> list[tupl
 def results_figure(model: str | Path) -> list[tuple[Path, str]]:
     """The project's figure of test photos, for `push`, where the weights of ``model`` drew it; else nothing."""
     try:
-        figure = project_file(_RESULTS)
+        figure = project_file("docs/results.jpg")
         with Image.open(figure) as picture:
             comment = picture.info.get("comment", b"")
     except OSError:
@@ -253,7 +246,7 @@ def _eval_results(report: Mapping[str, Any], own: Mapping[str, Any]) -> list[Eva
     data = report["data"]
     return [
         EvalResult(
-            task_type=_TASK,
+            task_type="image-to-image",
             dataset_type=data.get("hub_id") or f"hdrgan-{slug(data['kind'])}",
             dataset_name=_DATA_KINDS.get(data["kind"], data["kind"]),
             dataset_config=condition,

@@ -13,10 +13,8 @@ from pathlib import Path
 def prepare() -> Path:
     """Set what Gradio and the Hub's library read while they are imported: call it before they are.
 
-    Nothing is sent home, and temporary files go where no other program's are.
-
-    Returns:
-        The server's folder of temporary files; it does not exist yet.
+    Nothing is sent home, and temporary files go where no other program's are: into a folder that does not exist yet,
+    whose path is returned.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -66,14 +66,11 @@ def claim(folder: Path) -> int:
 
 
 def remove_orphans(parent: Path, pattern: str) -> list[Path]:
-    """Delete the claimed folders of servers that were killed.
+    """Delete the claimed folders of servers that were killed; says which.
 
     Args:
         parent: where the folders are.
         pattern: whole names of such folders, as a regular expression.
-
-    Returns:
-        What was deleted.
     """
     removed = []
     for path in parent.iterdir() if parent.is_dir() else ():

@@ -29,8 +29,6 @@ from hdrgan.page.look import CSS, HEAD, theme
 from hdrgan.page.settings import Settings
 from hdrgan.pipeline import Pipeline
 
-__all__ = ["build_demo", "launch_options", "main", "offered_models"]
-
 log = logging.getLogger(__name__)
 
 

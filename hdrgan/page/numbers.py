@@ -59,9 +59,7 @@ class Numbers:
     light: np.ndarray
 
 
-def measure(
-    pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, response: np.ndarray, notable: float
-) -> Numbers:
+def measure(pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, response: np.ndarray) -> Numbers:
     """Measure a result.
 
     Args:
@@ -69,7 +67,6 @@ def measure(
         radiance: (H, W, 3) linear, 1.0 = the photo's white.
         invented: (H, W) in [0, 1].
         response: (256,) linear light of each 8-bit code.
-        notable: invented share from which a pixel counts.
     """
     every = max(1, int(np.ceil((invented.size / SAMPLES) ** 0.5)))
     sampled = (slice(None, None, every), slice(None, None, every))
@@ -83,7 +80,7 @@ def measure(
         max(each(lambda rows: float(_luminance(radiance[rows]).max()), strips(*invented.shape))),
         sum(each(lambda rows: np.count_nonzero(largest_channel(pixels[rows]) == peak), strips(*invented.shape)))
         / invented.size,
-        float((invented > notable).mean()),
+        float((invented > NOTABLE).mean()),
         _shares(recorded),
         _shares(light),
     )
@@ -201,7 +198,7 @@ def summary_of(result: Result) -> str:
 
 def numbers_of(result: Result) -> str:
     """What was measured of a result, as two drawings and a table: HTML."""
-    numbers = measure(result.photo.pixels, result.radiance, result.invented, result.response, NOTABLE)
+    numbers = measure(result.photo.pixels, result.radiance, result.invented, result.response)
     rows = (
         ("Range of the photo", f"{numbers.photo_stops:.1f} stops"),
         ("Range of the light", f"{numbers.light_stops:.1f} stops"),

@@ -173,12 +173,10 @@ def remove_older(states: Path, step: int, kept: int = KEPT) -> None:
     """Delete what ``kept`` newer checkpoints up to ``step`` make superfluous, and any from an abandoned future."""
     steps = [number for number, _ in list_checkpoints(states) if number <= step]
     keep = set(steps[-kept:])
+    for leftover in states.glob(".step_*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
     for number, folder in list_checkpoints(states):
         if number not in keep:
             # Under a name that nobody loads, so that a kill in mid-deletion leaves no broken checkpoint.
-            doomed = folder.with_name(f".{folder.name}.old.tmp")
+            doomed = folder.rename(folder.with_name(f".{folder.name}.old.tmp"))
             shutil.rmtree(doomed, ignore_errors=True)
-            folder.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
-    for leftover in states.glob(".step_*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -32,16 +32,12 @@ RECIPES = {
 
 
 def learning_rate_factor(recipe: Hyperparameters, samples: int, *, total: int, epoch: int) -> float:
-    """The cosine, counted in samples so that it does not depend on the number of processes.
+    """The share of the highest rate, in [0, 1]: a cosine.
 
     Args:
         recipe: its period and warm-up.
-        samples: seen so far.
-        total: samples of the whole run.
-        epoch: samples of one pass over the data.
-
-    Returns:
-        The share of the highest rate, in [0, 1].
+        samples, total, epoch: seen so far, of the whole run, and of one pass over the data. The rate is counted in
+            samples so that it does not depend on the number of processes.
     """
     if recipe.restart_epochs is not None:
         period = recipe.restart_epochs * epoch

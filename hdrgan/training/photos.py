@@ -24,8 +24,7 @@ def whole_photo(
     """A whole photo as a batch of one: at most its middle, and at most a few pixels off for the network's sake.
 
     Args:
-        dataset: where it is taken from.
-        index: of the photo.
+        dataset, index: where it is taken from.
         evs: stops of the brackets of ``dataset``, ascending.
         multiple: what both sides must be multiples of, in pixels.
         device: where the tensors go.

@@ -81,11 +81,8 @@ def validation_report(
 
     Args:
         figures: those of ``model`` and of doing nothing, by name.
-        model: what the network is called in ``figures``.
-        network: the one with these weights.
-        sha256: of its weights file.
-        data: name, kind and split of the data set.
-        evs: stops of its brackets.
+        model, network, sha256: what the network is called in ``figures``, itself, and the hash of its weights file.
+        data, evs: name, kind and split of the data set, and the stops of its brackets.
     """
 
     def row(name: str, class_name: str | None, parameters: int | None, sha256: str | None) -> dict[str, Any]:

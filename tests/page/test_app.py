@@ -39,8 +39,9 @@ from hdrgan.page.answers import failure, sentence_of
 from hdrgan.page.guard import GONE
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.jobs import BusyError
+from hdrgan.page.layout import build_demo
 from hdrgan.page.look import footer, markup
-from hdrgan.page.main import build_demo, launch_options, offered_models
+from hdrgan.page.main import launch_options, offered_models
 from hdrgan.page.settings import Settings
 
 

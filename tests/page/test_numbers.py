@@ -26,7 +26,7 @@ def window() -> Numbers:
     pixels[:20, :30] = 255
     radiance = CURVE[pixels]
     radiance[:20, :30] = 4
-    return measure(pixels, radiance, (pixels[..., 0] == 255).astype(np.float32), CURVE, 0.1)
+    return measure(pixels, radiance, (pixels[..., 0] == 255).astype(np.float32), CURVE)
 
 
 def test_the_range_before_and_after(window):
@@ -51,7 +51,7 @@ def test_the_histogram_counts_every_pixel_where_its_light_is(window):
 def test_a_photo_that_clipped_nothing_is_all_its_own_light(dtype):
     codes = np.random.default_rng(0).integers(5, 250, (32, 32, 3))
     numbers = measure(
-        (codes * (np.iinfo(dtype).max // 255)).astype(dtype), CURVE[codes], np.zeros((32, 32), np.float32), CURVE, 0.1
+        (codes * (np.iinfo(dtype).max // 255)).astype(dtype), CURVE[codes], np.zeros((32, 32), np.float32), CURVE
     )
     assert (numbers.clipped, numbers.invented) == (0, 0)
     assert numbers.photo_stops == pytest.approx(numbers.light_stops, abs=1e-4)
@@ -61,7 +61,7 @@ def test_a_photo_that_clipped_nothing_is_all_its_own_light(dtype):
 
 def test_a_black_photo_has_no_range():
     black = np.zeros((4, 4, 3), np.uint8)
-    numbers = measure(black, black.astype(np.float32), np.zeros((4, 4), np.float32), CURVE, 0.1)
+    numbers = measure(black, black.astype(np.float32), np.zeros((4, 4), np.float32), CURVE)
     assert (numbers.photo_stops, numbers.light_stops, numbers.peak) == (0, 0, 0)
     ET.fromstring(draw_histogram(numbers))
 
@@ -70,7 +70,7 @@ def test_a_large_photo_is_sampled(monkeypatch):
     monkeypatch.setattr("hdrgan.page.numbers.SAMPLES", 100)
     pixels = np.full((40, 60, 3), 128, np.uint8)
     pixels[:, 30:] = 64
-    numbers = measure(pixels, CURVE[pixels], np.zeros((40, 60), np.float32), CURVE, 0.1)
+    numbers = measure(pixels, CURVE[pixels], np.zeros((40, 60), np.float32), CURVE)
     assert numbers.photo[bar_of(np.log2(CURVE[64]))] == pytest.approx(0.5)
 
 
@@ -78,7 +78,7 @@ def test_a_small_sun_in_a_large_photo_is_not_missed(monkeypatch):
     monkeypatch.setattr("hdrgan.page.numbers.SAMPLES", 100)
     pixels, light = np.full((100, 100, 3), 64, np.uint8), np.full((100, 100, 3), CURVE[64])
     pixels[33, 47], light[33, 47] = 255, 500.0
-    numbers = measure(pixels, light, np.zeros((100, 100)), CURVE, 0.1)
+    numbers = measure(pixels, light, np.zeros((100, 100)), CURVE)
     assert numbers.peak == pytest.approx(500)
     assert numbers.clipped == 1e-4
 

@@ -27,7 +27,8 @@ from hdrgan.page import guard
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.kept import KeptResults
-from hdrgan.page.main import build_demo, launch_options
+from hdrgan.page.layout import build_demo
+from hdrgan.page.main import launch_options
 from hdrgan.page.settings import Settings
 
 QUEUE = 2

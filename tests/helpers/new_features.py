@@ -9,7 +9,7 @@ places; whoever changes what was there before adds nothing.
 BEFORE = 14_119
 """Lines of Python in ``hdrgan/``, ``app.py`` and ``train_accelerate.py`` at 7ddb3c4."""
 
-FEWER = 394
+FEWER = 352
 """By how many they have become fewer for the same features, at least. The aim is 1,000: raise this with every step."""
 
 NEW_FEATURES = {
@@ -277,21 +277,21 @@ NEW_FEATURES = {
     "the page: results kept, drawn in steps, compared, stopped": [
         "page/kept.py",
         "page/settings.py:Settings-33",
-        "page/handlers.py:Handlers._developed",
+        "page/handlers.py:Handlers._developed-26",
         "page/handlers.py:Handlers._ticket",
         "page/handlers.py:Handlers._checked",
         "page/handlers.py:Handlers._progress",
         "page/handlers.py:Handlers._asked",
-        "page/handlers.py:Handlers._answer-6",
+        "page/handlers.py:Handlers._answer-10",
         "page/answers.py:DeletedError",
-        "page/answers.py:sentence_of",
+        "page/answers.py:sentence_of-6",
         "page/answers.py:write_file-4",
         "page/answers.py:news",
         "page/answers.py:failure",
         "page/answers.py:waiting",
         "page/answers.py:address",
         "page/pace.py",
-        "page/guard.py:Guard._upload",
+        "page/guard.py:Guard._upload-3",
         "page/bodies.py-73",
         "page/jobs.py:Jobs.run-26",
         "page/jobs.py:Jobs._wait_for",
@@ -334,7 +334,7 @@ NEW_FEATURES = {
         "page/handlers.py:Handlers._looked",
         "page/handlers.py:Handlers.pack",
         "page/handlers.py:Handlers._packed",
-        "page/handlers.py:Handlers._check_room",
+        "page/handlers.py:Handlers._check_room-3",
         "page/housekeeping.py:keep_awake",
         "light/shrink.py-8",
         "page/sketch.py",

@@ -15,10 +15,15 @@ from hdrgan.files.photo import load_photo
 from hdrgan.files.radiance import load_radiance
 
 
-def hdrgan(*arguments, **options):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+def hdrgan(*arguments, columns=200, **options):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": str(columns)}
     command = [sys.executable, "-m", "hdrgan", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **options)
+
+
+def flat(text):
+    """A text without its line breaks and margins."""
+    return " ".join(text.split())
 
 
 def visible(folder):
@@ -45,16 +50,40 @@ def test_help_names_every_command_and_teaches_by_example():
     assert "--hdr" in text
 
 
+def test_help_fits_the_terminal_and_leaves_sentences_and_examples_whole():
+    listed = hdrgan("--help", columns=80).stdout
+    assert max(map(len, listed.splitlines())) <= 80
+    assert "Make only the HDR image of each photo, in linear light where 1.0 is the photo's white." in flat(listed)
+    assert listed.index("generate") < listed.index("calibrate"), "the commands are not in the order of use"
+    example = "  Example: hdrgan convert ein ein.pth models/ein && hdrgan generate photo.jpg --model models/ein"
+    assert example in hdrgan("convert", "--help", columns=80).stdout.splitlines()
+
+
+def test_a_command_alone_is_answered_with_its_help():
+    done = hdrgan("generate")
+    assert (done.returncode, done.stdout, done.stderr) == (2, hdrgan("generate", "--help").stdout, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [(["genrate"], "generate"), (["export", "onx"], "onnx"), (["generate", "a.jpg", "--ouput", "x"], "--output")],
+)
+def test_a_mistyped_word_is_answered_with_what_is_near(arguments, near):
+    done = hdrgan(*arguments)
+    assert done.returncode == 2
+    assert f"Did you mean '{near}'?" in done.stderr
+
+
 def test_help_is_quick():
     start = time.perf_counter()
     hdrgan("--help")
     plain = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import typer, rich.console"], check=True)
+    subprocess.run([sys.executable, "-c", "import click"], check=True)
     bare = time.perf_counter() - plain
     assert plain - start < 3 * bare + 0.5, "something heavy is imported before it is needed"
 
 
-@pytest.mark.parametrize("name", ["typer", "numpy", "torch"])
+@pytest.mark.parametrize("name", ["click", "numpy", "torch"])
 def test_ctrl_c_during_an_import_ends_without_a_word(root, photo, tmp_path, name):
     """The package sends the signal to its own process: there is no moment to be met."""
     (tmp_path / "path").mkdir()

@@ -25,7 +25,7 @@ ORDER += ["__init__", "__main__"]
 ROW = {part: row for row, parts in enumerate(ORDER) for part in parts.split()}
 ONLY_IN = {
     "gradio": ("hdrgan/page/",),
-    "typer": ("hdrgan/cli/",),
+    "click": ("hdrgan/cli/",),
     "accelerate": ("train_accelerate.py",),
 }
 

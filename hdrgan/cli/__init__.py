@@ -1,6 +1,6 @@
 """The command line: ``hdrgan generate photo.jpg -o out`` and its siblings, a module for each group of commands.
 
-Only typer is imported at the top, so that ``--help`` answers at once; torch is loaded when there is work for it.
+Only click is imported at the top, so that ``--help`` answers at once; torch is loaded when there is work for it.
 """
 
 from __future__ import annotations

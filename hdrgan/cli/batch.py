@@ -14,9 +14,12 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, TypedDict
 
-import typer
+import click
+
+from hdrgan.cli import options
+from hdrgan.cli.options import together
 
 if TYPE_CHECKING:
     from hdrgan.batch.failures import Failures
@@ -28,42 +31,49 @@ if TYPE_CHECKING:
 _MEGAPIXELS = 30.0  # in memory at a time for each of the first jobs; a photo takes some 15 MB a megapixel
 _MEGAPIXELS_AT_MOST = 480.0
 
-Photos = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        help="Photos, or folders of photos; - is a photo on standard input.", show_default=False, metavar="PHOTO…"
+which = together(
+    click.argument(
+        "photos",
+        nargs=-1,
+        type=Path,
+        help="Photos, or folders of photos; - is a photo on standard input.",
+        metavar="[PHOTO…]",
     ),
-]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made if it is not there.")]
-Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders within folders.")]
-FromList = Annotated[
-    str | None, typer.Option("--from", help="File with one photo a line; - reads standard input.", metavar="LIST")
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Do complete photos again; replace files that are in the way.")
-]
-Jobs = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Photos at a time; one for each core when left out.")
-]
-ShardOf = Annotated[
-    str | None,
-    typer.Option(
+    click.option("--output", "-o", type=Path, default="out", help="Folder for the results; made if it is not there."),
+    options.model,
+)
+how = together(
+    options.finished,
+    options.keep_gps,
+    options.device,
+    click.option("--recursive", "-r", is_flag=True, help="Look into folders within folders."),
+    click.option("--from", "from_list", help="File with one photo a line; - reads standard input.", metavar="LIST"),
+    click.option("--overwrite", is_flag=True, help="Do complete photos again; replace files that are in the way."),
+    click.option("--jobs", "-j", type=click.IntRange(min=1), help="Photos at a time; one for each core when left out."),
+    click.option(
         "--shard",
         help="Do the third of 64 parts with 3/64. torchrun, accelerate launch and srun say it themselves.",
         metavar="K/N",
     ),
-]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each photo.")]
+    click.option("--json", is_flag=True, help="Print one line of JSON for each photo."),
+    options.ignore_gain_map,
+    options.max_megapixels,
+)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(TypedDict):
     """Which photos are to be done where and how, as the command line has it."""
 
-    photos: Sequence[Path]
-    from_list: str | None
-    recursive: bool
+    photos: tuple[Path, ...]
     output: Path
+    model: str
+    response: str
+    projection: str
+    zip: bool
+    keep_gps: bool
+    device: str | None
+    recursive: bool
+    from_list: str | None
     overwrite: bool
     jobs: int | None
     shard: str | None
@@ -72,19 +82,7 @@ class Request:
     max_megapixels: float
 
 
-def run(
-    request: Request,
-    model: str,
-    device: str | None,
-    *,
-    evs: Sequence[float],
-    response: str,
-    projection: str,
-    format: str | None,
-    hdr: Sequence[str],
-    zip: bool,
-    keep_gps: bool,
-) -> None:
+def run(request: Request, *, evs: Sequence[float], format: str | None, hdr: Sequence[str]) -> None:
     """Do every photo; exit code 1 if any failed, 2 if the batch could not go on, 128 and the signal if it was stopped.
 
     Raises:
@@ -107,45 +105,46 @@ def run(
     cancellation = Cancellation()
     with stopping_on_signals(cancellation) as stopped, TemporaryDirectory() as spool:
         stops = check_evs(evs)
-        OutputSettings(
-            stops, format, tuple(hdr), zip, keep_gps, {}
-        )  # a mistake is reported before anything is looked for
-        shard = Shard.parse(request.shard) if request.shard else Shard.of_environment(os.environ)
-        named = [spooled(spool) if str(name) == "-" else str(name) for name in request.photos]
-        if not named and not request.from_list:
+        settings = partial(OutputSettings, stops, format, tuple(hdr), request["zip"], request["keep_gps"])
+        settings({})  # a mistake is reported before anything is looked for
+        shard = Shard.parse(request["shard"]) if request["shard"] else Shard.of_environment(os.environ)
+        named = [spooled(spool) if str(name) == "-" else str(name) for name in request["photos"]]
+        if not named and not request["from_list"]:
             raise ValueError("name photos or folders, or a list of them with --from")
-        listed = read_list(request.from_list) if request.from_list else []
-        search = find_photos(named, recursive=request.recursive, listed=listed)
+        listed = read_list(request["from_list"]) if request["from_list"] else []
+        search = find_photos(named, recursive=request["recursive"], listed=listed)
         if not search.photos:
             raise ValueError(search.why_nothing(named))
         photos = plan(search.photos)
-        output = request.output
+        output = request["output"]
         output.mkdir(parents=True, exist_ok=True)
-        pipe = Pipeline.from_pretrained(model, device=device or device_of(shard.local))
+        model, response, projection = request["model"], request["response"], request["projection"]
+        pipe = Pipeline.from_pretrained(model, device=request["device"] or device_of(shard.local))
         network = {"model": model, "weights": digest_of(model), "response": response}
         if projection != "auto":
             network["projection"] = projection
-        if request.ignore_gain_map:
+        if request["ignore_gain_map"]:
             network["gain_map"] = "ignored"
-        jobs = request.jobs or default_jobs(len(photos))
+        jobs = request["jobs"] or default_jobs(len(photos))
         batch = Batch(
             photos,
             output,
-            OutputSettings(stops, format, tuple(hdr), zip, keep_gps, network),
+            settings(network),
             processor(pipe, stops, response, projection, one_thread=len(photos) > 1),
             shard,
             jobs,
             min(_MEGAPIXELS * max(2, jobs), _MEGAPIXELS_AT_MOST),
-            request.overwrite,
+            request["overwrite"],
             cancellation,
             partial(
                 read_photo,
-                limits=PhotoLimits(megapixels=request.max_megapixels),
-                gain_map=not request.ignore_gain_map,
+                limits=PhotoLimits(megapixels=request["max_megapixels"]),
+                gain_map=not request["ignore_gain_map"],
                 keep=jobs,
             ),
         )
-        reporter = Reporter(batch, Progress(shown=len(photos) > 1 and shard.rank == 0), request.json, search.left_out())
+        progress = Progress(shown=len(photos) > 1 and shard.rank == 0)
+        reporter = Reporter(batch, progress, request["json"], search.left_out())
         code = run_batch(batch, reporter, Failures(output, shard), Ranks(output, shard), stopped)
     if code > 128:
         # Threads may still be inside a network, which an ordinary end would wait for or abort.
@@ -153,7 +152,7 @@ def run(
         sys.stderr.flush()
         os._exit(code)
     if code:
-        raise typer.Exit(code)
+        raise click.exceptions.Exit(code)
 
 
 @dataclass
@@ -288,14 +287,14 @@ class Reporter:
                 "megapixels": round(outcome.megapixels, 3),
                 "seconds": outcome.seconds,
             }
-            typer.echo(json.dumps(line))
+            click.echo(json.dumps(line))
         elif not (self._many and sys.stderr.isatty()):
             for file in outcome.files:
-                typer.echo(os.fsencode(file))
+                click.echo(os.fsencode(file))
 
     def warn(self, line: str) -> None:
         """Say what went wrong."""
-        self.progress.write_line(typer.style(line, fg="red") if sys.stderr.isatty() else line)
+        self.progress.write_line(click.style(line, fg="red") if sys.stderr.isatty() else line)
 
     def summary(self, total: Tally, silent: Sequence[int], failed: Path) -> None:
         """Say how it went, once for all processes."""

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from hdrgan.cli.options import stops_of
 from hdrgan.cli.root import app, plain_errors
 
 
 @app.command(no_args_is_help=True)
+@click.argument(
+    "stacks",
+    nargs=-1,
+    required=True,
+    type=Path,
+    help="Folders, each with the shots of one bracket, or the shots themselves.",
+    metavar="STACK…",
+)
+@click.option("--output", "-o", type=Path, help="The file to write; left out: where photos find it.")
+@click.option("--times", type=Path, help="Exposure times: a file name and seconds a line.")
+@click.option("--evs", help="Stops in the order of the files, such as --evs=-4,-2,0,2.")
+@click.option("--style", default="", show_default=False, help="Name of the picture style that the camera is set to.")
+@click.option("--plot", type=Path, help="Draw the curve into this .png.")
 def calibrate(
-    stacks: Annotated[
-        list[Path],
-        typer.Argument(help="Folders, each with the shots of one bracket, or the shots themselves.", metavar="STACK…"),
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to write; left out: where photos find it.")
-    ] = None,
-    times: Annotated[Path | None, typer.Option(help="Exposure times: a file name and seconds a line.")] = None,
-    evs: Annotated[str, typer.Option(help="Stops in the order of the files, such as --evs=-4,-2,0,2.")] = "",
-    style: Annotated[str, typer.Option(help="Name of the picture style that the camera is set to.")] = "",
-    plot: Annotated[Path | None, typer.Option(help="Draw the curve into this .png.")] = None,
+    stacks: tuple[Path, ...], output: Path | None, times: Path | None, evs: str | None, style: str, plot: Path | None
 ) -> None:
     """Measure the response of a camera from brackets of still scenes, so that its photos are read with its own curve.
 
@@ -68,14 +70,14 @@ def calibrate(
 
             draw_curves(plot, done.response, done.seen, model or "this camera")
     seen = int(done.seen.sum())
-    typer.echo(
+    click.echo(
         f"{done.shots} shots of {len(read)} {'bracket' if len(read) == 1 else 'brackets'}: {seen} of 256 codes seen, "
         "the others filled in by what is known of cameras."
     )
-    typer.echo(
+    click.echo(
         f"On held-out {done.held_out}: off by {done.error:.2f} stops RMS; mean camera {done.mean_error:.2f}, "
         f"sRGB {done.srgb_error:.2f}."
     )
     if done.error > done.mean_error:
-        typer.secho("The mean camera does better there: shoot another bracket before you use this.", fg="yellow")
-    typer.echo(target)
+        click.secho("The mean camera does better there: shoot another bracket before you use this.", fg="yellow")
+    click.echo(target)

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
-import typer
+import click
 
-from hdrgan.cli.options import Device, Response, progress_bar
+from hdrgan.cli import options
+from hdrgan.cli.options import progress_bar
 from hdrgan.cli.root import app, plain_errors
 
 
 @app.command(no_args_is_help=True)
+@click.argument("scenes", type=Path, help="Folder of .hdr and .exr scenes, panoramas or pictures.")
+@click.argument("output", type=Path, help="Folder for the data set; new or empty.")
+@click.option(
+    "--layout",
+    type=click.Choice(["bracket", "pairs"]),
+    required=True,
+    help="bracket: five exposures a view. pairs: photo and HDR image.",
+)
+@click.option("--views", type=click.IntRange(min=1), default=6, help="Views of each scene.")
+@click.option("--size", type=click.IntRange(min=16), default=512, help="Side of a view in pixels.")
+@click.option("--seed", default=0, help="Of views, exposure, response curves and noise.")
+@click.option("--responses", type=Path, help=".npz of measured camera responses, or of the EMoR model.")
+@click.option("--skip-bad", is_flag=True, help="Leave bad scenes out rather than refuse.")
 def prepare(
-    scenes: Annotated[Path, typer.Argument(help="Folder of .hdr and .exr scenes, panoramas or pictures.")],
-    output: Annotated[Path, typer.Argument(help="Folder for the data set; new or empty.")],
-    layout: Annotated[
-        Literal["bracket", "pairs"], typer.Option(help="bracket: five exposures a view. pairs: photo and HDR image.")
-    ],
-    views: Annotated[int, typer.Option(min=1, help="Views of each scene.")] = 6,
-    size: Annotated[int, typer.Option(min=16, help="Side of a view in pixels.")] = 512,
-    seed: Annotated[int, typer.Option(help="Of views, exposure, response curves and noise.")] = 0,
-    responses: Annotated[
-        Path | None, typer.Option(help=".npz of measured camera responses, or of the EMoR model.")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad scenes out rather than refuse.")] = False,
+    scenes: Path,
+    output: Path,
+    layout: str,
+    views: int,
+    size: int,
+    seed: int,
+    responses: Path | None,
+    skip_bad: bool,
 ) -> None:
     """Photograph HDR scenes with a virtual camera and write a training set in a published layout.
 
@@ -46,36 +55,45 @@ def prepare(
             progress=progress,
         )
     for fault in done.faults:
-        typer.secho(f"left out: {fault}", err=True, fg="yellow")
-    typer.echo(f"{done.views} views of {done.scenes} scenes in {output}")
+        click.secho(f"left out: {fault}", err=True, fg="yellow")
+    click.echo(f"{done.views} views of {done.scenes} scenes in {output}")
 
 
 @app.command(no_args_is_help=True)
+@click.argument(
+    "data",
+    type=Path,
+    help="A folder of exposure stacks, real brackets, a rendered yardstick, a bracket folder, a pair folder, or a "
+    "folder of HDR scenes.",
+)
+@click.option(
+    "--model",
+    "-m",
+    multiple=True,
+    default=["radiance", "bracket"],
+    help="Name, folder or user/repo; may be given several times.",
+)
+@click.option("--output", "-o", type=Path, help="JSON file for the report.")
+@click.option("--peers", type=Path, help="Table (.tsv) of other systems' figures on the same data.")
+@click.option("--responses", type=Path, help=".npz of the EMoR model, where the data were made with it.")
+@options.response
+@click.option(
+    "--own-calibration",
+    is_flag=True,
+    help="Of stacks: also with the camera's own curve, by a stack's other shots.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Score only so many inputs.")
+@options.device
 def evaluate(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="A folder of exposure stacks, real brackets, a rendered yardstick, a bracket folder, a pair folder, "
-            "or a folder of HDR scenes."
-        ),
-    ],
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="Name, folder or user/repo; may be given several times.")
-    ] = ["radiance", "bracket"],  # noqa: B006  # typer reads the default, nobody changes it
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for the report.")] = None,
-    peers: Annotated[Path | None, typer.Option(help="Table (.tsv) of other systems' figures on the same data.")] = None,
-    responses: Annotated[
-        Path | None, typer.Option(help=".npz of the EMoR model, where the data were made with it.")
-    ] = None,
-    response: Response = "auto",
-    own_calibration: Annotated[
-        bool,
-        typer.Option(
-            "--own-calibration", help="Of stacks: also with the camera's own curve, by a stack's other shots."
-        ),
-    ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Score only so many inputs.")] = None,
-    device: Device = None,
+    data: Path,
+    model: tuple[str, ...],
+    output: Path | None,
+    peers: Path | None,
+    responses: Path | None,
+    response: str,
+    own_calibration: bool,
+    limit: int | None,
+    device: str | None,
 ) -> None:
     """Score networks on pictures whose light is known, beside doing nothing at all.
 
@@ -104,5 +122,5 @@ def evaluate(
         if output is not None:
             report.write_report(table, output)
     for fault in table["data"].get("left_out", ()):
-        typer.secho(f"left out: {fault}", err=True, fg="yellow")
-    typer.echo(report.format_report(table))
+        click.secho(f"left out: {fault}", err=True, fg="yellow")
+    click.echo(report.format_report(table))

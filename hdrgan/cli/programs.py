@@ -5,21 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 from hdrgan.cli.root import app
 
 
 @app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; this machine alone when left out.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; the first free one from 7860 when left out.")] = None,
-    models: Annotated[
-        str | None, typer.Option(help="Networks on offer: names, folders or Hub ids, separated by commas.")
-    ] = None,
-) -> None:
+@click.option("--host", help="Address to listen on; this machine alone when left out.")
+@click.option("--port", type=int, help="Port; the first free one from 7860 when left out.")
+@click.option("--models", help="Networks on offer: names, folders or Hub ids, separated by commas.")
+def serve(host: str | None, port: int | None, models: str | None) -> None:
     """Serve the page until it is stopped; every limit of it is an environment variable, see the README.
 
     Example: hdrgan serve --port 8080 --models runs/radiance/generator
@@ -32,7 +28,8 @@ def serve(
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def train(context: typer.Context) -> None:
+@click.pass_context
+def train(context: click.Context) -> None:
     """Train a network on your own pictures; takes the arguments of train_accelerate.py.
 
     Example: accelerate launch -m hdrgan train --model bracket --dataset dataset --output runs/bracket
@@ -46,4 +43,4 @@ def train(context: typer.Context) -> None:
     trainer = importlib.util.module_from_spec(spec)
     sys.modules["train_accelerate"] = trainer  # where processes that read data look for it
     spec.loader.exec_module(trainer)
-    raise typer.Exit(trainer.main(context.args))
+    context.exit(trainer.main(context.args))

@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Any
 
-import typer
+import click
 
 from hdrgan.files.codec_logs import silence_codecs
-
-app = typer.Typer(
-    name="hdrgan",
-    help="One photo in; five exposures and an HDR image out.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
+from hdrgan.version import __version__
 
 
-def print_version(asked: bool) -> None:
-    """Print the version and end, before a command is missed."""
-    if asked:
-        from hdrgan.version import __version__
+class Command(click.Command):
+    """A command that is listed with the whole first paragraph of its help, and whose example is never wrapped."""
 
-        typer.echo(f"hdrgan {__version__}")
-        raise typer.Exit
+    def __init__(self, help: str = "", **settings: Any):
+        text = inspect.cleandoc(help)
+        example = text.replace("\nExample:", "\n\b\nExample:")
+        super().__init__(help=example, short_help=text.partition("\n\n")[0], **settings)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Show the help of a command without arguments on standard output, as --help does."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
 
 
-@app.callback()
-def options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None:
+class Group(Command, click.Group):
+    """Commands in the order in which they are defined."""
+
+    command_class = Command
+    group_class = type
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group("hdrgan", cls=Group, context_settings={"max_content_width": 120, "show_default": True})
+@click.option("--verbose", "-v", is_flag=True, help="Say what is being done.")
+@click.version_option(__version__, message="hdrgan %(version)s", help="Print the version and end.")
+def app(verbose: bool) -> None:
     """One photo in; five exposures and an HDR image out."""
     silence_codecs()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
@@ -48,5 +55,5 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        typer.secho(f"hdrgan: {error}", err=True, fg="red")
-        raise typer.Exit(2) from None
+        click.secho(f"hdrgan: {error}", err=True, fg="red")
+        raise click.exceptions.Exit(2) from None

@@ -6,7 +6,7 @@ import sys
 import photo_files
 import pytest
 import raw_files
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from hdrgan.batch.find import RAW_SUFFIXES, InputPhoto, find_photos, read_list
 from hdrgan.batch.plan import plan

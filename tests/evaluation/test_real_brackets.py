@@ -4,10 +4,10 @@ import csv
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from synthetic_camera import bracket, scene
-from typer.testing import CliRunner
 
 from hdrgan.cli import app
 from hdrgan.data.layout import DatasetError

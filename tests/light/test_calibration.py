@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from synthetic_camera import bracket, scene
-from typer.testing import CliRunner
 
 from hdrgan.cli import app
 from hdrgan.files.calibrations import CalibrationFileError, default_path, find_calibration, read_calibration

@@ -18,11 +18,12 @@ import numpy as np
 
 from hdrgan.files.atomic import atomic_files
 from hdrgan.files.exif import bracket_exif, exr_making, hdr_making
-from hdrgan.files.metadata import kept_iptc, kept_xmp, response_xmp
+from hdrgan.files.names import FINISHED, bracket_names, hdr_names, signed
 from hdrgan.files.photo import Photo
 from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.files.ultrahdr import save_ultrahdr
 from hdrgan.files.write import save_jpeg, save_photo_as_jpeg, save_png, save_tiff
+from hdrgan.files.xmp_iptc import kept_iptc, kept_xmp, response_xmp
 from hdrgan.light.fusion import finish
 from hdrgan.light.parallel import cores, each
 from hdrgan.light.rendering import Exposures, RaisedLight, StoredLight
@@ -30,7 +31,6 @@ from hdrgan.light.tonemap import tone_map
 
 PICTURE_FORMATS = ("png", "jpg", "tiff")
 HDR_FORMATS = ("exr", "hdr", "ultrahdr")
-FINISHED = "finished"  # beside the HDR formats: one picture for a screen, drawn from the same light
 _WRITTEN_AT_ONCE = 700e6  # bytes of exposures that are encoded at the same time; a codec takes as much again
 
 
@@ -39,26 +39,6 @@ def caption(ev: float, generated: bool = False) -> str:
     if ev == 0:
         return "EV 0 · as bright as the photo" if generated else "EV 0 · the photo"
     return f"EV {signed(ev)} · {2 ** abs(ev):g}× {'more' if ev > 0 else 'less'} light".replace("-", "−")
-
-
-def signed(ev: float) -> str:
-    """Stops as names and captions show them: ``+2``, ``-1.5``; as many digits as tell any two EVs apart."""
-    short = f"{ev + 0.0:+g}"  # -0.0 + 0.0 is 0.0
-    return short if float(short) == ev else f"{ev:+}"
-
-
-def bracket_names(name: str, evs: Sequence[float], format: str, *, zip: bool = False) -> list[str]:
-    """What `Result.save` calls the exposures of a photo, dark to bright, or the archive that holds them."""
-    return [f"{name}_bracket.zip"] if zip else [f"{name}_ev{signed(ev)}.{format}" for ev in evs]
-
-
-def hdr_names(name: str, hdr: Sequence[str], *, zip: bool = False) -> list[str]:
-    """What `Result.save_hdr` calls the HDR images of a photo, or the archive that holds them."""
-    if zip:
-        return [f"{name}_hdr.zip"]
-    # Never plain <stem>.jpg: in the photo's own folder that would replace the photo.
-    suffixes = {"ultrahdr": "_ultrahdr.jpg", FINISHED: "_finished.jpg"}
-    return [name + suffixes.get(kind, f".{kind}") for kind in dict.fromkeys(hdr)]
 
 
 class Result:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hdrgan.files.names import bracket_names, hdr_names
 from hdrgan.files.photo import Photo
 from hdrgan.models.convert import PICKLE_SUFFIXES
 from hdrgan.models.pretrained import locate
 from hdrgan.pipeline import Pipeline
-from hdrgan.result import PICTURE_FORMATS, Result, bracket_names, check_hdr, hdr_names, one_of
+from hdrgan.result import PICTURE_FORMATS, Result, check_hdr, one_of
 
 
 @dataclass(frozen=True)

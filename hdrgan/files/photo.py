@@ -62,7 +62,7 @@ class Photo:
             then laid on white.
         wide: (H, W, 3) float16, linear Rec. 709: light near 1 or above of colours that sRGB cannot hold and the camera
             did not clip, 0 elsewhere; None where there are none. It is measured, though ``pixels`` are clipped.
-        xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.metadata` says what is handed on.
+        xmp, iptc: what else the file says of itself, as stored; `hdrgan.files.xmp_iptc` says what is handed on.
     """
 
     pixels: np.ndarray

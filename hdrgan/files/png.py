@@ -10,7 +10,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from hdrgan.files import colour, metadata
+from hdrgan.files import colour, xmp_iptc
 from hdrgan.files.limits import Decoded, PhotoLimits, cut_off, damaged, refusing
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -93,7 +93,7 @@ def encode(
     if xmp:
         parts.append(chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + xmp))
     if iptc:
-        parts.append(chunk(b"zTXt", metadata.raw_profile("iptc", metadata.photoshop_resources(iptc))))
+        parts.append(chunk(b"zTXt", xmp_iptc.raw_profile("iptc", xmp_iptc.photoshop_resources(iptc))))
     step = 1 << 30  # a chunk may hold 2^31 - 1 bytes
     parts += [chunk(b"IDAT", memoryview(deflated)[k : k + step]) for k in range(0, len(deflated), step)]
     return [*parts, chunk(b"IEND", b"")]
@@ -142,7 +142,7 @@ def _read_text(name: bytes, body: bytes, header: _Header) -> None:
             rest = zlib.decompressobj().decompress(rest[1:], _LARGEST_TEXT)
         except zlib.error:
             return
-    block = metadata.read_raw_profile(rest)
+    block = xmp_iptc.read_raw_profile(rest)
     if block is not None:
         header.other[kind] = block
 

@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from PIL import TiffImagePlugin
 
-from hdrgan.files import ifd, metadata
+from hdrgan.files import ifd, xmp_iptc
 from hdrgan.files.exif import EXIF_POINTER, GPS_POINTER, KEPT_BASE, ORIENTATION, SOFTWARE, read_directories
 from hdrgan.files.ifd import Entry
 from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, refusing
@@ -80,9 +80,9 @@ def _with_packets(decoded: Decoded, fields: Mapping[int, Entry]) -> Decoded:
         if entry is not None and isinstance(entry.value, bytes):
             setattr(decoded, name, entry.value)
         elif entry is not None and name == "iptc" and entry.type == ifd.LONG:
-            decoded.iptc = metadata.iptc_of_longs(entry.value)  # type: ignore[arg-type]
+            decoded.iptc = xmp_iptc.iptc_of_longs(entry.value)  # type: ignore[arg-type]
     if decoded.iptc is not None:
-        decoded.iptc = metadata.photoshop_resources(decoded.iptc)
+        decoded.iptc = xmp_iptc.photoshop_resources(decoded.iptc)
     return decoded
 
 

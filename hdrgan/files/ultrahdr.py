@@ -23,9 +23,9 @@ from hdrgan.files.atomic import write_atomic
 from hdrgan.files.colour import to_8_bits
 from hdrgan.files.exif import bracket_exif
 from hdrgan.files.gain_map import ISO_NAME, XMP_NAME, GainMap, write_hdrgm, write_iso
-from hdrgan.files.metadata import kept_iptc, kept_xmp, xmp_packet
 from hdrgan.files.photo import Photo, turn
 from hdrgan.files.write import encode_jpeg, metadata_segments
+from hdrgan.files.xmp_iptc import kept_iptc, kept_xmp, xmp_packet
 from hdrgan.light.radiometry import srgb_curve
 from hdrgan.light.srgb import largest_channel
 

@@ -12,8 +12,8 @@ from hdrgan.files.atomic import write_atomic
 from hdrgan.files.exif import EXIF_POINTER, GPS_POINTER, KEPT_BASE, SOFTWARE, read_directories
 from hdrgan.files.gain_map import XMP_NAME
 from hdrgan.files.ifd import Entry
-from hdrgan.files.metadata import photoshop_resources
 from hdrgan.files.photo import Photo
+from hdrgan.files.xmp_iptc import photoshop_resources
 
 _JPEG_ONLY = (37121, 40962, 40963)  # fields of EXIF: the components of a JPEG, its width and its height
 
@@ -35,8 +35,8 @@ def save_png(
         pixels: sRGB encoded.
         exif: block to store, as `bracket_exif` gives it.
         level: 1 (fast) to 12 (small). On photographs level 12 saves a tenth for twenty times the time.
-        xmp: packet to store, as `hdrgan.files.metadata.kept_xmp` gives it.
-        iptc: records to store, as `hdrgan.files.metadata.kept_iptc` gives them.
+        xmp: packet to store, as `hdrgan.files.xmp_iptc.kept_xmp` gives it.
+        iptc: records to store, as `hdrgan.files.xmp_iptc.kept_iptc` gives them.
         alpha: (H, W) opacity of the type of ``pixels``, which are laid on white.
 
     Raises:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hdrgan.batch.find import RAW_SUFFIXES, InputPhoto, find_photos, read_list
 from hdrgan.batch.plan import plan
 from hdrgan.cli import app
-from hdrgan.result import bracket_names
+from hdrgan.files.names import bracket_names
 
 
 def names(output):

@@ -55,9 +55,9 @@ def run(kind: str, first: int, seconds: float, cases: float = np.inf) -> None:
     sys.path.insert(0, str(Path(__file__).parent.parent / "helpers"))
     from mutants import mutate
 
-    from hdrgan.files.metadata import kept_iptc, kept_xmp
     from hdrgan.files.photo import Photo, PhotoError, load_photo
     from hdrgan.files.radiance import RadianceFileError, load_radiance
+    from hdrgan.files.xmp_iptc import kept_iptc, kept_xmp
 
     faulthandler.enable()
     warnings.simplefilter("error")  # a warning on a user's terminal counts as well

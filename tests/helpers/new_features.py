@@ -9,7 +9,7 @@ places; whoever changes what was there before adds nothing.
 BEFORE = 14_119
 """Lines of Python in ``hdrgan/``, ``app.py`` and ``train_accelerate.py`` at 7ddb3c4."""
 
-FEWER = 352
+FEWER = 349
 """By how many they have become fewer for the same features, at least. The aim is 1,000: raise this with every step."""
 
 NEW_FEATURES = {
@@ -22,8 +22,8 @@ NEW_FEATURES = {
         "files/heif.py:size_of",
         "files/kinds.py:is_risky",
         "light/parallel.py:stream",
-        "result.py:bracket_names-1",
-        "result.py:hdr_names-3",
+        "files/names.py:bracket_names-1",
+        "files/names.py:hdr_names-3",
         "cli/generate.py:generate-30",
         "cli/generate.py:reconstruct-28",
     ],
@@ -105,7 +105,7 @@ NEW_FEATURES = {
         "light/recorded.py",
     ],
     "metadata that goes along: XMP, IPTC, opacity, what EXR and .hdr can say": [
-        "files/metadata.py",
+        "files/xmp_iptc.py",
         "files/exif.py:exr_making",
         "files/exif.py:hdr_making",
         "files/exif.py:bracket_exif-33",
@@ -156,7 +156,7 @@ NEW_FEATURES = {
         "result.py:Result-157",
         "result.py:_Draw",
         "result.py:_packed-13",
-        "result.py:FINISHED",
+        "files/names.py:FINISHED",
         "cli/options.py:finished",
         "cli/options.py:projection",
         "cli/options.py:kinds_of",

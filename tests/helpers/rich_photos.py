@@ -12,7 +12,7 @@ from gain_map_files import segment, with_segments
 from photo_files import camera_exif, insert_png_chunk, picture, saved
 from PIL import Image
 
-from hdrgan.files.metadata import photoshop_resources, raw_profile
+from hdrgan.files.xmp_iptc import photoshop_resources, raw_profile
 
 GPANO = "http://ns.google.com/photos/1.0/panorama/"
 

@@ -18,7 +18,7 @@ from rich_photos import KINDS, iptc_records, rich_exif, rich_jpeg, rich_photo, x
 
 from hdrgan import Result, load_photo
 from hdrgan.files.exif import bracket_exif, exr_making, read_exif
-from hdrgan.files.metadata import iptc_of_longs, kept_iptc, kept_xmp, photoshop_resources, raw_profile, read_raw_profile
+from hdrgan.files.xmp_iptc import iptc_of_longs, kept_iptc, kept_xmp, photoshop_resources, raw_profile, read_raw_profile
 from hdrgan.light.radiometry import srgb_curve
 from hdrgan.light.recorded import recorded_only
 

@@ -1,15 +1,25 @@
-"""The command as processes of their own, each a fork of one that has torch imported already: quick enough to start,
-kill and start again by the dozen."""
+"""The command and the trainer as processes of their own, each a fork of one that has torch imported already: quick
+enough to start, kill and start again by the dozen."""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import importlib
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+PRELOADED = {
+    "hdrgan.cli": ("hdrgan.batch.failures", "hdrgan.batch.progress", "hdrgan.batch.run", "hdrgan.batch.settings"),
+    "train_accelerate": ("torch._dynamo", "torch.onnx", "torchmetrics"),
+}
+"""The programs, and what they import later than at their start."""
 
 
 @dataclass
@@ -28,24 +38,33 @@ class Running:
     pid: int
     base: Path
 
+    def has_ended(self) -> bool:
+        return self.base.with_suffix(".code").exists()
+
     def wait(self, seconds: float = 1800.0) -> Done:
         end = time.monotonic() + seconds
-        code = self.base.with_suffix(".code")
-        while not code.exists():
+        pause = 0.005
+        while not self.has_ended():
             assert time.monotonic() < end, f"not done in {seconds} s: {self.base.with_suffix('.err').read_text()}"
-            time.sleep(0.005)
+            time.sleep(pause)
+            pause = min(1.2 * pause, 0.05)
         texts = (self.base.with_suffix(f".{name}").read_bytes().decode("utf-8", "replace") for name in ("out", "err"))
-        return Done(int(code.read_text()), *texts)
+        return Done(int(self.base.with_suffix(".code").read_text()), *texts)
 
 
 class Commands:
-    """Starts ``hdrgan`` with arguments, an environment of its own and standard input from a file."""
+    """Starts a program with arguments, an environment of its own and standard input from a file.
 
-    def __init__(self, folder: Path):
+    Args:
+        folder: where its processes work, and what they say is kept.
+        program: the module whose ``main`` they run: one of `PRELOADED`.
+        environment: that all of them have.
+    """
+
+    def __init__(self, folder: Path, program: str = "hdrgan.cli", **environment: str):
         self._folder, self._count = folder, 0
-        self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        self._server = subprocess.Popen([sys.executable, __file__, program], env=os.environ | environment, **pipes)
         assert self._server.stdout.readline() == "ready\n"
 
     def start(self, *arguments: object, stdin: bytes = b"", cwd: Path | None = None, **environment: str) -> Running:
@@ -67,26 +86,26 @@ class Commands:
         self._server.wait(600)
 
 
-def _serve() -> None:
+def _serve(program: str) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    import hdrgan.batch.failures
-    import hdrgan.batch.progress
-    import hdrgan.batch.run
-    import hdrgan.batch.settings
-    import hdrgan.cli
-
+    main = importlib.import_module(program).main
+    for name in PRELOADED[program]:
+        importlib.import_module(name)
     print("ready", flush=True)  # noqa: T201  # this is how it talks
     for line in sys.stdin:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         told, tell = os.pipe()
         if os.fork() == 0:
             os.close(told)
-            _watch(json.loads(line), tell, hdrgan.cli.main)
+            _watch(json.loads(line), tell, main)
         os.close(tell)
         with os.fdopen(told) as source:
             print(source.readline().strip(), flush=True)  # noqa: T201
 
 
-def _watch(job: dict, tell: int, main) -> None:
+def _watch(job: dict, tell: int, main: Callable[[], int | None]) -> None:
     """Fork the command, say its number, and write its code when it has ended."""
     base = Path(job["base"])
     pid = os.fork()
@@ -98,14 +117,14 @@ def _watch(job: dict, tell: int, main) -> None:
         os.environ.update(job["environment"])
         os.chdir(job["cwd"])
         sys.argv = ["hdrgan", *job["arguments"]]
-        code = 0
         try:
-            main()
+            code = main() or 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(bool(error.code))
         except BaseException:
             sys.excepthook(*sys.exc_info())
             code = 1
+        atexit._run_exitfuncs()  # as where Python ends: it ends what the command started
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -120,4 +139,4 @@ def _watch(job: dict, tell: int, main) -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

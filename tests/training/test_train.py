@@ -31,32 +31,41 @@ OTHERS = {
 }
 
 
-def environment():
-    """One thread for each process: these networks are too small for more. Nothing is asked of the Hub."""
-    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
-    return {**os.environ, **own}
-
-
-def run(*arguments, code=0, env=None, **options):
-    """Run the script; returns what it said."""
-    options["env"] = env or environment()
+def run_script(*arguments, env, code=0, **options):
+    """Run the script as its users start it, in a new Python, where that matters; returns what it said."""
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **{"timeout": 600, **options})
+    options = {"capture_output": True, "text": True, "timeout": 1200, "env": env, **options}
+    done = subprocess.run(command, check=False, **options)
     assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout + done.stderr
 
 
-def launch(script, *arguments):
-    """Start two CPU processes with accelerate's own launcher."""
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def launch(script, *arguments, env):
+    """Start two CPU processes with accelerate's own launcher."""
     flags = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
-    command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "--main_process_port", str(port)]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "--main_process_port", str(free_port())]
     command += [str(script), "--cpu", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout + done.stderr
+
+
+def both_ranks(trainer, arguments, *outputs):
+    """One process on each of two machines, as torchrun does it, with these outputs: what each said, and its code."""
+    job = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "ACCELERATE_USE_CPU": "true"}
+    job |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [
+        trainer.start(*arguments, "--cpu", "--output", output, **job, RANK=str(rank))
+        for rank, output in enumerate(outputs)
+    ]
+    ended = [rank.wait(600) for rank in ranks]
+    return [(done.stdout + done.stderr, done.returncode) for done in ended]
 
 
 def losses(output):
@@ -69,7 +78,7 @@ def brackets(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, brackets):
+def finished(tmp_path_factory, brackets, run):
     """A whole run of four steps with a checkpoint at two, in the middle of an epoch."""
     output = tmp_path_factory.mktemp("finished") / "run"
     said = run(*BRACKET, "--dataset", brackets, "--output", output, "--steps", 4, "--checkpoint-every", 2)
@@ -143,7 +152,7 @@ def test_sample_sheets_show_the_same_photos(finished):
     assert sheets[0].tobytes() != sheets[1].tobytes()
 
 
-def test_resuming_in_mid_epoch_continues_exactly(finished, brackets, tmp_path):
+def test_resuming_in_mid_epoch_continues_exactly(finished, brackets, tmp_path, run):
     whole = finished[0]
     output = tmp_path / "run"
     shutil.copytree(whole, output)
@@ -163,18 +172,18 @@ def test_resuming_in_mid_epoch_continues_exactly(finished, brackets, tmp_path):
         assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_a_run_is_not_written_over(finished, brackets):
+def test_a_run_is_not_written_over(finished, brackets, run):
     said = run(*BRACKET, "--dataset", brackets, "--output", finished[0], "--steps", 4, code=2)
     assert "--resume latest" in said
 
 
-def test_a_finished_run_can_be_published(finished, brackets, tmp_path):
+def test_a_finished_run_can_be_published(finished, brackets, tmp_path, environment):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
     arguments = [*BRACKET, "--dataset", brackets, "--output", output, "--steps", 4, "--resume", "latest"]
     with LocalHub() as hub:
-        env = environment() | hub.environment(tmp_path / "home", token=True)
-        said = run(
+        env = environment | hub.environment(tmp_path / "home", token=True)
+        said = run_script(
             *arguments, "--push-to-hub", "tester/five", env={k: v for k, v in env.items() if k != "HF_HUB_OFFLINE"}
         )
         files = hub.repos["model", "tester/five"].head.files
@@ -209,18 +218,18 @@ sys.exit(train_accelerate.main())
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory, brackets):
+def two_processes(tmp_path_factory, brackets, environment):
     folder = tmp_path_factory.mktemp("two")
     script = folder / "two_ranks.py"
     script.write_text(TWO_RANKS.format(root=str(ROOT)))
     arguments = [*BRACKET, "--dataset", brackets, "--output", folder / "run", "--steps", 20, "--checkpoint-every", 11]
     arguments[arguments.index("--batch-size") + 1] = 4
-    launch(script, *arguments)
-    return script, arguments, folder / "run"
+    launch(script, *arguments, env=environment)
+    return arguments, folder / "run"
 
 
 def test_two_processes_are_two_and_keep_equal_weights(two_processes):
-    _, _, output = two_processes
+    _, output = two_processes
     assert json.loads((output / "args.json").read_text())["processes"] == 2
     ranks = [torch.load(output / f"rank_{rank}.pt", weights_only=True) for rank in (0, 1)]
     for one, two in zip(*ranks, strict=True):
@@ -229,16 +238,16 @@ def test_two_processes_are_two_and_keep_equal_weights(two_processes):
     assert (output / "state" / "step_000011" / "random_states_1.pkl").exists()
 
 
-def test_the_global_batch_and_not_the_process_count_decides_the_result(two_processes, brackets, tmp_path):
+def test_the_global_batch_and_not_the_process_count_decides_the_result(two_processes, brackets, tmp_path, run):
     arguments = [*BRACKET, "--dataset", brackets, "--output", tmp_path / "run", "--steps", 20]
     arguments[arguments.index("--batch-size") + 1] = 8
     run(*arguments)
-    two, one = losses(two_processes[2]), losses(tmp_path / "run")
+    two, one = losses(two_processes[1]), losses(tmp_path / "run")
     assert len(set(one)) == 20
     assert one == pytest.approx(two, rel=1e-4)
 
 
-def test_accumulated_passes_are_one_large_batch(tmp_path):
+def test_accumulated_passes_are_one_large_batch(tmp_path, run):
     scenes = make_scenes(tmp_path / "scenes")
     found = []
     for batch_size, passes in ((8, 1), (2, 4)):
@@ -252,18 +261,18 @@ def test_accumulated_passes_are_one_large_batch(tmp_path):
     assert len(set(found[0])) == 6
 
 
-def test_two_processes_resume_exactly(two_processes, tmp_path):
-    script, arguments, whole = two_processes
+def test_two_processes_resume_exactly(two_processes, tmp_path, trainer):
+    arguments, whole = two_processes
     output = tmp_path / "run"
     shutil.copytree(whole, output)
     shutil.rmtree(output / "state" / "step_000020")
-    arguments = list(arguments)
-    arguments[arguments.index("--output") + 1] = output
-    assert "resumed from" in launch(script, *arguments, "--resume", "latest")
+    (said, code), (_, other) = both_ranks(trainer, [*arguments, "--resume", "latest"], output, output)
+    assert (code, other) == (0, 0), said
+    assert "resumed from" in said
     assert losses(output) == losses(whole)
 
 
-def test_radiance_trains_on_hdr_scenes_and_starts_from_given_weights(tmp_path):
+def test_radiance_trains_on_hdr_scenes_and_starts_from_given_weights(tmp_path, run):
     scenes = make_scenes(tmp_path / "scenes")
     common = [
         "--model",
@@ -304,7 +313,7 @@ def test_radiance_trains_on_hdr_scenes_and_starts_from_given_weights(tmp_path):
         assert torch.equal(value, third[name]) or not name.startswith("network.encoder."), name
 
 
-def test_a_broken_data_set_ends_with_code_2_and_a_line_for_each_fault(tmp_path):
+def test_a_broken_data_set_ends_with_code_2_and_a_line_for_each_fault(tmp_path, run):
     data = make_brackets(tmp_path / "data", scenes=5)
     (data / "Scene_0" / "images" / "0_1.png").write_bytes(b"\x89PNG")
     (data / "Scene_1" / "images" / "0_4.png").unlink()
@@ -327,7 +336,7 @@ def test_a_broken_data_set_ends_with_code_2_and_a_line_for_each_fault(tmp_path):
     assert "left out 4 bad files or rows" in run(*arguments, "--skip-bad")
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_is_never_checkpointed(brackets, tmp_path):
+def test_a_loss_that_is_no_number_ends_the_run_and_is_never_checkpointed(brackets, tmp_path, run):
     output = tmp_path / "run"
     arguments = [*BRACKET, "--dataset", brackets, "--output", output, "--steps", 60, "--checkpoint-every", 1]
     # The first step throws the weights out to 1e30, and nothing finite comes of them after that.
@@ -342,7 +351,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_never_checkpointed(bracket
     assert all(value.isfinite().all() for value in weights.values())
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_and_names_the_path(brackets, tmp_path):
+def test_a_full_disk_leaves_the_last_checkpoint_and_names_the_path(brackets, tmp_path, run, environment):
     output = tmp_path / "run"
     arguments = [*BRACKET, "--dataset", brackets, "--output", output]
     run(*arguments, "--steps", 2, "--checkpoint-every", 2)
@@ -354,7 +363,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_names_the_path(brackets, tmp
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit fails as it does on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
-    said = run(*arguments, "--steps", 4, "--resume", "latest", "--cache-gb", 0, code=1, preexec_fn=no_large_files)
+    arguments += ["--steps", 4, "--resume", "latest", "--cache-gb", 0]
+    said = run_script(*arguments, code=1, env=environment, preexec_fn=no_large_files)
     assert "step_000004 could not be written" in said
     assert "Traceback" not in said
     assert {path: path.read_bytes() for path in before} == before
@@ -363,23 +373,22 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_names_the_path(brackets, tmp
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("model", ["bracket", "radiance", "ein"])
-def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_path, number, model):
+def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_path, number, model, trainer):
     output = tmp_path / "run"
     if model == "bracket":
         arguments = [*BRACKET, "--dataset", brackets]
     else:
         arguments = ["--dataset", make_scenes(tmp_path / "scenes", count=2, side=80), *SMALL, *OTHERS[model].split()]
     arguments += ["--output", output, "--steps", 100_000, "--workers", 1]
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, env=environment(), start_new_session=True, **pipes)
+    process = trainer.start(*arguments)
     deadline = time.monotonic() + 300
     while not (output / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     # As a cluster ends a job: the signal goes to the whole group, to the processes that read data as well.
     os.killpg(process.pid, number)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 128 + number, said
+    done = process.wait(300)
+    said = done.stdout + done.stderr
+    assert done.returncode == 128 + number, said
     assert "Traceback" not in said
     steps = lines_of(output / "metrics.jsonl")[-1]["step"]
     assert (output / "state" / f"step_{steps:06d}" / "trainer.json").exists()
@@ -389,19 +398,17 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_pat
     assert all(torch.equal(weights[name], value) for name, value in kept.items())
 
 
-def test_a_killed_run_leaves_the_network_of_a_checkpoint_and_as_many_checkpoints_as_asked(brackets, tmp_path):
+def test_a_killed_run_leaves_the_network_of_a_checkpoint_and_as_many_checkpoints_as_asked(brackets, tmp_path, trainer):
     output = tmp_path / "run"
     flags = "--steps 100000 --checkpoint-every 1 --keep 3".split()
-    command = [sys.executable, str(SCRIPT), *BRACKET, "--dataset", str(brackets), "--output", str(output), *flags]
-    with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(command, env=environment(), stdout=said, stderr=said)
+    process = trainer.start(*BRACKET, "--dataset", brackets, "--output", output, *flags)
     deadline = time.monotonic() + 600
     while not (output / "state" / "step_000005").exists():
-        assert process.poll() is None, (tmp_path / "said").read_text()
+        assert not process.has_ended(), process.wait()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.kill()
-    process.wait(60)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(60).returncode == -signal.SIGKILL
     kept = sorted(folder.name for folder in (output / "state").iterdir() if not folder.name.startswith("."))
     assert len(kept) in (3, 4), "the newest is there before the oldest goes"
     networks = [load_file(output / "state" / name / "ema.safetensors") for name in kept]
@@ -414,7 +421,7 @@ def test_a_killed_run_leaves_the_network_of_a_checkpoint_and_as_many_checkpoints
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_before_step_1_ends_the_run_at_once(tmp_path, number):
+def test_a_signal_before_step_1_ends_the_run_at_once(tmp_path, number, environment):
     data = make_brackets(tmp_path / "data", scenes=1)
     script = tmp_path / "slow.py"
     script.write_text(
@@ -423,7 +430,7 @@ def test_a_signal_before_step_1_ends_the_run_at_once(tmp_path, number):
         "sys.exit(train_accelerate.main())\n"
     )
     command = [sys.executable, str(script), *BRACKET, "--dataset", str(data), "--output", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout.readline() == "reading\n"
     process.send_signal(number)
     _, said = process.communicate(timeout=300)
@@ -432,27 +439,27 @@ def test_a_signal_before_step_1_ends_the_run_at_once(tmp_path, number):
     assert "Traceback" not in said
 
 
-def test_the_shortest_line_trains_the_published_network_into_a_dated_folder(brackets, tmp_path):
+def test_the_shortest_line_trains_the_published_network_into_a_dated_folder(brackets, tmp_path, environment):
     flags = "--batch_size 2 --crop_size=32 --workers 0 --validation_photos 1 --width 8 --steps 1".split()
-    run("--dataset", brackets, *flags, cwd=tmp_path)
+    run_script("--dataset", brackets, *flags, cwd=tmp_path, env=environment)
     (output,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"bracket-\d{8}-\d{6}", output.name)
     assert BracketGenerator.from_pretrained(output / "generator").width == 8
 
 
-def test_compiled_networks_train_with_their_discriminator(brackets, tmp_path):
+def test_compiled_networks_train_with_their_discriminator(brackets, tmp_path, run, environment):
     common = [*BRACKET, "--dataset", brackets, "--steps", 2]
-    run(*common, "--output", tmp_path / "compiled", "--compile", timeout=1200)
+    run_script(*common, "--output", tmp_path / "compiled", "--compile", env=environment)
     run(*common, "--output", tmp_path / "plain")
     assert losses(tmp_path / "compiled") == pytest.approx(losses(tmp_path / "plain"), rel=1e-3)
     assert BracketGenerator.from_pretrained(tmp_path / "compiled" / "generator").width == 8
 
 
 @pytest.mark.parametrize("flags", OTHERS.values())
-def test_the_other_networks_train_compiled(tmp_path, flags):
+def test_the_other_networks_train_compiled(tmp_path, flags, run):
     scenes = make_scenes(tmp_path / "scenes", count=2, side=80)
     common = ["--dataset", scenes, *SMALL, *flags.split(), "--steps", 1]
-    run(*common, "--output", tmp_path / "run", "--compile", "eager", timeout=1200)
+    run(*common, "--output", tmp_path / "run", "--compile", "eager")
     assert len(losses(tmp_path / "run")) == 1
 
 
@@ -463,7 +470,7 @@ def damage(file, at=-5):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin", "random_states_0.pkl"])
-def test_a_damaged_newest_checkpoint_is_named_and_passed_over(brackets, finished, tmp_path, name):
+def test_a_damaged_newest_checkpoint_is_named_and_passed_over(brackets, finished, tmp_path, name, run):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
     damage(output / "state" / "step_000004" / name)
@@ -495,7 +502,7 @@ def forge(file, change):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model_1.safetensors", "ema.safetensors"])
 @pytest.mark.parametrize("fault", ["another shape", "no number"])
-def test_a_checkpoint_that_was_forged_with_the_right_hash_is_refused(brackets, finished, tmp_path, name, fault):
+def test_a_checkpoint_that_was_forged_with_the_right_hash_is_refused(brackets, finished, tmp_path, name, fault, run):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
     tensor = min(load_file(output / "state" / "step_000004" / name))
@@ -516,7 +523,7 @@ def test_a_checkpoint_that_was_forged_with_the_right_hash_is_refused(brackets, f
     assert (output / "metrics.jsonl").read_text() == before
 
 
-def test_moments_that_are_no_numbers_are_refused(brackets, finished, tmp_path):
+def test_moments_that_are_no_numbers_are_refused(brackets, finished, tmp_path, run):
     output = tmp_path / "run"
     shutil.copytree(finished[0], output)
 
@@ -528,36 +535,21 @@ def test_moments_that_are_no_numbers_are_refused(brackets, finished, tmp_path):
     assert "has values in exp_avg of parameter 1 of an optimizer that are not finite" in said
 
 
-def test_two_machines_without_a_shared_output_are_refused(brackets, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def machine(rank, output):
-        flags = f"--nnodes 2 --node_rank {rank} --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {port}".split()
-        command = [sys.executable, "-m", "torch.distributed.run", *flags, str(SCRIPT), "--cpu", *BRACKET]
-        command += ["--dataset", str(brackets), "--output", str(output), "--steps", "2"]
-        env = environment() | {"ACCELERATE_USE_CPU": "true"}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, env=env, **pipes)
-
-    def both(*outputs):
-        machines = [machine(rank, output) for rank, output in enumerate(outputs)]
-        return [(one.communicate(timeout=600)[0], one.returncode) for one in machines]
-
-    (said, code), (_, other) = both(tmp_path / "one", tmp_path / "two")
+def test_two_machines_without_a_shared_output_are_refused(brackets, tmp_path, trainer):
+    arguments = [*BRACKET, "--dataset", brackets, "--steps", 2]
+    (said, code), (_, other) = both_ranks(trainer, arguments, tmp_path / "one", tmp_path / "two")
     assert code != 0
     assert other != 0
     assert "all machines of a run must share it" in said
     assert not (tmp_path / "one" / "state").exists()
-    for said, code in both(tmp_path / "shared", tmp_path / "shared"):
+    for said, code in both_ranks(trainer, arguments, tmp_path / "shared", tmp_path / "shared"):
         assert code == 0, said
     state = tmp_path / "shared" / "state" / "step_000002"
     assert (state / "random_states_1.pkl").exists()
     assert not list((tmp_path / "shared").glob(".*"))
 
 
-def test_what_a_fine_tuned_network_began_with_is_told(finished, brackets, tmp_path):
+def test_what_a_fine_tuned_network_began_with_is_told(finished, brackets, tmp_path, run):
     output = tmp_path / "run"
     init = ["--init", finished[0] / "generator", "--log-with", "tensorboard"]
     arguments = [word for word in BRACKET if word not in ("--width", "8")]

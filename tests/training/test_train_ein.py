@@ -1,12 +1,12 @@
 """EIN through the trainer, from the published layout."""
 
 from small_sets import make_pairs
-from test_train import SMALL, run
+from test_train import SMALL
 
 from hdrgan import EIN
 
 
-def test_ein_trains_on_pairs_with_loader_processes(tmp_path):
+def test_ein_trains_on_pairs_with_loader_processes(tmp_path, run):
     pairs = make_pairs(tmp_path / "pairs", train=3, side=80)
     arguments = ["--model", "ein", "--width", 8, "--dataset", pairs, "--output", tmp_path / "run", "--steps", 2]
     run(*arguments, *SMALL, "--crop-size", 72, "--workers", 1, "--gradient-checkpointing")

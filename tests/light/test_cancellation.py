@@ -18,6 +18,7 @@ NETWORKS = {
     "ein": lambda: EIN(width=8),
 }
 WHOLE, TILED = (96, 128), (1100, 1160)  # below and above what runs as one tile, for every network
+BELOW, BESIDE = (TILED[0], WHOLE[1]), (WHOLE[0], TILED[1])  # tiles of two strips, and two of one
 
 
 class Nth(Cancellation):
@@ -44,7 +45,7 @@ def pipeline(request, one_seeded_thread) -> Pipeline:
     return Pipeline(NETWORKS[request.param](), device="cpu", working_size=64)
 
 
-@pytest.mark.parametrize("size", [WHOLE, pytest.param(TILED, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [WHOLE, *(pytest.param(size, marks=pytest.mark.slow) for size in (BELOW, BESIDE))])
 def test_work_ends_at_the_check_at_which_it_is_cancelled(pipeline, size):
     free = Nth()
     pipeline(photo(size), cancellation=free)

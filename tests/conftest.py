@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # Tiny networks on several threads spend their time waiting for one another; child processes inherit this as well.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,6 +38,29 @@ def shared() -> Path:
 def root() -> Path:
     """The root of the checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def radiance_onnx(tmp_path_factory, worker_id) -> Path:
+    """The bundled network radiance as ``hdrgan export onnx`` writes it with the wheel and its extra onnx.
+
+    Exporting it takes more than a minute of processor time, so that all processes of a run share one file.
+    """
+    from empty_environment import NO_NETWORK, EmptyEnvironment  # few tests need them
+
+    from hdrgan.hub.distribution import WHEEL_NAME, build_wheel
+
+    own = tmp_path_factory.getbasetemp()
+    home = (own if worker_id == "master" else own.parent) / "radiance_onnx"
+    path = home / "exported" / "radiance.onnx"
+    with FileLock(f"{home}.lock"):
+        if not path.exists():
+            shutil.rmtree(home, ignore_errors=True)  # of a process that failed
+            path.parent.mkdir(parents=True)
+            (home / WHEEL_NAME).write_bytes(build_wheel())
+            environment = EmptyEnvironment(home / "venv", home / WHEEL_NAME, "onnx", startup=NO_NETWORK)
+            assert "differs from torch by" in environment.run("export", "onnx", "radiance", path, cwd=home)
+    return path
 
 
 @pytest.fixture

@@ -7,11 +7,10 @@ import subprocess
 import numpy as np
 import onnxruntime
 import pytest
-from empty_environment import EmptyEnvironment, closure, metadata_of, size_of
+from empty_environment import NO_NETWORK, EmptyEnvironment, closure, metadata_of, size_of
 from page_server import fetch, page
 from PIL import Image
 from small_sets import make_brackets, make_pairs
-from test_packaging import NO_NETWORK
 
 from hdrgan import BracketGenerator
 from hdrgan.hub.distribution import WHEEL_NAME, build_wheel
@@ -88,6 +87,5 @@ def test_networks_are_scored_with_the_extra_eval(environment, tmp_path):
     assert (tmp_path / "report.json").exists()
 
 
-def test_a_network_is_exported_with_the_extra_onnx(environment, tmp_path):
-    environment("onnx").run("export", "onnx", "radiance", "radiance.onnx", cwd=tmp_path)
-    assert onnxruntime.InferenceSession(str(tmp_path / "radiance.onnx")).get_inputs()[0].name == "photo"
+def test_a_network_is_exported_with_the_extra_onnx(radiance_onnx):
+    assert onnxruntime.InferenceSession(radiance_onnx).get_inputs()[0].name == "photo"

@@ -25,7 +25,7 @@ FLAGS += ["--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="module")
-def site(root, tmp_path_factory):
+def site(root, tmp_path_factory, radiance_onnx):
     """A folder as the documentation says, served on this machine: its address."""
     assert RUNTIME in (root / "docs" / "onnx.md").read_text()
     home = tmp_path_factory.mktemp("web")
@@ -38,7 +38,7 @@ def site(root, tmp_path_factory):
     web.mkdir()
     shutil.move(home / "package" / "dist", web / "onnxruntime")
     shutil.copy(root / "docs" / "in_the_browser.html", web / "index.html")
-    Pipeline.from_pretrained("radiance", device="cpu").export_onnx(web / "radiance.onnx")
+    shutil.copy(radiance_onnx, web / "radiance.onnx")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):

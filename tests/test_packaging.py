@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
+from empty_environment import NO_NETWORK
 from packaging.requirements import Requirement
 from page_server import clean_environment, fetch, page
 from PIL import Image
@@ -22,21 +23,6 @@ from PIL import Image
 from hdrgan import __version__
 from hdrgan.hub.distribution import WHEEL_NAME, build_wheel
 from hdrgan.models import finding
-
-# Python runs this before anything else: a connection to any other machine ends the program that tries.
-NO_NETWORK = """
-import socket
-import sys
-
-def refuse(event, arguments):
-    if event == "socket.connect" and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
-        if arguments[1][0] not in ("127.0.0.1", "::1", "localhost"):
-            raise SystemExit(f"this test is offline, and something connects to {arguments[1]}")
-    if event == "socket.getaddrinfo" and arguments[0] not in (None, "", "127.0.0.1", "::1", "localhost", "0.0.0.0"):
-        raise SystemExit(f"this test is offline, and something looks up {arguments[0]}")
-
-sys.addaudithook(refuse)
-"""
 
 
 def run(command: list[object], cwd: Path) -> str:

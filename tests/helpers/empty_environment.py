@@ -19,6 +19,21 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+# Python runs this before anything else: a connection to any other machine ends the program that tries.
+NO_NETWORK = """
+import socket
+import sys
+
+def refuse(event, arguments):
+    if event == "socket.connect" and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
+        if arguments[1][0] not in ("127.0.0.1", "::1", "localhost"):
+            raise SystemExit(f"this test is offline, and something connects to {arguments[1]}")
+    if event == "socket.getaddrinfo" and arguments[0] not in (None, "", "127.0.0.1", "::1", "localhost", "0.0.0.0"):
+        raise SystemExit(f"this test is offline, and something looks up {arguments[0]}")
+
+sys.addaudithook(refuse)
+"""
+
 
 def metadata_of(wheel: Path) -> list[str]:
     """What a wheel requires: its Requires-Dist lines."""

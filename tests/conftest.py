@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from commands import Commands
 from filelock import FileLock
 
 # Tiny networks on several threads spend their time waiting for one another; child processes inherit this as well.
@@ -38,6 +39,14 @@ def shared() -> Path:
 def root() -> Path:
     """The root of the checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def hdrgan(tmp_path_factory):
+    """Runs the command as a process of its own: ``hdrgan("generate", …)``, or ``hdrgan.start(…)``."""
+    commands = Commands(tmp_path_factory.mktemp("commands"), HF_HUB_OFFLINE="1", COLUMNS="200")
+    yield commands
+    commands.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,11 @@ from hdrgan.files.photo import load_photo
 from hdrgan.files.radiance import load_radiance
 
 
-def hdrgan(*arguments, columns=200, **options):
+def start_anew(*arguments, columns=200):
+    """Run the command in a new Python, where what it imports and when is part of what is looked at."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": str(columns)}
     command = [sys.executable, "-m", "hdrgan", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 def flat(text):
@@ -42,24 +43,24 @@ def photo(tmp_path):
 
 
 def test_help_names_every_command_and_teaches_by_example():
-    listed = hdrgan("--help").stdout
+    listed = start_anew("--help").stdout
     for command in ("generate", "reconstruct", "prepare", "evaluate", "convert", "push"):
         assert command in listed
-    text = hdrgan("generate", "--help").stdout
+    text = start_anew("generate", "--help").stdout
     assert "Example" in text
     assert "--hdr" in text
 
 
 def test_help_fits_the_terminal_and_leaves_sentences_and_examples_whole():
-    listed = hdrgan("--help", columns=80).stdout
+    listed = start_anew("--help", columns=80).stdout
     assert max(map(len, listed.splitlines())) <= 80
     assert "Make only the HDR image of each photo, in linear light where 1.0 is the photo's white." in flat(listed)
     assert listed.index("generate") < listed.index("calibrate"), "the commands are not in the order of use"
     example = "  Example: hdrgan convert ein ein.pth models/ein && hdrgan generate photo.jpg --model models/ein"
-    assert example in hdrgan("convert", "--help", columns=80).stdout.splitlines()
+    assert example in start_anew("convert", "--help", columns=80).stdout.splitlines()
 
 
-def test_a_command_alone_is_answered_with_its_help():
+def test_a_command_alone_is_answered_with_its_help(hdrgan):
     done = hdrgan("generate")
     assert (done.returncode, done.stdout, done.stderr) == (2, hdrgan("generate", "--help").stdout, "")
 
@@ -68,7 +69,7 @@ def test_a_command_alone_is_answered_with_its_help():
     ("arguments", "near"),
     [(["genrate"], "generate"), (["export", "onx"], "onnx"), (["generate", "a.jpg", "--ouput", "x"], "--output")],
 )
-def test_a_mistyped_word_is_answered_with_what_is_near(arguments, near):
+def test_a_mistyped_word_is_answered_with_what_is_near(hdrgan, arguments, near):
     done = hdrgan(*arguments)
     assert done.returncode == 2
     assert f"Did you mean '{near}'?" in done.stderr
@@ -76,7 +77,7 @@ def test_a_mistyped_word_is_answered_with_what_is_near(arguments, near):
 
 def test_help_is_quick():
     start = time.perf_counter()
-    hdrgan("--help")
+    start_anew("--help")
     plain = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import click"], check=True)
     bare = time.perf_counter() - plain
@@ -110,7 +111,7 @@ def test_ctrl_c_that_is_ignored_stays_so(root):
 
 
 def test_generate_writes_the_bracket_and_the_light(photo, tmp_path):
-    done = hdrgan("generate", photo, "-o", tmp_path / "out", "--hdr", "exr,hdr")
+    done = start_anew("generate", photo, "-o", tmp_path / "out", "--hdr", "exr,hdr")
     assert done.returncode == 0, done.stderr
     names = visible(tmp_path / "out")
     evs = ("+0", "+2", "+4", "-2", "-4")
@@ -123,13 +124,13 @@ def test_generate_writes_the_bracket_and_the_light(photo, tmp_path):
     np.testing.assert_allclose(hdr, exr, rtol=0.02, atol=0.01)
 
 
-def test_reconstruct_writes_only_the_light(photo, tmp_path):
+def test_reconstruct_writes_only_the_light(photo, tmp_path, hdrgan):
     done = hdrgan("reconstruct", photo, "-o", tmp_path / "out", "--hdr", "hdr")
     assert done.returncode == 0, done.stderr
     assert visible(tmp_path / "out") == ["lamp.hdr"]
 
 
-def test_every_kind_of_light_can_be_asked_for_and_packed(photo, tmp_path):
+def test_every_kind_of_light_can_be_asked_for_and_packed(photo, tmp_path, hdrgan):
     done = hdrgan("reconstruct", photo, "-o", tmp_path, "--hdr", "exr,hdr,ultrahdr", "--zip")
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / "lamp_hdr.zip") as archive:
@@ -141,7 +142,7 @@ def test_every_kind_of_light_can_be_asked_for_and_packed(photo, tmp_path):
     assert [line.split("/")[-1] for line in done.stdout.split()] == ["lamp_bracket.zip", "lamp_ultrahdr.jpg"]
 
 
-def test_the_place_of_a_photo_is_handed_on_only_if_asked(tmp_path):
+def test_the_place_of_a_photo_is_handed_on_only_if_asked(tmp_path, hdrgan):
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "S"
     Image.new("RGB", (32, 24), "grey").save(tmp_path / "beach.jpg", exif=exif)
@@ -153,7 +154,7 @@ def test_the_place_of_a_photo_is_handed_on_only_if_asked(tmp_path):
         assert len(files) == 2
 
 
-def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path):
+def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path, hdrgan):
     (photo.parent / "broken.jpg").write_text("this is a letter")
     done = hdrgan("generate", photo.parent, "-o", tmp_path / "out", "--evs=-1,0,1")
     assert done.returncode == 1
@@ -172,7 +173,7 @@ def test_a_folder_of_photos_goes_on_past_a_bad_one_and_says_so(photo, tmp_path):
         (["generate", "{photo}", "--model", "nonsense"], "nonsense"),
     ],
 )
-def test_a_mistake_is_answered_in_one_line(arguments, says, photo, tmp_path):
+def test_a_mistake_is_answered_in_one_line(arguments, says, photo, tmp_path, hdrgan):
     done = hdrgan(*(a.format(photo=photo) for a in arguments), "-o", tmp_path / "out")
     assert done.returncode == 2
     assert says in done.stderr

@@ -1,6 +1,5 @@
 """The published programs' own command lines, the page and the trainer as commands, and what extras bring."""
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -19,12 +18,6 @@ from hdrgan.cli import EXTRAS, understood
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def hdrgan(*words, **options):
-    line = [sys.executable, "-m", "hdrgan", *map(str, words)]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(line, capture_output=True, text=True, env=env, check=False, **options)
-
-
 def test_flags_are_understood_as_the_published_programs_write_them():
     assert understood(["generate", "--image", "a_b.jpg", "--keep_gps"]) == ["generate", "a_b.jpg", "--keep-gps"]
     assert understood(["generate", "--image=a_b.jpg", "--evs=-1,0"]) == ["generate", "a_b.jpg", "--evs=-1,0"]
@@ -34,7 +27,7 @@ def test_flags_are_understood_as_the_published_programs_write_them():
 
 
 @pytest.mark.parametrize("network", [BracketGenerator(width=8, output="tanh"), EIN(width=8)])
-def test_a_published_checkpoint_is_used_as_it_is(network, tmp_path):
+def test_a_published_checkpoint_is_used_as_it_is(network, tmp_path, hdrgan):
     torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "generator.pth")
     pixels = np.random.default_rng(1).integers(0, 256, (72, 80, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "input.jpg")
@@ -51,7 +44,7 @@ def test_a_published_checkpoint_is_used_as_it_is(network, tmp_path):
         assert np.array_equal(Image.open(one), Image.open(tmp_path / "again" / one.name))
 
 
-def test_a_checkpoint_that_draws_no_pictures_is_refused_in_a_sentence(tmp_path):
+def test_a_checkpoint_that_draws_no_pictures_is_refused_in_a_sentence(tmp_path, hdrgan):
     torch.save(PatchDiscriminator(width=8).state_dict(), tmp_path / "critic.pth")
     torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
     (tmp_path / "x.jpg").write_bytes(b"")
@@ -61,7 +54,7 @@ def test_a_checkpoint_that_draws_no_pictures_is_refused_in_a_sentence(tmp_path):
     assert (done.returncode, "is a checkpoint of none of the published networks" in done.stderr) == (2, True)
 
 
-def test_a_bracket_of_other_stops_can_be_converted(tmp_path):
+def test_a_bracket_of_other_stops_can_be_converted(tmp_path, hdrgan):
     torch.save(BracketGenerator(evs=(-2, 0, 2), width=8).state_dict(), tmp_path / "three.pth")
     done = hdrgan("convert", "bracket", "three.pth", "folder", cwd=tmp_path)
     assert (done.returncode, "draws 3 exposures, but 5 evs were given" in done.stderr) == (2, True)
@@ -69,13 +62,13 @@ def test_a_bracket_of_other_stops_can_be_converted(tmp_path):
     assert BracketGenerator.from_pretrained(tmp_path / "folder").evs == (-2, 0, 2)
 
 
-def test_a_report_that_could_not_be_written_is_said_before_the_work(tmp_path):
+def test_a_report_that_could_not_be_written_is_said_before_the_work(tmp_path, hdrgan):
     done = hdrgan("evaluate", tmp_path, "-o", tmp_path / "missing" / "report.json")
     assert done.returncode == 2
     assert "there is no folder" in done.stderr
 
 
-def test_the_page_and_the_trainer_are_commands(tmp_path):
+def test_the_page_and_the_trainer_are_commands(tmp_path, hdrgan):
     command = [sys.executable, "-m", "hdrgan", "serve", "--models", "bracket"]
     home = {"HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT)}
     with page(command, tmp_path, clean_environment() | home) as address:

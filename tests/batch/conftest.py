@@ -1,20 +1,11 @@
-"""Photos and commands for the tests of batches."""
+"""Photos for the tests of batches."""
 
 import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Commands
 from PIL import Image
-
-
-@pytest.fixture(scope="session")
-def hdrgan(tmp_path_factory):
-    """Runs the command as a process of its own: ``hdrgan("generate", …)``, or ``hdrgan.start(…)``."""
-    commands = Commands(tmp_path_factory.mktemp("commands"))
-    yield commands
-    commands.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ places; whoever changes what was there before adds nothing.
 BEFORE = 14_119
 """Lines of Python in ``hdrgan/``, ``app.py`` and ``train_accelerate.py`` at 7ddb3c4."""
 
-FEWER = 349
+FEWER = 460
 """By how many they have become fewer for the same features, at least. The aim is 1,000: raise this with every step."""
 
 NEW_FEATURES = {

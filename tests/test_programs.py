@@ -14,6 +14,7 @@ from PIL import Image
 
 from hdrgan import EIN, BracketGenerator, PatchDiscriminator
 from hdrgan.cli import EXTRAS, understood
+from hdrgan.files.radiance import save_exr
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,7 +87,7 @@ def test_the_page_and_the_trainer_are_commands(tmp_path, hdrgan):
         ("gradio", ["serve"], "app"),
         ("accelerate", ["train", "--dataset", "x"], "train"),
         ("torchmetrics", ["evaluate", "."], "eval"),
-        ("python_calamine", ["prepare", ".", "x", "--layout", "pairs"], "eval"),
+        ("python_calamine", ["evaluate", "."], "eval"),
     ],
 )
 def test_a_missing_extra_is_named_with_the_line_that_installs_it(missing, words, extra):
@@ -94,6 +95,29 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(missing, words,
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr == f"hdrgan: this needs {missing}: python -m pip install 'hdrgan[{extra}]'\n"
+
+
+@pytest.mark.parametrize("layout", ["pairs", "bracket"])
+def test_prepare_needs_no_extra(tmp_path, layout):
+    (tmp_path / "scenes").mkdir()
+    save_exr(tmp_path / "scenes/room.exr", np.random.default_rng(0).uniform(0.01, 9, (80, 90, 3)).astype(np.float32))
+    arguments = [
+        "prepare",
+        str(tmp_path / "scenes"),
+        str(tmp_path / "set"),
+        f"--layout={layout}",
+        "--views=1",
+        "--size=32",
+    ]
+    code = f"import sys; sys.modules.update(dict.fromkeys({sorted(EXTRAS)!r})); sys.argv[1:] = {arguments!r}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "from hdrgan.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 views of 1 scenes" in done.stdout
 
 
 def requirements(texts):

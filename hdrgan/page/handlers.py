@@ -310,11 +310,10 @@ class Handlers:
         """Turn one photo into exposures of the same scene, dark to bright, as full-size PNG files.
 
         Args:
-            photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
-                Where it allows so, any https address.
+            photo: an uploaded JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF; where allowed, any https address.
             model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" draws all frames.
             ev_step: stops between two of five exposures. With 2 they are EV -4, -2, 0, +2 and +4.
-            response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
+            response: "auto" takes the mean of measured cameras for photos, sRGB for renders; or "camera", or "srgb".
             evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
 
         Returns:
@@ -343,13 +342,11 @@ class Handlers:
         """Turn one photo into one file of its light at full size.
 
         Args:
-            photo: a picture file (JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF) that was uploaded to this server.
-                Where it allows so, any https address.
-            model: the network, as for generate.
+            photo: an uploaded JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF; where allowed, any https address.
+            model: the network. "radiance" keeps the photo and adds the light that it lost. "bracket" draws all frames.
             ev_step: stops between two of five exposures of the bracket.
-            response: "auto" takes the mean of measured cameras for photos and sRGB for renders. Or "camera", "srgb".
-            kind: "exr" or "hdr" is linear radiance, where 1.0 is the photo's white. "ultrahdr" is the photo as a JPEG
-                with a gain map for bright screens. "zip" is the exposures. "finished" is one picture to keep.
+            response: "auto" takes the mean of measured cameras for photos, sRGB for renders; or "camera", or "srgb".
+            kind: "exr", "hdr" (light, white = 1), "ultrahdr" (JPEG, gain map), "zip" (exposures), "finished" (JPEG).
             evs: exposures in stops instead of ev_step, ascending and separated by commas, such as "-3,0,3".
 
         Returns:

@@ -35,7 +35,7 @@ from hdrgan.files.limits import PhotoError
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.cancellation import CancelledError, check_cancelled, token_in_force
 from hdrgan.page import handlers as handlers_module
-from hdrgan.page.answers import failure, sentence_of
+from hdrgan.page.answers import KINDS, failure, sentence_of
 from hdrgan.page.guard import GONE
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.jobs import BusyError
@@ -471,7 +471,14 @@ def test_language_models_see_them_as_tools_with_their_arguments_explained(server
     arguments = tools["generate"]["inputSchema"]["properties"]
     assert set(arguments) == {"photo", "model", "ev_step", "response", "evs"}
     assert "stops between" in arguments["ev_step"]["description"]
-    assert all(argument.get("description") for argument in arguments.values())
+
+
+@pytest.mark.parametrize("tool", ["generate", "export"])
+def test_every_argument_of_a_program_is_described_to_its_end(server, tool):
+    (schema,) = [one for one in httpx.get(f"{server}gradio_api/mcp/schema").json() if one["name"] == tool]
+    described = {name: about.get("description", "") for name, about in schema["inputSchema"]["properties"].items()}
+    assert not {name: says for name, says in described.items() if not says.endswith(".")}
+    assert tool == "generate" or all(f'"{kind}"' in described["kind"] for kind in KINDS)
 
 
 @pytest.mark.parametrize("tool", ["generate", "export"])

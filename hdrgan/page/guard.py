@@ -38,7 +38,7 @@ FORM_BYTES = 1 << 20  # that a form may add to its file: its reader meets the li
 
 # What the page and its programs use; Gradio has more, for its developers and for what this page does not do.
 _OPEN = re.compile(
-    r"/(config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|(assets|static|svelte)/.*)?"
+    r"/(config/?|theme\.css|manifest\.json|favicon\.ico|card\.jpg|robots\.txt|(assets|static|svelte)/.*)?"
     rf"|{API}/?((info|openapi\.json|startup-events|app_id|theme\.css|upload|upload_progress|cancel|reset)/?"
     r"|(heartbeat|call|api|run|queue)/.*|file=.*|mcp(/.*)?)?",
     re.DOTALL,

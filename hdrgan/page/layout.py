@@ -13,7 +13,7 @@ from hdrgan.page.answers import KINDS, checked_in_words
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.look import HEADER, SCRIPT, TITLE, footer, markup
 from hdrgan.page.settings import Settings
-from hdrgan.page.tools import answer_one_by_one
+from hdrgan.page.tools import answer_one_by_one, described
 from hdrgan.pipeline import Pipeline
 
 EXAMPLES = {
@@ -109,6 +109,8 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         choice = [photo, model, ev_step, response]
         door.click(handlers.generate, [*choice, evs], [frames, look], api_name="generate", **heavy)
         door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)
+    offered = {"/generate": handlers.generate, "/export": handlers.export}
+    demo.get_api_info = described(demo.get_api_info, offered)  # type: ignore[method-assign]
     demo.preprocess_data = checked_in_words(demo.preprocess_data)  # type: ignore[method-assign]
     demo.queue(max_size=2 * settings.queue, default_concurrency_limit=2, api_open=False)
     return demo

@@ -19,16 +19,6 @@ HEADER = """
 <span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i><i></i></span>hdrgan</div>
 <h1>One photo in. Five exposures and an HDR image out.</h1></div>
 """
-ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 10 10'%3E%3Cpath fill='%230b0d12' "
-    "d='M0 0h2v10H0z'/%3E%3Cpath fill='%233a4254' d='M2 0h2v10H2z'/%3E%3Cpath fill='%238b8f94' d='M4 0h2v10H4z'/%3E"
-    "%3Cpath fill='%23e8c987' d='M6 0h2v10H6z'/%3E%3Cpath fill='%23fff7e0' d='M8 0h2v10H8z'/%3E%3C/svg%3E"
-)
-HEAD = f"""
-<meta name="description" content="{DESCRIPTION}">
-<meta property="og:title" content="{TITLE}"><meta property="og:description" content="{DESCRIPTION}">
-<link rel="icon" href="{ICON}">
-"""
 
 _HERE = Path(__file__).parent
 MARKUP = (_HERE / "page.html").read_text(encoding="utf-8")

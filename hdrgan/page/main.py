@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.files.guarded import close_decoders, load_photo_guarded
 from hdrgan.models.finding import bundled_names, project_file
+from hdrgan.page.card import Card
 from hdrgan.page.environment import prepare
 from hdrgan.page.fetch import fetch
 from hdrgan.page.guard import Guard
@@ -25,7 +26,7 @@ from hdrgan.page.housekeeping import remove_orphans, settle_memory, sweep, trim_
 from hdrgan.page.jobs import close_all
 from hdrgan.page.kept import sweep_all
 from hdrgan.page.layout import MODELS, SWEEP_S, build_demo
-from hdrgan.page.look import CSS, HEAD, theme
+from hdrgan.page.look import CSS, theme
 from hdrgan.page.settings import Settings
 from hdrgan.pipeline import Pipeline
 
@@ -44,7 +45,6 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": CSS,
-        "head": HEAD,
         "max_file_size": settings.max_megabytes * 2**20,
         "max_threads": settings.threads,
         "state_session_capacity": settings.sessions,
@@ -68,7 +68,8 @@ def launch_options(settings: Settings) -> dict[str, Any]:
                     connections=settings.connections,
                     disk_bytes=settings.disk_megabytes << 20,
                     fetch=partial(fetch, folder=folder, most_bytes=upload_bytes) if settings.fetch else None,
-                )
+                ),
+                Middleware(Card),
             ]
         },
     }

@@ -320,6 +320,7 @@ NEW_FEATURES = {
     "the page: a photo's own pixels, several photos at once, photos by address": [
         "page/fetch.py",
         "page/tools.py",
+        "page/card.py",
         "page/handlers.py:LOOK_PIXELS",
         "page/guard.py:Guard._fetched",
         "page/guard.py:_WEB",

@@ -40,7 +40,7 @@ from hdrgan.page.guard import GONE
 from hdrgan.page.housekeeping import sweep
 from hdrgan.page.jobs import BusyError
 from hdrgan.page.layout import build_demo
-from hdrgan.page.look import footer, markup
+from hdrgan.page.look import DESCRIPTION, TITLE, footer, markup
 from hdrgan.page.main import launch_options, offered_models
 from hdrgan.page.settings import Settings
 
@@ -473,10 +473,48 @@ def test_language_models_see_them_as_tools_with_their_arguments_explained(server
     assert "stops between" in arguments["ev_step"]["description"]
 
 
+def test_a_shared_link_shows_our_title_our_words_and_our_picture(server):
+    page = httpx.get(server).text
+    head = page.partition("<script")[0]
+    told = dict(re.findall(r'<meta (?:property|name)="([^"]+)" content="([^"]*)">', head))
+    assert told.items() >= {"og:title": TITLE, "og:description": DESCRIPTION, "description": DESCRIPTION}.items()
+    assert (told["og:url"], told["twitter:card"]) == (server, "summary_large_image")
+    assert re.findall("<title>(.*?)</title>", page) == [TITLE]
+    assert [head.count(f'og:{name}"') for name in ("title", "description", "image", "url")] == [1, 1, 1, 1]
+    assert not re.search("gradio", head, re.IGNORECASE)
+    picture = httpx.get(told["og:image"])
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(picture.content)).size == (1200, 630)
+    assert len(picture.content) < 300_000
+    assert "window.gradio_config" in page
+
+
+def test_behind_a_proxy_a_shared_link_names_the_picture_as_the_world_reaches_it(server):
+    page = httpx.get(server, headers={"x-forwarded-host": "hdr.example", "x-forwarded-proto": "https"}).text
+    assert '<meta property="og:image" content="https://hdr.example/card.jpg">' in page
+
+
+def test_asking_for_the_head_of_the_page_is_answered_as_the_page_is(server):
+    head, page = httpx.head(server), httpx.get(server, headers={"accept-encoding": "identity"})
+    assert (head.status_code, head.content) == (200, b"")
+    assert int(page.headers["content-length"]) == len(page.content)
+
+
+def test_the_icon_is_ours(server):
+    answer = httpx.get(f"{server}favicon.ico")
+    icon = Image.open(io.BytesIO(answer.content)).convert("RGB")
+    colours = [icon.getpixel((icon.width * (2 * k + 1) // 10, 5)) for k in range(5)]
+    assert (icon.format or "ICO", answer.headers["content-type"]) == ("ICO", "image/x-icon")
+    assert colours == sorted(colours, key=sum)
+    assert colours[0] == (11, 13, 18)
+
+
 @pytest.mark.parametrize("tool", ["generate", "export"])
 def test_every_argument_of_a_program_is_described_to_its_end(server, tool):
     (schema,) = [one for one in httpx.get(f"{server}gradio_api/mcp/schema").json() if one["name"] == tool]
     described = {name: about.get("description", "") for name, about in schema["inputSchema"]["properties"].items()}
+    info = httpx.get(f"{server}gradio_api/info").json()["named_endpoints"][f"/{tool}"]
+    assert {one["parameter_name"]: one["python_type"]["description"] for one in info["parameters"]} == described
     assert not {name: says for name, says in described.items() if not says.endswith(".")}
     assert tool == "generate" or all(f'"{kind}"' in described["kind"] for kind in KINDS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ EXAMPLES = {
 }
 
 MODELS = {
-    "radiance": "Radiance: adds the lost light",
-    "bracket": "Bracket: the classic HDR-GAN",
-    "ein": "EIN: exposure-induced, slow",
+    "radiance": "Keeps your photo, adds the lost light",
+    "bracket": "Redraws every exposure (HDR-GAN)",
+    "ein": "Another guess at the lost light, slow (EIN)",
 }
 # The first one is preselected.
 EVS = {"-4,-2,0,2,4": "−4 to +4 EV", "-2,-1,0,1,2": "−2 to +2 EV", "-6,-3,0,3,6": "−6 to +6 EV"}
@@ -109,7 +109,7 @@ def build_demo(pipelines: Mapping[str, Pipeline], settings: Settings | None = No
         choice = [photo, model, ev_step, response]
         door.click(handlers.generate, [*choice, evs], [frames, look], api_name="generate", **heavy)
         door.click(handlers.export, [*choice, kind, evs], [file], api_name="export", **heavy)
-    offered = {"/generate": handlers.generate, "/export": handlers.export}
+    offered: dict[str, Callable[..., Any]] = {"/generate": handlers.generate, "/export": handlers.export}
     demo.get_api_info = described(demo.get_api_info, offered)  # type: ignore[method-assign]
     demo.preprocess_data = checked_in_words(demo.preprocess_data)  # type: ignore[method-assign]
     demo.queue(max_size=2 * settings.queue, default_concurrency_limit=2, api_open=False)

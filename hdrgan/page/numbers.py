@@ -44,7 +44,7 @@ class Numbers:
         light_stops: the same of the radiance.
         peak: brightest luminance, 1.0 = the photo's white.
         clipped: share of the pixels with a channel at the photo's end of scale.
-        invented: share of the pixels whose light is notably invented.
+        invented: share of the pixels whose light is clearly invented.
         photo: share of the pixels per bar of the histogram, from `STOPS`[0] to `STOPS`[1]; the ends take what is
             beyond them, black included.
         light: the same of the radiance.
@@ -106,7 +106,7 @@ def draw_histogram(numbers: Numbers) -> str:
     return _svg(
         "Histogram of light",
         f"Share of the pixels over stops relative to the photo's white, in {len(numbers.photo)} bars. The photo spans "
-        f"{numbers.photo_stops:.1f} stops and ends at white; the light spans {numbers.light_stops:.1f} stops.",
+        f"{numbers.photo_stops:.1f} stops and ends at white; the result spans {numbers.light_stops:.1f} stops.",
         f'<line class="white" x1="{white:.1f}" x2="{white:.1f}" y1="4" y2="{HEIGHT - BOTTOM}"/>'
         f'<text x="{white + 5:.1f}" y="{TOP - 6}">the photo’s white</text>'
         f'<path class="photo" d="{outline(numbers.photo)}"/><path class="light" d="{outline(numbers.light)}"/>'
@@ -200,18 +200,19 @@ def numbers_of(result: Result) -> str:
     """What was measured of a result, as two drawings and a table: HTML."""
     numbers = measure(result.photo.pixels, result.radiance, result.invented, result.response)
     rows = (
-        ("Range of the photo", f"{numbers.photo_stops:.1f} stops"),
-        ("Range of the light", f"{numbers.light_stops:.1f} stops"),
+        ("From darkest to brightest, photo", f"{numbers.photo_stops:.1f} stops"),
+        ("From darkest to brightest, result", f"{numbers.light_stops:.1f} stops"),
         ("Brightest light", f"{_amount(numbers.peak)} × the photo’s white"),
-        ("Clipped in the photo", f"{100 * numbers.clipped:.2f} % of the pixels"),
-        ("Notably invented", f"{100 * numbers.invented:.2f} % of the pixels"),
+        ("Blown out in the photo", f"{100 * numbers.clipped:.2f} % of the pixels"),
+        ("Clearly invented", f"{100 * numbers.invented:.2f} % of the pixels"),
     )
     table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
     curve = html.escape(result.response_note) or "taken for sRGB"
     return (
         f'<dl class="numbers">{table}</dl>'
         f"<div><h3>How much light there is</h3>{draw_histogram(numbers)}"
-        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the light</p></div>'
+        '<p class="key"><i class="photo"></i> the photo <i class="light"></i> the result. The higher, the more of the '
+        "picture is that bright: twice as high is four times as much.</p></div>"
         f"<div><h3>How the camera turned light into pixels</h3>{draw_response(result.response)}"
         f'<p class="key"><i class="curve"></i> {curve} <i class="plain"></i> sRGB</p></div>'
     )

@@ -189,7 +189,7 @@ def test_a_dropped_photo_becomes_its_result_without_a_click(visit, photo, tmp_pa
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 380) == (scheme == "light")
     page.locator(".numbers-box summary").click()
-    expect(page.locator(".numbers-here")).to_contain_text("Range of the light")
+    expect(page.locator(".numbers-here")).to_contain_text("From darkest to brightest")
     fake = tmp_path / "holiday.jpg"
     fake.write_text("Dear diary")
     drop(page, fake)
@@ -518,13 +518,13 @@ def test_a_running_ein_is_cancelled_and_its_work_stops(visit, program, tmp_path)
     Image.fromarray(noise).save(path)
     page = visit()
     give(page, path)
-    page.get_by_label("Network").select_option("ein")
+    page.get_by_label("Method").select_option("ein")
     expect(page.locator(".says")).to_contain_text("s left")
     log = len(program.said)
     page.get_by_role("button", name="Cancel").click()
     state(page, "failed")
     expect(page.get_by_role("alert")).to_contain_text("Cancelled")
-    page.get_by_label("Network").select_option("radiance")  # its turn comes at once
+    page.get_by_label("Method").select_option("radiance")  # its turn comes at once
     state(page, "ready")
     wait_for_the_end(page, program, log)
     assert "ein: 2000" not in "".join(program.said[log:]), "it was not worked on to its end"

@@ -107,6 +107,7 @@ function example(button) {
     showBefore(button.querySelector("img").src);
     run();
     $(".stage").scrollIntoView({ block: "nearest" });
+    view.focus({ preventScroll: true });  // the button is gone, and the next thing by Tab would be the footer
 }
 
 // The calibration of the visitor's own camera stays in this browser, and goes along with each photo.

@@ -27,10 +27,13 @@ function place() {
     divider.setAttribute("aria-valuetext", Math.round(100 * divided) + " % photo");
     $(".tag.left").hidden = !result || at < 90;
     $(".tag.right").hidden = !result || box.width - at < 110;
-    $(".scale").textContent = zoom === 1 ? "Fit" : Math.round((100 * zoom) / whole()) + " %";
+    const scale = zoom === 1 ? "Fit" : Math.round((100 * zoom) / whole()) + " %";
+    if ($(".scale").textContent !== scale) $(".scale").textContent = scale;  // it is read out when it changes
     $(".smaller").disabled = zoom === 1;
     $(".larger").disabled = zoom >= most100();
     view.classList.toggle("zoomed", zoom > 1);
+    view.setAttribute("aria-label", !result ? "Picture" : zoom === 1 ? "Picture: the keys + and \u2212 zoom"
+        : `Picture at ${scale}: arrow keys pan, + and \u2212 zoom, 0 shows all of it`);
     look({ left, top: box.height / 2 + panY - (height * zoom) / 2, width: width * zoom, height: height * zoom, box, cut });
 }
 const most100 = () => Math.max(2, 2 * whole());
@@ -141,8 +144,22 @@ divider.addEventListener("keydown", (event) => {
     divided = Math.min(1, Math.max(0, divided + step));
     place();
 });
-$(".larger").addEventListener("click", () => scaleTo(zoom < whole() && zoom * 1.5 > whole() ? whole() : zoom * 1.5));
-$(".smaller").addEventListener("click", () => scaleTo(zoom / 1.5));
+view.addEventListener("keydown", (event) => {
+    if (!result || event.ctrlKey || event.metaKey || event.altKey) return;  // those are the browser's own
+    const way = event.target === view && zoom > 1 && { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const scales = { "+": larger, "=": larger, "-": smaller, 0: unzoom }[event.key];
+    if (!way && !scales) return;
+    event.preventDefault();
+    if (scales) return scales();
+    panX += (way[0] * view.clientWidth) / 8;
+    panY += (way[1] * view.clientHeight) / 8;
+    place();
+});
+const larger = () => scaleTo(zoom < whole() && zoom * 1.5 > whole() ? whole() : zoom * 1.5);
+const smaller = () => scaleTo(zoom / 1.5);
+const unzoom = () => scaleTo(1);
+$(".larger").addEventListener("click", larger);
+$(".smaller").addEventListener("click", smaller);
 $(".scale").addEventListener("click", fit);
 $(".full").addEventListener("click", () => {
     if (document.fullscreenElement || root.classList.contains("filling")) return leave();

@@ -201,42 +201,113 @@ def test_a_dropped_photo_becomes_its_result_without_a_click(visit, photo, tmp_pa
     assert found == dict.fromkeys(found, [])
 
 
-def test_every_view_compares_with_the_photo_by_keyboard_alone(visit, photo):
-    page = visit()
-    page.keyboard.press("Tab")
-    for _ in range(10):
-        if page.evaluate("document.activeElement.matches('.examples button')"):
-            break
-        page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    state(page, "ready")
-    divider = page.get_by_role("slider", name="Compare with the photo")
-    divider.focus()
-    cuts = []
-    for key, says in (("Home", "0"), ("ArrowRight", "5"), ("End", "100"), ("PageDown", "80")):
+def tab_to(page: Page, selector: str, key: str = "Tab") -> None:
+    """Press a key until what has the focus matches."""
+    for _ in range(60):
         page.keyboard.press(key)
-        expect(divider).to_have_attribute("aria-valuenow", says)
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    pytest.fail(f"{key} leads to no {selector}")
+
+
+def corner(page: Page) -> list[float]:
+    """Where the left upper corner of the picture is on the screen, zoomed and panned as it is."""
+    return page.locator(".layers").evaluate("e => { const b = e.getBoundingClientRect(); return [b.left, b.top]; }")
+
+
+def never_answer(page: Page) -> None:
+    """From now on no photo that is asked for reaches the server: the page goes on working at it."""
+    page.evaluate("() => { window.hdrganCalls.develop.push = () => {}; }")
+
+
+def test_everything_is_done_by_keyboard_alone(visit, tmp_path):
+    page = visit()
+    press, says = page.keyboard.press, page.locator(".scale")
+    tab_to(page, ".examples button")
+    press("Enter")
+    state(page, "ready")
+    divider, view = page.get_by_role("slider", name="Compare with the photo"), page.locator(".view")
+
+    tab_to(page, ".divider")
+    cuts = []
+    for key, share in (("Home", "0"), ("ArrowRight", "5"), ("End", "100"), ("PageDown", "80")):
+        press(key)
+        expect(divider).to_have_attribute("aria-valuenow", share)
         cuts.append(divider.evaluate("e => parseFloat(e.style.left)"))
     assert cuts[0] < cuts[1] < cuts[3] < cuts[2]
-    page.get_by_label("Finished").focus()
+
+    tab_to(page, ".view", "Shift+Tab")
+    assert view.evaluate("e => getComputedStyle(e, '::after').borderTopWidth") == "3px", "the focus is seen"
+    expect(page.get_by_role("group", name="Picture: the keys + and − zoom")).to_be_visible()
+    press("+")
+    press("+")
+    expect(says).to_have_text(re.compile(r"\d+ %"))
+    expect(page.get_by_role("group", name=re.compile(r"Picture at \d+ %: arrow keys pan"))).to_be_visible()
+    start = corner(page)
+    for key, axis, sign in (("ArrowRight", 0, -1), ("ArrowDown", 1, -1), ("ArrowLeft", 0, 1), ("ArrowUp", 1, 1)):
+        old = corner(page)
+        press(key)
+        new = corner(page)
+        assert (new[axis] - old[axis]) * sign > 20, f"{key} shows what lies there"
+        assert new[1 - axis] == pytest.approx(old[1 - axis], abs=0.5)
+    assert corner(page) == pytest.approx(start, abs=0.5)
+    for _ in range(40):
+        press("ArrowRight")
+    box, layers = view.bounding_box(), page.locator(".layers").bounding_box()
+    assert layers["x"] + layers["width"] == pytest.approx(box["x"] + box["width"], abs=1), "not beyond the edge"
+    expect(divider).to_have_attribute("aria-valuenow", "80")
+    larger = int(says.text_content().removesuffix(" %"))
+    press("-")
+    assert int(says.text_content().removesuffix(" %")) < larger
+    tab_to(page, ".divider")
+    old = corner(page)
+    press("ArrowLeft")
+    expect(divider).to_have_attribute("aria-valuenow", "75")
+    assert corner(page) == old, "the divider keeps its arrows"
+    press("0")
+    expect(says).to_have_text("Fit")
+
+    tab_to(page, ".views input")
     for name in ("HDR", "Invented"):
-        page.keyboard.press("ArrowRight")
+        press("ArrowRight")
         expect(page.locator(".after")).to_have_attribute("alt", name)
     assert page.locator(".marks").is_visible()
-    first = page.locator(".strip button").first
-    first.focus()
-    page.keyboard.press("Enter")
-    expect(first).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".after")).to_have_attribute("alt", re.compile("EV −4"))
-    assert not page.locator(".marks").is_visible()
-    page.get_by_role("button", name="Full screen").focus()
-    page.keyboard.press("Enter")
+    tab_to(page, ".zoom .full")
+    press("Enter")
     leave = page.get_by_role("button", name="Leave full screen")
     expect(leave).to_be_visible()
     box = leave.bounding_box()
     assert 0 <= box["y"] <= 900 - box["height"], "the way out is on the screen"
-    page.keyboard.press("Enter")
+    press("Enter")
     expect(page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
+    tab_to(page, ".strip button")
+    press("Enter")
+    expect(page.locator(".strip button").first).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".after")).to_have_attribute("alt", re.compile("EV −4"))
+    assert not page.locator(".marks").is_visible()
+
+    tab_to(page, "select.evs")
+    press("ArrowDown")
+    expect(page.locator(".strip button").first).to_contain_text("EV −2")
+    state(page, "ready")
+    tab_to(page, '[data-kind="finished"]')
+    with page.expect_download() as caught:
+        press("Enter")
+    caught.value.save_as(tmp_path / "saved.jpg")
+    assert Image.open(tmp_path / "saved.jpg").format == "JPEG"
+
+    never_answer(page)
+    tab_to(page, "select.evs", "Shift+Tab")
+    press("ArrowDown")
+    state(page, "working")
+    tab_to(page, ".cancel", "Shift+Tab")
+    press("Enter")
+    state(page, "failed")
+    expect(page.get_by_role("alert")).to_contain_text("Cancelled")
+    tab_to(page, ".zoom .fresh")
+    press("Enter")
+    state(page, "empty")
+    assert page.evaluate("document.activeElement.matches('.choose')")
 
 
 def test_zoom_goes_to_the_pixels_and_pans_within_the_picture(visit, photo):
@@ -249,15 +320,14 @@ def test_zoom_goes_to_the_pixels_and_pans_within_the_picture(visit, photo):
         larger.click()
     scale = page.locator(".scale")
     assert int(scale.text_content().removesuffix(" %")) >= 100
-    where = "() => { const b = document.querySelector('.layers').getBoundingClientRect(); return [b.left, b.top]; }"
-    before = page.evaluate(where)
+    before = corner(page)
     box = page.locator(".view").bounding_box()
     x, y = box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.3
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 5, y + 40)
     page.mouse.up()
-    after = page.evaluate(where)
+    after = corner(page)
     assert after[1] - before[1] == pytest.approx(40, abs=1)
     scale.click()
     expect(scale).to_have_text("Fit")

@@ -58,5 +58,10 @@ class Shard:
                 return cls(rank, world, local, launched=world > 1)
         return cls()
 
+    @property
+    def tells(self) -> bool:
+        """Whether it says how far it is and how it went: of processes that were launched together, the first alone."""
+        return self.rank == 0 or not self.launched
+
     def __str__(self) -> str:
         return f"{self.rank + 1}-of-{self.world}"

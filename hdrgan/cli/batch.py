@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hdrgan.batch.progress import Progress
     from hdrgan.batch.ranks import Ranks, Tally
     from hdrgan.batch.run import Batch, Outcome
+    from hdrgan.batch.shards import Shard
     from hdrgan.light.cancellation import Cancellation
 
 _MEGAPIXELS = 30.0  # in memory at a time for each of the first jobs; a photo takes some 15 MB a megapixel
@@ -108,6 +109,7 @@ def run(request: Request, *, evs: Sequence[float], format: str | None, hdr: Sequ
         settings = partial(OutputSettings, stops, format, tuple(hdr), request["zip"], request["keep_gps"])
         settings({})  # a mistake is reported before anything is looked for
         shard = Shard.parse(request["shard"]) if request["shard"] else Shard.of_environment(os.environ)
+        check_input(request, shard)
         named = [spooled(spool) if str(name) == "-" else str(name) for name in request["photos"]]
         if not named and not request["from_list"]:
             raise ValueError("name photos or folders, or a list of them with --from")
@@ -143,7 +145,7 @@ def run(request: Request, *, evs: Sequence[float], format: str | None, hdr: Sequ
                 keep=jobs,
             ),
         )
-        progress = Progress(shown=len(photos) > 1 and shard.rank == 0)
+        progress = Progress(shown=len(photos) > 1 and shard.tells)
         reporter = Reporter(batch, progress, request["json"], search.left_out())
         code = run_batch(batch, reporter, Failures(output, shard), Ranks(output, shard), stopped)
     if code > 128:
@@ -183,6 +185,21 @@ def stopping_on_signals(cancellation: Cancellation) -> Iterator[Stopped]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def check_input(request: Request, shard: Shard) -> None:
+    """See that processes that were launched together do not share one input, of which each would get a part.
+
+    Raises:
+        ValueError: photos or their list would be read from standard input, or their list from another pipe.
+    """
+    listed = request["from_list"] or ""
+    piped = listed == "-" or (os.path.exists(listed) and not os.path.isfile(listed))
+    if shard.launched and (piped or any(str(name) == "-" for name in request["photos"])):
+        raise ValueError(
+            f"{shard.world} processes cannot share one pipe, of which each would read a part; "
+            f"write the photo, or the list of photos, to a file and name that file"
+        )
 
 
 def spooled(folder: str) -> str:
@@ -243,7 +260,7 @@ def run_batch(batch: Batch, reporter: Reporter, failures: Failures, ranks: Ranks
             return 2
         if stopped.signal:
             return 128 + stopped.signal
-        if batch.shard.rank == 0 or not batch.shard.launched:
+        if batch.shard.tells:
             reporter.summary(total, silent, failures.path)
     return 1 if tally.failed else 0
 

@@ -54,6 +54,7 @@ def test_halves_by_hand(hdrgan, photos, one_process, tmp_path, files_in):
     told = [half.wait() for half in halves]
     assert [half.returncode for half in told] == [0, 0], told
     assert [len(photos_done(half.stdout)) for half in told] == [3, 2]
+    assert ["3 of 3 photos" in told[0].stderr, "2 of 2 photos" in told[1].stderr] == [True, True], told
     assert files_in(tmp_path) == one_process
 
 
@@ -147,6 +148,54 @@ def test_ray_data_on_two_workers(photos, one_process, tmp_path, root, files_in):
     assert code == 0, err[-5000:]
     assert out.splitlines()[-1] == "5 photos"
     assert files_in(tmp_path / "out") == {k: v for k, v in one_process.items() if not k.startswith(".hdrgan/")}
+
+
+ENGINES = {
+    "torchrun": {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"},
+    "srun": {"SLURM_JOB_ID": "7", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"},
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("named", [("--from", "-"), ("-",), ("PHOTOS", "-"), ("--from", "PIPE")])
+def test_processes_that_were_launched_do_not_share_a_pipe(engine, named, hdrgan, photos, tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # opened, it would wait for its writer
+    words = [{"PHOTOS": str(photos), "PIPE": str(tmp_path / "pipe")}.get(word, word) for word in named]
+    listed = "\n".join(str(path) for path in photos.iterdir()).encode()
+    done = hdrgan.start("generate", *words, "-o", tmp_path / "out", *COMMAND, stdin=listed, **ENGINES[engine]).wait(60)
+    assert done.returncode == 2
+    assert "2 processes cannot share one pipe" in done.stderr
+    assert "to a file and name that file" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_processes_that_share_no_pipe_may_read_one(hdrgan, photos, tmp_path, files_in, one_process):
+    """Parts by hand have an input of their own, and an engine may start a single process."""
+    listed = "\n".join(str(path) for path in sorted(photos.iterdir())).encode()
+    for k in (1, 2):
+        command = ("generate", "--from", "-", "-o", tmp_path / "hand", *COMMAND, "--shard", f"{k}/2")
+        done = hdrgan(*command, stdin=listed, OMP_NUM_THREADS="1")
+        assert done.returncode == 0, done.stderr
+    assert files_in(tmp_path / "hand") == one_process
+    one = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    done = hdrgan("generate", "--from", "-", "-o", tmp_path / "one", *COMMAND, stdin=listed, **one)
+    assert done.returncode == 0, done.stderr
+    assert files_in(tmp_path / "one") == one_process
+
+
+def test_two_processes_of_torchrun_refuse_a_pipe(photos, tmp_path, root):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        words = TORCHRUN.replace("PORT", str(free.getsockname()[1])).split()
+    command = [sys.executable, "-m", *words, "-m", "hdrgan", "generate", "--from", "-", "-o", tmp_path / "out"]
+    environment = {**os.environ, "PYTHONPATH": str(root), "CUDA_VISIBLE_DEVICES": ""}
+    listed = "\n".join(str(path) for path in sorted(photos.iterdir()))
+    done = subprocess.run(command, env=environment, input=listed, capture_output=True, text=True, check=False)
+    assert done.returncode != 0, "torchrun has a code of its own for processes that failed"
+    assert "2 processes cannot share one pipe" in done.stderr
+    assert "exitcode  : 2 " in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def is_alive(process):

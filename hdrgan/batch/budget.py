@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,6 @@ from PIL import Image
 from hdrgan.files import heif
 from hdrgan.files.kinds import is_risky
 from hdrgan.files.limits import PhotoError
-
-# The loader refuses photos that are too large; here only the header is read.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _UNKNOWN = 24.0  # megapixels that a photo counts as whose header cannot be read here
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ def run(request: Request, *, evs: Sequence[float], format: str | None, hdr: Sequ
     Raises:
         ValueError, OSError: nothing can be done at all.
     """
+    from PIL.Image import DecompressionBombWarning
+
     from hdrgan.batch.failures import Failures
     from hdrgan.batch.find import find_photos, read_list
     from hdrgan.batch.plan import plan
@@ -103,6 +106,8 @@ def run(request: Request, *, evs: Sequence[float], format: str | None, hdr: Sequ
     from hdrgan.light.evs import check_evs
     from hdrgan.pipeline import Pipeline
 
+    # The loader refuses photos that are too large; where Pillow looks at them here, it reads the header alone.
+    warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     cancellation = Cancellation()
     with stopping_on_signals(cancellation) as stopped, TemporaryDirectory() as spool:
         stops = check_evs(evs)

@@ -37,7 +37,10 @@ def test_photos_of_one_size_are_made_once(tool, tmp_path, monkeypatch):
 
 
 def test_the_pages_say_what_the_report_says(tool, root):
-    text = tool.text_of(json.loads(tool.REPORT.read_text()))
+    report = json.loads(tool.REPORT.read_text())
+    assert report["photos"] >= 200
+    assert max(report["memory_gb"]) <= report["peak_gb"] < 1.5, "the most memory that a batch may take, in GB"
+    text = tool.text_of(report)
     for page in ("README.md", "docs/scale.md"):
         assert text in (root / page).read_text()
 

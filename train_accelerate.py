@@ -75,6 +75,7 @@ from hdrgan.training.networks import Generator
 from hdrgan.training.photos import spread, whole_photo
 from hdrgan.training.preflight import UsageError
 from hdrgan.training.sample_sheet import sample_sheet, save_sheet, sheet_for_card
+from hdrgan.training.workers import leave_signals_to_the_run
 
 Answer = TypeVar("Answer")
 
@@ -98,12 +99,6 @@ class Stopped(BaseException):
 def stop_at_once(number: int, _frame: Any) -> None:
     """Handle a signal before training has begun."""
     raise Stopped(number)
-
-
-def leave_signals_to_the_run(_worker: int) -> None:
-    """In a process that reads data: a signal to the whole group must not take the batch away that a step waits for."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def from_main(accelerator: Accelerator, work: Callable[[], Answer]) -> Answer:

@@ -41,6 +41,6 @@ def train(context: click.Context) -> None:
     if spec is None or spec.loader is None:
         raise ImportError("train_accelerate.py cannot be loaded")
     trainer = importlib.util.module_from_spec(spec)
-    sys.modules["train_accelerate"] = trainer  # where processes that read data look for it
+    sys.modules["train_accelerate"] = trainer  # as an import does; other processes have none, and need none
     spec.loader.exec_module(trainer)
     context.exit(trainer.main(context.args))

@@ -379,7 +379,7 @@ NEW_FEATURES = {
         "train_accelerate.py:Run-400",
         "train_accelerate.py:Stopped",
         "train_accelerate.py:stop_at_once",
-        "train_accelerate.py:leave_signals_to_the_run",
+        "training/workers.py",
         "train_accelerate.py:train-47",
         "training/checkpoints.py:_sync-6",
         "training/checkpoints.py:read_progress-19",

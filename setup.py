@@ -31,7 +31,7 @@ class BuildWithProjectFiles(build_py):
 
     def _project_files(self):
         home = Path(self.build_lib) / "hdrgan" / "project"
-        return [(path, home / path) for pattern in PROJECT_FILES for path in sorted(Path().glob(pattern))]
+        return [(Path(name), home / name) for name in PROJECT_FILES if Path(name).is_file()]  # a Space has not all
 
 
 setup(cmdclass={"build_py": BuildWithProjectFiles})

@@ -1,7 +1,7 @@
 """What of the library is published: the files of the package and of the project, and a wheel made of them.
 
-Only what a release holds is ever taken. Other files of a checkout, or beside an installed package, a ``.env`` or
-weights of one's own, stays where it is.
+Only what pyproject.toml lists is ever taken. Other files of a checkout, or beside an installed package, a ``.env``,
+a photo or weights of one's own, stay where they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from hdrgan.models.finding import project_file
 from hdrgan.version import __version__
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_BUNDLED = ("bracket", "ein", "radiance")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal content, equal wheel
 
 WHEEL_NAME = f"hdrgan-{__version__}-py3-none-any.whl"
@@ -41,17 +40,15 @@ def package_files() -> dict[str, Path]:
         inside = path.relative_to(_PACKAGE)
         if inside.parts[0] == "project" or any(part.startswith((".", "__pycache__")) for part in inside.parts):
             continue
-        if inside.parts[0] != "weights" or inside.parts[1] in _BUNDLED:
-            files[f"hdrgan/{inside.as_posix()}"] = path
+        files[f"hdrgan/{inside.as_posix()}"] = path
     return files
 
 
 def project_files() -> dict[str, Path]:
     """Files of the top level that the library reads, by their names there, such as ``examples/sunset.jpg``."""
     home = project_file("pyproject.toml").parent
-    patterns = _project()["tool"]["hdrgan"]["project-files"]
-    found = {path for pattern in patterns for path in home.glob(pattern) if path.is_file()}
-    return {path.relative_to(home).as_posix(): path for path in sorted(found)}
+    names = sorted(_project()["tool"]["hdrgan"]["project-files"])
+    return {name: home / name for name in names if (home / name).is_file()}  # a Space has not all of them
 
 
 @cache

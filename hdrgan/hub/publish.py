@@ -22,7 +22,7 @@ from packaging.version import Version
 
 from hdrgan.hub import card
 from hdrgan.hub.access import HubError, hub_api, reason
-from hdrgan.hub.distribution import WHEEL_NAME, build_wheel, package_files
+from hdrgan.hub.distribution import WHEEL_NAME, build_wheel, package_files, project_files
 from hdrgan.models.finding import CARD_NAME, CHECKSUMS_NAME, CONFIG_NAME, WEIGHTS_NAME, bundled_names, project_file
 from hdrgan.models.pretrained import PretrainedModel, locate, read_config
 from hdrgan.models.weights_file import checksums
@@ -202,8 +202,7 @@ def _space_files(
     if kind is None:
         raise ValueError(f"a Space needs a network that makes pictures, and {type(network).__name__} does not")
     files: dict[str, Path | bytes] = {name: project_file(name) for name in (*_SPACE_FILES, *card.BENCHMARKS)}
-    examples = project_file("examples")
-    files |= {f"examples/{path.name}": path for path in sorted(examples.iterdir()) if path.is_file()}
+    files |= {name: path for name, path in project_files().items() if name.startswith("examples/")}
     files |= package_files()
     files["requirements.txt"] = _space_requirements(hardware)
     # Sharing sites take a picture from an address; the first one on the card says most.

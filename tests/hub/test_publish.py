@@ -9,8 +9,10 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -347,6 +349,49 @@ def test_only_files_of_the_package_are_published(root, tmp_path, monkeypatch):
     monkeypatch.setattr(distribution, "_PACKAGE", package)
     assert {path.read_text() for path in package_files().values()} == {"public"}
     assert len(package_files()) == 4
+
+
+PUSH_ALL = """
+from hdrgan.hub.publish import push
+push("bracket", "tester/all", space=True)
+push("bracket", "tester/hidden", space=True, private=True)
+print("{}")
+"""
+OWN_FILES = """.env examples/.env examples/holiday.jpg examples/IMG_0001.HEIC launch/.env launch/mine.yaml hdrgan/.env
+hdrgan/.own.py
+hdrgan/weights/.env hdrgan/weights/bracket/.env hdrgan/weights/bracket/mine.safetensors hdrgan/weights/bracket/notes.txt
+hdrgan/weights/mine/model.safetensors hdrgan/weights/mine/config.json hdrgan/page/.own.js benchmarks/.env docs/.env"""
+
+
+def test_a_whole_push_takes_nothing_of_ones_own_along(root, tmp_path):
+    checkout = tmp_path / "checkout"
+    listed = ["hdrgan", "examples", "launch", *(name for name in os.listdir(root) if (root / name).is_file())]
+    listed += ["benchmarks/real_brackets.json", "benchmarks/yardstick.json", "docs/results.jpg", "docs/training.md"]
+    for name in subprocess.check_output(["git", "ls-files", *listed], cwd=root, text=True).splitlines():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, checkout / name)
+    expected = {path.relative_to(checkout).as_posix() for path in checkout.rglob("*") if path.is_file()}
+    for name in OWN_FILES.split():
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_text("planted secret")
+    with LocalHub() as local:
+        client(PUSH_ALL, local, tmp_path / "home", checkout, token=True)
+        repos = {key: repo.head.files for key, repo in local.repos.items()}
+    assert len(repos) == 4
+    for (kind, _), files in repos.items():
+        contents = {name: blob.content for name, blob in files.items()}
+        for name in [name for name in contents if name.endswith(".whl")]:
+            with zipfile.ZipFile(io.BytesIO(contents[name])) as wheel:
+                contents |= {f"in the wheel: {inside}": wheel.read(inside) for inside in wheel.namelist()}
+        assert not [name for name, content in contents.items() if b"planted secret" in content]
+        if kind == "space":
+            assert set(files) - expected == {".gitattributes", "thumbnail.jpg"}
+            assert {name for name in expected if name.startswith(("examples/", "hdrgan/"))} <= set(files)
+
+
+def test_a_file_of_settings_is_left_out_by_git_and_by_docker(root):
+    assert ".env" in (root / ".gitignore").read_text().splitlines()  # which `hf upload` reads as well
+    assert (root / ".dockerignore").read_text().splitlines()[-1] == "**/.*"
 
 
 def test_the_handler_of_an_endpoint_answers_with_exposures(published, folders, tmp_path):

@@ -75,6 +75,7 @@ from hdrgan.training.networks import Generator
 from hdrgan.training.photos import spread, whole_photo
 from hdrgan.training.preflight import UsageError
 from hdrgan.training.sample_sheet import sample_sheet, save_sheet, sheet_for_card
+from hdrgan.training.trackers import show_sheet
 from hdrgan.training.workers import leave_signals_to_the_run
 
 Answer = TypeVar("Answer")
@@ -484,10 +485,7 @@ class Run:
             made = [objectives.predict(args.model, network, photo)[0] for photo in photos]
             sheet = sample_sheet(list(zip(titles, photos, made, strict=True)))
             save_sheet(args.output, step, sheet)
-            for tracker in accelerator.trackers:
-                if hasattr(tracker, "log_images"):
-                    order = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
-                    tracker.log_images({"samples": np.asarray(sheet)[None]}, step=step, **order)
+            show_sheet(accelerator.trackers, sheet, step)
         if self.ema is None:
             self.generator.train()
         accelerator.wait_for_everyone()

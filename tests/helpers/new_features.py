@@ -380,6 +380,7 @@ NEW_FEATURES = {
         "train_accelerate.py:Stopped",
         "train_accelerate.py:stop_at_once",
         "training/workers.py",
+        "training/trackers.py",
         "train_accelerate.py:train-47",
         "training/checkpoints.py:_sync-6",
         "training/checkpoints.py:read_progress-19",

@@ -131,10 +131,13 @@ def card_of(
     training = network.training_summary
     data = copy.deepcopy(type(network)._hub_mixin_info.model_card_data)
     data.model_name = (repo_id or folder.resolve().name).split("/")[-1]
-    base = training.get("base") or {}
+    bases = _bases(training)
+    base = bases[0] if bases else {}
     # Both keys link to what is on the Hub; a name that is none would claim somebody else's data or model.
     data.base_model = base.get("hub_id")
-    sources = [*training.get("data", ()), *base.get("training", {}).get("data", ())]
+    sources = [
+        source for one in (training, *(b.get("training") or {} for b in bases)) for source in one.get("data", ())
+    ]
     data.datasets = list(dict.fromkeys(source["hub_id"] for source in sources if "hub_id" in source)) or None
     reports = [report, *report.get("also", ())] if report is not None else []
     if reports:
@@ -158,8 +161,18 @@ def card_of(
         evaluations=[_evaluation_view(one, digest) for one in reports],
         wheel=WHEEL_NAME if repo_id is not None else None,
         own_words=OWN_WORDS,
+        bases=bases,
     )
     return str(card)
+
+
+def _bases(training: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the weights began with, what those began with, and so on, back to weights that began with nothing."""
+    bases: list[Mapping[str, Any]] = []
+    while base := training.get("base"):
+        bases.append(base)
+        training = base.get("training") or {}
+    return bases
 
 
 def keep_own_words(card: str, old: str) -> str:

@@ -338,6 +338,26 @@ def test_a_fine_tune_names_its_base_and_what_that_had_learned_from():
     assert "| Poly Haven | 75 | CC0-1.0 |" in text
 
 
+def test_a_fine_tune_of_a_fine_tune_names_every_generation():
+    network = BracketGenerator(width=8)
+    first = {"steps": 900, "data": [{"name": "me/old", "hub_id": "me/old", "count": 75, "licence": "CC-BY-4.0"}]}
+    second = {"steps": 40, "data": [{"name": "Poly Haven", "count": 9, "licence": "CC0-1.0"}]}
+    second["base"] = {"sha256": "ab" * 32, "hub_id": "me/first", "training": first}
+    own = [{"name": "me/new", "hub_id": "me/new", "count": 3, "licence": "CC0-1.0"}]
+    base = {"sha256": "cd" * 32, "hub_id": "me/second", "training": second}
+    network.training_summary = {"steps": 5, "data": own, "base": base}
+    text = render_card(network, repo_id="me/third")
+    data = ModelCard(text).data
+    assert (data.base_model, data.datasets) == ("me/second", ["me/new", "me/old"])
+    said = " ".join(text.split())
+    assert "This is a fine-tune: it began with the weights of [me/second](https://huggingface.co/me/second)" in said
+    assert "Those weights were a fine-tune themselves, which began with the weights of [me/first]" in said
+    for line in ("trained for 40 steps", "trained for 900 steps", "| Poly Haven | 9 | CC0-1.0 |"):
+        assert said.count(line) == 1
+    assert "| me/old | 75 | CC-BY-4.0 |\n\n" in text
+    assert "| Poly Haven | 9 | CC0-1.0 |\n\n\nThose weights" in text
+
+
 def test_only_files_of_the_package_are_published(root, tmp_path, monkeypatch):
     package = tmp_path / "hdrgan"
     for name in (".env", "weights/mine/model.safetensors", "light/.merge.py.swp", "notes.txt", "page/look.css.bak"):

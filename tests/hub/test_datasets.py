@@ -75,6 +75,15 @@ def test_a_data_set_is_pushed_and_trained_on_by_its_name(prepared, root, tmp_pat
         files = local.repos["dataset", "tester/brackets"].head.files
         assert {"README.md", "metadata.jsonl", "evs.json", "scene_0/images/0_2.png"} < files.keys()
         assert not {".env", "notes.txt"} & files.keys()
+        # What anybody sees of it is the pushed repository, by its own name or as a download.
+        line = [sys.executable, "-m", "huggingface_hub.cli.hf", "download", "tester/brackets", "--repo-type", "dataset"]
+        line += ["--local-dir", "download"]
+        subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, timeout=600, check=True)
+        rows = load_dataset(str(tmp_path / "download"), split="train", cache_dir=str(tmp_path / "cache"))
+        written = [json.loads(line) for line in (prepared / "metadata.jsonl").read_text().splitlines()]
+        assert set(zip(rows["scene"], rows["view"], strict=True)) == {(row["scene"], row["view"]) for row in written}
+        assert len(rows) == len(written) == 4
+        assert all(rows[0][f"ev{ev}"].size == (48, 48) for ev in ("-4", "-2", "+0", "+2", "+4"))
         run("train", "--dataset", "tester/brackets", "--output", "run", *SMALL)
         said = run("train", "--dataset", "tester/nothing", "--output", "other", *SMALL, code=2).stderr
         assert "error: --dataset: There is no folder tester/nothing" in said

@@ -51,7 +51,7 @@ def rows(table: Path) -> list[dict[str, str]]:
 
 def view_of(scene: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """A look into a panorama, half of them wide and thereby sharp, or a part of anything else: (side, side, 3)."""
-    if is_panorama(scene):
+    if is_panorama(scene.shape):
         fov = rng.uniform(85, 110) if rng.random() < 0.5 else rng.uniform(50, 85)
         return perspective_view(
             scene,

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 
 
-def is_panorama(radiance: np.ndarray) -> bool:
-    """Whether (H, W, 3) has the 2:1 shape of an equirectangular panorama."""
-    height, width = map(int, radiance.shape[:2])
-    return abs(width / height - 2) < 0.02
+def is_panorama(shape: tuple[int, ...]) -> bool:
+    """Whether (H, W, ...) is the 2:1 shape of an equirectangular panorama."""
+    return abs(shape[1] / shape[0] - 2) < 0.02
 
 
 def perspective_view(panorama: np.ndarray, *, yaw: float, pitch: float, fov: float, size: int) -> np.ndarray:
@@ -63,7 +62,7 @@ def random_views(radiance: np.ndarray, count: int, size: int, rng: np.random.Gen
     Returns:
         ``count`` arrays (size, size, 3) float32.
     """
-    if is_panorama(radiance):
+    if is_panorama(radiance.shape):
         turn = rng.uniform(0, 2 * math.pi)
         headings = [turn + (k + rng.uniform(-0.3, 0.3)) * 2 * math.pi / count for k in range(count)]
         return [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,9 +57,7 @@ def photographed(light: np.ndarray, camera: VirtualCamera, seed: tuple[int, ...]
     Raises:
         ValueError: it is black.
     """
-    height, width = light.shape[:2]
-    if width > _LARGEST:
-        light = _shrunk(light, round(height * _LARGEST / width), _LARGEST)
+    light, camera = bounded(light), copy(camera)
     brightest, weight = light.max(-1).ravel(), directions(*light.shape[:2])[1].ravel()
     order = np.argsort(brightest)
     white = brightest[order[np.searchsorted(np.cumsum(weight[order]), (1 - _SHARE) * weight.sum())]]
@@ -148,6 +147,12 @@ def strongest_light(light: np.ndarray) -> np.ndarray:
     mean = (flux[near, None] * lights[near]).sum(0)
     unit: np.ndarray = mean / np.linalg.norm(mean)
     return unit
+
+
+def bounded(light: np.ndarray) -> np.ndarray:
+    """A panorama (H, 2 H, 3) at the size in which it is photographed."""
+    height, width = light.shape[:2]
+    return light if width <= _LARGEST else _shrunk(light, round(height * _LARGEST / width), _LARGEST)
 
 
 def _shrunk(light: np.ndarray, height: int, width: int) -> np.ndarray:

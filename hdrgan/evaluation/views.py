@@ -22,11 +22,11 @@ from hdrgan.data.layout import DatasetError, Fault, recognise_layout
 from hdrgan.data.panorama import is_panorama, random_views
 from hdrgan.data.responses import sigmoid_response
 from hdrgan.evaluation import real_brackets
-from hdrgan.evaluation.lighting import photographed
+from hdrgan.evaluation.lighting import bounded, photographed
 from hdrgan.evaluation.stacks import choose_shots, stack_folders
 from hdrgan.files.calibrations import CameraCalibration
 from hdrgan.files.photo import Photo, load_photo
-from hdrgan.files.radiance import load_radiance
+from hdrgan.files.radiance import load_radiance, radiance_shape
 from hdrgan.light.radiometry import expose, linear_to_srgb
 
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
@@ -194,46 +194,50 @@ def _open_scenes(
     if not scenes:
         raise DatasetError(f"{data} has no .hdr or .exr scene of the split {split!r}")
     camera = VirtualCamera(responses, clean_share=0, glare_share=0)
-    looks: list[tuple[hdr_folder.Scene, int]] = []
-    panoramas: list[hdr_folder.Scene] = []
+    panoramas: list[bool] = []
     for scene in scenes:
-        panoramas += [scene] * is_panorama(_read_scene(scene))
-        looks += [(scene, k) for k in range(views if scene in panoramas[-1:] else 1)]
+        with _scoring("the scenes", scene.name):
+            panoramas.append(is_panorama(radiance_shape(scene.path)))
+    looks = sum(views if panorama else 1 for panorama in panoramas)
+    everything = 2 * looks + 4 * sum(panoramas)
+    count = min(limit or everything, everything)
 
     def photograph() -> Iterator[View]:
-        last: tuple[str, list[np.ndarray]] | None = None
-        for number, (scene, k) in enumerate(looks * 2):
-            condition = "clean" if number < len(looks) else "camera"
-            if last is None or last[0] != scene.name:
-                rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode())))
-                last = scene.name, _look(_read_scene(scene), views, size, rng)
-            rng = np.random.default_rng((seed, zlib.crc32(scene.name.encode()), k, number // len(looks)))
-            yield _shoot(f"{scene.name}/{k}", condition, last[1][k], camera, rng, evs)
-        for scene in panoramas:
-            yield from _around(scene, camera, seed)
+        # A scene is decoded once and photographed in every way. The limit counts all clean views first, then those
+        # of the camera, then whole panoramas: these are the numbers that the views of this scene begin with.
+        clean, whole = 0, 2 * looks
+        for scene, panorama in zip(scenes, panoramas, strict=True):
+            if clean >= count:
+                return
+            name, own_seed = scene.name, (seed, zlib.crc32(scene.name.encode()))
+            with _scoring("the scenes", name):
+                radiance = load_radiance(scene.path)
+            found = _look(radiance, views, size, np.random.default_rng(own_seed))
+            radiance = bounded(radiance) if panorama else np.empty(0)  # a large one is not kept while it is scored
+            for turn, condition in enumerate(("clean", "camera")):
+                for k, look in enumerate(found[: max(0, count - clean - turn * looks)]):
+                    rng = np.random.default_rng((*own_seed, k, turn))
+                    yield _shoot(f"{name}/{k}", condition, look, camera, rng, evs)
+            clean += len(found)
+            if panorama:
+                yield from islice(_around(name, radiance, camera, own_seed), max(0, count - whole))
+                whole += 4
 
-    everything = 2 * len(looks) + 4 * len(panoramas)
-    count = min(limit or everything, everything)
     settings: dict[str, Any] = {"scenes": len(scenes), "views": views, "size": size, "seed": seed, "kept_out": kept_out}
     settings["responses"] = responses.name if responses is not None else None
     named_split = split if kept_out or (data / hdr_folder.SCENE_TABLE).is_file() else None
-    return Views("scenes", named_split, count, lambda: islice(photograph(), count), settings)
+    return Views("scenes", named_split, count, photograph, settings)
 
 
-def _around(scene: hdr_folder.Scene, camera: VirtualCamera, seed: int) -> Iterator[View]:
+def _around(name: str, light: np.ndarray, camera: VirtualCamera, seed: tuple[int, ...]) -> Iterator[View]:
     """A whole panorama as light, in two conditions, upright and turned."""
-    with _scoring("the scenes", scene.name):
-        for one in photographed(_read_scene(scene), camera, (seed, zlib.crc32(scene.name.encode()))):
-            yield View(scene.name, one.condition, load_photo(one.pixels), None, {}, around=one.score)
-
-
-def _read_scene(scene: hdr_folder.Scene) -> np.ndarray:
-    with _scoring("the scenes", scene.name):
-        return load_radiance(scene.path)
+    with _scoring("the scenes", name):
+        for one in photographed(light, camera, seed):
+            yield View(name, one.condition, load_photo(one.pixels), None, {}, around=one.score)
 
 
 def _look(radiance: np.ndarray, views: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    if is_panorama(radiance):
+    if is_panorama(radiance.shape):
         return random_views(radiance, views, size, rng)
     light = torch.from_numpy(np.ascontiguousarray(radiance)).permute(2, 0, 1)[None]
     scale = min(1.0, _LONG_SIDE / max(light.shape[2:]))

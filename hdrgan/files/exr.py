@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import OpenEXR
@@ -31,18 +31,14 @@ def read(data: bytes, most_pixels: int) -> tuple[np.ndarray, tuple[float, ...] |
         (H, W, 3) float32 of the data window; the x and y of red, green, blue and white where the file states them; and
         whether its channels are half floats.
     """
-    headers = [part.header for part in _open(data, header_only=True).parts]
-    parts = _judge(headers, len(data), most_pixels)
-    index, names = _choose(parts)
-    file = _open(data)
+    index, names, full, chromaticities = read_header(io.BytesIO(data), len(data), most_pixels)
+    file = _open(io.BytesIO(data))
     try:
         planes = [np.asarray(file.channels(index)[name].pixels) for name in names]
     except Exception as error:
         raise RadianceFileError(_BROKEN) from error
     if any(plane.dtype.kind != "f" for plane in planes):
         raise RadianceFileError("its channels hold whole numbers, not light")
-    chromaticities = headers[index].get("chromaticities")
-    full = _size(headers[index])[::-1]
     half = all(plane.dtype == np.float16 for plane in planes)
     if planes[0].shape != full or (names[0] != "Y" and any(plane.shape != full for plane in planes)):
         raise RadianceFileError(_BROKEN)
@@ -61,9 +57,19 @@ def encode(channels: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) ->
     return stream.getvalue()
 
 
-def _open(data: bytes, **options: bool) -> Any:
+def read_header(
+    file: BinaryIO, size: int, most_pixels: int
+) -> tuple[int, list[str], tuple[int, int], tuple[float, ...] | None]:
+    """Of a file of ``size`` bytes: the part with the colours, names of its channels, rows and columns, primaries."""
+    headers = [part.header for part in _open(file, header_only=True).parts]
+    index, names = _choose(_judge(headers, size, most_pixels))
+    width, height = _size(headers[index])
+    return index, names, (height, width), headers[index].get("chromaticities")
+
+
+def _open(file: BinaryIO, **options: bool) -> Any:
     try:
-        return OpenEXR.File(io.BytesIO(data), separate_channels=True, **options)
+        return OpenEXR.File(file, separate_channels=True, **options)
     except Exception as error:  # the library's own, and those of Python's buffers
         raise RadianceFileError(_BROKEN) from error
 

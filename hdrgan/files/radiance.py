@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +47,21 @@ def load_radiance(path: str | os.PathLike[str]) -> np.ndarray:
         RadianceFileError: naming the file, when it cannot be read, is damaged, cut off or too large, has no colours,
             or holds NaN, infinite or negative values (but see `_refuse_impossible` for what is mended).
     """
-    try:
-        return _load(Path(path))
-    except RadianceFileError as error:
-        raise RadianceFileError(f"{os.fspath(path)}: {error}.") from error.__cause__
-    except OSError as error:
-        raise RadianceFileError(f"{os.fspath(path)}: it cannot be read ({error.strerror or error}).") from error
-    except MemoryError as error:
-        raise RadianceFileError(f"{os.fspath(path)}: there is not enough memory to open it.") from error
-    except Exception as error:  # an unexpected error of a library: the file is damaged
-        raise RadianceFileError(f"{os.fspath(path)}: it is damaged.") from error
+    with _opened(path) as file:
+        return decode_radiance(file.read(), MOST_PIXELS, Path(path).name)
+
+
+def radiance_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Rows and columns of what `load_radiance` gives, by the file's header alone.
+
+    Raises:
+        RadianceFileError: as there, but for what only the pixels show.
+    """
+    with _opened(path) as file:
+        if is_radiance(file.peek(16)) == "OpenEXR":
+            return exr.read_header(file, os.fstat(file.fileno()).st_size, MOST_PIXELS)[2]
+        header = rgbe.read_header(file.read(2 * rgbe.LONGEST_HEADER), MOST_PIXELS)
+    return (header.lines, header.pixels) if header.first[1] == "Y" else (header.pixels, header.lines)
 
 
 def save_exr(
@@ -125,27 +132,31 @@ def save_hdr(
     for name, value in _with_note(metadata).items():
         word = "".join(c if c.isalnum() else "_" for c in name).upper()
         lines.append(f"{word}={' '.join(str(value).split())[:1000]}")
-    lines += [
-        "EXPOSURE=1.000000",
-        "PRIMARIES=" + " ".join(f"{c:.4f}" for c in (*REC709, *D65)),
-        "FORMAT=32-bit_rle_rgbe",
-    ]
+    primaries = " ".join(f"{c:.4f}" for c in (*REC709, *D65))
+    lines += ["EXPOSURE=1.000000", f"PRIMARIES={primaries}", "FORMAT=32-bit_rle_rgbe"]
     head = "\n".join(lines) + f"\n\n-Y {height} +X {width}\n"
     write_atomic(path, head.encode("utf-8", "replace"), *rgbe.encode(radiance))
 
 
-def _load(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise RadianceFileError("there is no such file" if not path.exists() else "it is not a file")
-    with open(path, "rb") as file:
-        start = file.read(16)
-        if not start:
-            raise RadianceFileError("it is empty")
-        if is_radiance(start) is None:
-            raise RadianceFileError("it is neither OpenEXR nor Radiance .hdr")
-        file.seek(0)
-        data = file.read()
-    return decode_radiance(data, MOST_PIXELS, path.name)
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+    """A file of either kind; what goes wrong with it is an error that names it."""
+    try:
+        if not os.path.isfile(path):
+            raise RadianceFileError("there is no such file" if not os.path.exists(path) else "it is not a file")
+        with open(path, "rb") as file:
+            start = file.peek(16)
+            if not start or is_radiance(start) is None:
+                raise RadianceFileError("it is neither OpenEXR nor Radiance .hdr" if start else "it is empty")
+            yield file
+    except RadianceFileError as error:
+        raise RadianceFileError(f"{os.fspath(path)}: {error}.") from error.__cause__
+    except OSError as error:
+        raise RadianceFileError(f"{os.fspath(path)}: it cannot be read ({error.strerror or error}).") from error
+    except MemoryError as error:
+        raise RadianceFileError(f"{os.fspath(path)}: there is not enough memory to open it.") from error
+    except Exception as error:  # an unexpected error of a library: the file is damaged
+        raise RadianceFileError(f"{os.fspath(path)}: it is damaged.") from error
 
 
 def is_radiance(data: bytes) -> str | None:
@@ -232,5 +243,4 @@ def _check(radiance: np.ndarray) -> None:
 
 def _with_note(metadata: Mapping[str, str | float] | None) -> dict[str, str | float]:
     own = dict(metadata or {})
-    own["comments"] = " ".join(filter(None, (str(own.get("comments", "")).strip(), _SCALE_NOTE)))
-    return own
+    return own | {"comments": " ".join(filter(None, (str(own.get("comments", "")).strip(), _SCALE_NOTE)))}

@@ -16,7 +16,7 @@ from hdrgan.files.limits import RadianceFileError
 from hdrgan.light.parallel import each
 
 MAGIC = (b"#?RADIANCE", b"#?RGBE")
-_LONGEST_HEADER = 1 << 16
+LONGEST_HEADER = 1 << 16
 _LONGEST_LINE = 4096
 _RESOLUTION = re.compile(rb"([+-])([XY])\s+(\d{1,7})\s+([+-])([XY])\s+(\d{1,7})\s*")
 _RUN_WIDTHS = range(8, 0x8000)  # widths that the newer run-length coding can express
@@ -88,7 +88,7 @@ def _lines(data: bytes) -> tuple[list[bytes], int]:
     """The lines before the first empty one, and the offset behind that; an endless header or line is refused."""
     lines: list[bytes] = []
     at = 0
-    while at < _LONGEST_HEADER:
+    while at < LONGEST_HEADER:
         end = data.find(b"\n", at, at + _LONGEST_LINE)
         if end < 0:
             raise RadianceFileError("its header has a line without an end")

@@ -20,8 +20,9 @@ from hdrgan import BracketGenerator
 from hdrgan.data.layout import DatasetError
 from hdrgan.evaluation import lighting, report
 from hdrgan.evaluation.scenes import System, evaluate
+from hdrgan.files import radiance
 from hdrgan.files.photo import Photo
-from hdrgan.files.radiance import save_exr
+from hdrgan.files.radiance import save_exr, save_hdr
 from hdrgan.light.evs import DEFAULT_EVS
 
 
@@ -215,6 +216,28 @@ def test_folders_of_hdr_scenes_are_photographed(tmp_path):
     other = evaluate(tmp_path, [GUESS], views=2, size=48, seed=1)
     assert other["systems"] != found["systems"]
     assert evaluate(tmp_path, [], views=2, size=48, limit=4)["systems"][0]["conditions"]["camera"]["views"] == 1
+
+
+def test_each_scene_is_decoded_once(tmp_path, monkeypatch):
+    """A picture, and a panorama that is scored as a whole as well; a limit counts clean views first, then the rest."""
+    save_exr(tmp_path / "room.exr", scene(7, 48, 64).astype(np.float32))
+    save_hdr(tmp_path / "round.hdr", scene(8, 60, 120).astype(np.float32)[:, :120])
+    decoded: list[str] = []
+    decode = radiance.decode_radiance
+    monkeypatch.setattr(radiance, "decode_radiance", lambda *given: decoded.append(given[2]) or decode(*given))
+    for limit, views in ((None, [3, 3, 2, 2]), (1, [1]), (4, [3, 1]), (8, [3, 3, 2])):
+        decoded.clear()
+        seen: list[int] = []
+        found = evaluate(
+            tmp_path, [], views=2, size=32, limit=limit, progress=lambda done, count, _, seen=seen: seen.append(count)
+        )
+        identity = found["systems"][0]["conditions"]
+        assert list(identity) == ["clean", "camera", *lighting.CONDITIONS][: len(views)]
+        assert decoded == ["room.exr", "round.hdr"][: 1 if limit == 1 else 2]
+        assert seen[-1] == len(seen) - 1 == (limit or 10)
+        counts = [figures["views"] for figures in identity.values()]
+        assert counts[:2] == views[:2]
+        assert len(counts) == len(views)
 
 
 def test_scenes_of_the_wrong_split_are_left_out(tmp_path):

@@ -14,7 +14,7 @@ import photo_files
 import pytest
 from photo_files import exr, flat_rgbe, hdr, light, planes
 
-from hdrgan.files.radiance import RadianceFileError, load_radiance, save_exr, save_hdr
+from hdrgan.files.radiance import RadianceFileError, load_radiance, radiance_shape, save_exr, save_hdr
 
 HALF_STEP = 2.0**-11  # the relative error of a half
 RGBE_STEP = 1.01 * 2.0**-8  # of the brightest channel, rounded
@@ -27,7 +27,9 @@ def load(tmp_path):
     def loader(data: bytes) -> np.ndarray:
         path = tmp_path / "scene.bin"  # the name says nothing of the format
         path.write_bytes(data)
-        return load_radiance(path)
+        found = load_radiance(path)
+        assert radiance_shape(path) == found.shape[:2], "the header alone says as much"
+        return found
 
     return loader
 

@@ -233,6 +233,7 @@ NEW_FEATURES = {
         "hub/card.py:_EV_METRICS-1",
         "hub/card.py:_evaluation_view-20",
         "evaluation/views.py:_around",
+        "files/radiance.py:radiance_shape",
         "evaluation/views.py:_open_scenes-37",
         "evaluation/scenes.py:_Tally-32",
         "evaluation/report.py:format_report-20",

@@ -81,12 +81,22 @@ def picture_of(picture: Tensor) -> np.ndarray:
     return picture.permute(1, 2, 0).numpy()
 
 
-def open_views(data: Path, *, evs: Sequence[float], limit: int | None, **options: Any) -> Views:
+def open_views(
+    data: Path,
+    *,
+    evs: Sequence[float],
+    limit: int | None,
+    split: str,
+    views: int,
+    size: int,
+    seed: int,
+    responses: Path | None,
+) -> Views:
     """Whatever a folder holds, as views; DatasetError where it holds nothing that can be scored."""
     if real_brackets.is_real_brackets(data):
         return _open_real(data, limit)
     if (data / "index.csv").is_file():
-        return _open_yardstick(data, evs, options["responses"], limit)
+        return _open_yardstick(data, evs, responses, limit)
     try:
         layout = recognise_layout(data)
         if layout == "bracket":
@@ -100,7 +110,7 @@ def open_views(data: Path, *, evs: Sequence[float], limit: int | None, **options
             raise DatasetError(f"{error}\n{refused}") from error
     if layout == "pairs":
         return _open_pairs(data, limit)
-    return _open_scenes(data, evs, limit, **options)
+    return _open_scenes(data, evs, limit, split=split, views=views, size=size, seed=seed, responses=responses)
 
 
 @contextmanager

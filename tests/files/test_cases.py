@@ -277,7 +277,12 @@ CASES: dict[str, tuple[Callable[[], bytes], Check]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+USES_EXIFTOOL = "gpano_gps_iptc_xmp.jpg"
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == USES_EXIFTOOL)) for name in CASES]
+)
 def test_a_file_of_each_kind_gives_what_is_right(name, pipes, tmp_path):
     make, check = CASES[name]
     path = tmp_path / name

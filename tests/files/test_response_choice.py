@@ -142,6 +142,7 @@ def test_the_response_travels_in_the_files(tmp_path):
     assert json.loads(header["hdrganResponseCurve"]) == facts["curve"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["png", "jpg", "tiff"])
 def test_exiftool_shows_the_response_in_the_xmp_of_the_bracket(format, tmp_path):
     photo = camera_photo()

@@ -16,6 +16,7 @@ from hdrgan.files import colour
 from hdrgan.files.gain_map import APPLE_MAP, GainMap, read_apple, read_iso
 from hdrgan.files.isobmff import Item, Meta, as_still, boxes, read_meta, with_primary, without_maps
 from hdrgan.files.limits import Decoded, PhotoError, PhotoLimits, cut_off, damaged, missing_package, refusing
+from hdrgan.light.parallel import cores
 
 AVIF_BRANDS = {b"avif", b"avis", b"avio"}
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -104,7 +105,7 @@ def _av1(data: bytes, depth: int) -> np.ndarray:
     """The primary picture as (H, W, C), 10 and 12 bits stretched to 16."""
     with refusing("AVIF"):
         try:
-            pixels = imagecodecs.avif_decode(data, numthreads=2)
+            pixels = imagecodecs.avif_decode(data, numthreads=min(2, cores()))
         except imagecodecs.AvifError as error:
             raise (cut_off if "Truncated" in str(error) else damaged)("AVIF") from error
     if pixels.dtype != np.uint8:

@@ -139,7 +139,7 @@ class Photo:
     def __repr__(self) -> str:
         return f"Photo({self.name!r}, {self.width} x {self.height}, {self.bits} bits, {self.format or 'from memory'})"
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: np.typing.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """The photo as a screen shows it: (H, W, 3) uint8."""
         shown = colour.to_8_bits(self.pixels)
         if copy is False and shown is not self.pixels:
@@ -383,7 +383,7 @@ def _from_array(array: np.ndarray, limits: PhotoLimits) -> Decoded:
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
     if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-        raise PhotoError(f"An array of {array.dtype} says nothing of its range; give uint8 or uint16, sRGB encoded.")
+        raise PhotoError(f"An array of {array.dtype} has no fixed range; give uint8 or uint16, sRGB encoded.")
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
@@ -404,7 +404,7 @@ def _from_pillow(image: Image.Image, limits: PhotoLimits) -> Photo:
         exif = None
     exif, orientation = _take_orientation(exif)
     if image.mode in ("F", "I"):
-        raise PhotoError(f"A PIL image of mode {image.mode} says nothing of its range; give RGB or 16-bit grey.")
+        raise PhotoError(f"A PIL image of mode {image.mode} has no fixed range; give RGB or 16-bit grey.")
     image.load()
     if image.mode.startswith("I;16"):
         pixels, space = np.asarray(image).astype(np.uint16), "gray"

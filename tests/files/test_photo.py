@@ -187,6 +187,31 @@ def test_deep_pictures_turn_as_well(orientation):
     assert np.array_equal(load_photo(data).pixels, deep)
 
 
+@pytest.mark.parametrize(("wish", "threads"), [("1", 1), ("2", 2), ("64", 2)])
+def test_avif_is_decoded_on_as_many_threads_as_are_allowed(wish, threads, monkeypatch):
+    used = []
+    decode = imagecodecs.avif_decode
+    monkeypatch.setattr(
+        imagecodecs, "avif_decode", lambda *data, **how: used.append(how["numthreads"]) or decode(*data)
+    )
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", wish)
+    load_photo(imagecodecs.avif_encode(picture()))
+    assert used == [threads]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "An array of float32 has no fixed range; give uint8 or uint16"),
+        (Image.new("F", (4, 4)), "A PIL image of mode F has no fixed range; give RGB"),
+    ],
+)
+def test_numbers_without_a_range_are_refused(source, words):
+    with pytest.raises(PhotoError, match=words):
+        load_photo(source)
+
+
 def test_avif_is_turned_by_its_container():
     upright = load_photo(saved(Image.fromarray(picture()), "AVIF", quality=95))
     stored = Image.fromarray(stored_for(picture(), 6))

@@ -15,7 +15,7 @@ from hdrgan.files.photo import load_photo
 from hdrgan.files.radiance import load_radiance
 
 
-def start_anew(*arguments, columns=200):
+def run_in_new_python(*arguments, columns=200):
     """Run the command in a new Python, where what it imports and when is part of what is looked at."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": str(columns)}
     command = [sys.executable, "-m", "hdrgan", *map(str, arguments)]
@@ -43,21 +43,21 @@ def photo(tmp_path):
 
 
 def test_help_names_every_command_and_teaches_by_example():
-    listed = start_anew("--help").stdout
+    listed = run_in_new_python("--help").stdout
     for command in ("generate", "reconstruct", "prepare", "evaluate", "convert", "push"):
         assert command in listed
-    text = start_anew("generate", "--help").stdout
+    text = run_in_new_python("generate", "--help").stdout
     assert "Example" in text
     assert "--hdr" in text
 
 
 def test_help_fits_the_terminal_and_leaves_sentences_and_examples_whole():
-    listed = start_anew("--help", columns=80).stdout
+    listed = run_in_new_python("--help", columns=80).stdout
     assert max(map(len, listed.splitlines())) <= 80
     assert "Make only the HDR image of each photo, in linear light where 1.0 is the photo's white." in flat(listed)
     assert listed.index("generate") < listed.index("calibrate"), "the commands are not in the order of use"
     example = "  Example: hdrgan convert ein ein.pth models/ein && hdrgan generate photo.jpg --model models/ein"
-    assert example in start_anew("convert", "--help", columns=80).stdout.splitlines()
+    assert example in run_in_new_python("convert", "--help", columns=80).stdout.splitlines()
 
 
 def test_a_command_alone_is_answered_with_its_help(hdrgan):
@@ -77,7 +77,7 @@ def test_a_mistyped_word_is_answered_with_what_is_near(hdrgan, arguments, near):
 
 def test_help_is_quick():
     start = time.perf_counter()
-    start_anew("--help")
+    run_in_new_python("--help")
     plain = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import click"], check=True)
     bare = time.perf_counter() - plain
@@ -111,7 +111,7 @@ def test_ctrl_c_that_is_ignored_stays_so(root):
 
 
 def test_generate_writes_the_bracket_and_the_light(photo, tmp_path):
-    done = start_anew("generate", photo, "-o", tmp_path / "out", "--hdr", "exr,hdr")
+    done = run_in_new_python("generate", photo, "-o", tmp_path / "out", "--hdr", "exr,hdr")
     assert done.returncode == 0, done.stderr
     names = visible(tmp_path / "out")
     evs = ("+0", "+2", "+4", "-2", "-4")

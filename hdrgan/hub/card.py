@@ -54,7 +54,7 @@ def render_card(
 
     Raises:
         PretrainedError: the model cannot be loaded.
-        ValueError: the evaluation is none, or was of other weights.
+        ValueError: the file is not an evaluation report, or it reports on other weights.
     """
     with as_folder(model) as folder:
         network = load_network(folder)

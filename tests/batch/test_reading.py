@@ -140,7 +140,7 @@ def test_a_gain_map_is_used_and_ignored_if_asked(hdrgan, tmp_path):
     assert "recorded" not in done.stderr
     ignored = load_radiance(tmp_path / "ignored/lamps.exr")
     assert ignored[30:45, 20:40].mean() == pytest.approx(ignored[30:45, 70:110].mean(), rel=0.5), "no longer 2 and 10"
-    # The same command in the same folder answers the other question anew.
+    # The same command in the same folder answers the other question.
     assert "light recorded" in hdrgan(*command, tmp_path / "ignored", "--overwrite").stderr
 
 

@@ -1,6 +1,6 @@
 """Model folders that somebody tampered with: about two hundred from a seed, none of which may load.
 
-Checksums are written anew after each change, unless the checksum is what is tried: the checks behind it must do.
+Checksums are written again after each change, unless the checksum is what is tried: the checks behind it must do.
 """
 
 from __future__ import annotations

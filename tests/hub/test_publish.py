@@ -313,7 +313,7 @@ def test_the_command_says_where_a_push_goes(folders, root, tmp_path):
     assert [entry.name for entry in session.get_outputs()] == ["bracket"]
 
 
-def test_what_stands_above_the_mark_is_rendered_anew():
+def test_what_stands_above_the_mark_is_rendered_again():
     card = f"---\nlicense: mit\n---\n\nNew figures.\n\n{OWN_WORDS}\n"
     old = f"---\nlicense: mit\ndatasets:\n- me/old\n---\n\nOld figures.\n\n{OWN_WORDS}\n\nMine.\n"
     assert keep_own_words(card, old) == card.rstrip() + "\n\nMine.\n"

@@ -128,7 +128,7 @@ def test_a_flat_grey_picture_has_no_clipped_part():
 @pytest.mark.slow
 def test_every_parameter_gets_a_gradient():
     reached = set()
-    # A gate that hangs on one channel is shut in some fresh networks; over a few, every weight must be reached.
+    # A gate that depends on one channel is shut in some fresh networks; over a few, every weight must be reached.
     for seed in range(4):
         torch.manual_seed(seed)
         network = EIN(width=8)

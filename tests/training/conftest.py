@@ -18,7 +18,7 @@ def environment():
 
 @pytest.fixture(scope="session")
 def trainer(tmp_path_factory, environment):
-    """Starts ``train_accelerate.py`` as a process of its own that need not import torch anew."""
+    """Starts ``train_accelerate.py`` as a process of its own that need not import torch again."""
     commands = Commands(tmp_path_factory.mktemp("trainer"), "train_accelerate", **environment)
     yield commands
     commands.close()

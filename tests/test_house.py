@@ -186,6 +186,22 @@ def test_the_default_evs_stand_in_one_place(root):
     assert copies == {"hdrgan/light/evs.py"}
 
 
+def loggers_in(tree):
+    """The loggers of a module, by what they are called there and how they are made."""
+    for node in tree.body:
+        for call in ast.walk(node) if isinstance(node, ast.Assign | ast.AnnAssign) else ():
+            if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in ("getLogger", "Logger"):
+                yield *sorted(names_of(node) - {None}), ast.unparse(call)
+
+
+def test_a_logger_is_called_log_and_bears_the_name_of_its_module(root):
+    found = {path.relative_to(root).as_posix(): list(loggers_in(parsed(path))) for path in modules(root)}
+    assert not {n: made for n, made in found.items() if made not in ([], [("log", "logging.getLogger(__name__)")])}
+    assert len([made for made in found.values() if made]) > 10
+    for odd in ("logger = logging.getLogger(__name__)", "log = getLogger('hdrgan')", "log: Any = logging.getLogger()"):
+        assert list(loggers_in(ast.parse(odd))) != [("log", "logging.getLogger(__name__)")]
+
+
 def test_each_door_alone_imports_its_framework(root):
     wrong = [
         f"{place} imports {package}"

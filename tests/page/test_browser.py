@@ -707,7 +707,9 @@ def test_a_running_ein_is_cancelled_and_its_work_stops(visit, program, tmp_path)
     expect(page.get_by_role("alert")).to_contain_text("Cancelled")
     page.get_by_label("Method").select_option("radiance")  # its turn comes at once
     state(page, "ready")
-    assert wait_for_the_end(page, program, log) <= 2, "seconds, as the server counts them"
+    seconds = wait_for_the_end(page, program, log)
+    # As the server counts them; other processes that wait for the same cores make it slower by as many.
+    assert seconds <= 2 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert "ein: 4000" not in "".join(program.said[log:]), "it was not worked on to its end"
 
 

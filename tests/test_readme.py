@@ -3,10 +3,14 @@
 import importlib.util
 import re
 
+import numpy as np
+from PIL import Image
+
 from hdrgan.evaluation.report import read_report
 from hdrgan.hub.card import results_figure
 from hdrgan.models.finding import bundled_folder
 from hdrgan.models.weights_file import sha256_of
+from hdrgan.result import caption
 
 
 def readme_numbers(root):
@@ -24,11 +28,50 @@ def test_the_numbers_are_those_of_the_report(root):
 
 
 def test_the_results_figure_was_drawn_by_the_weights_that_ship_and_goes_on_their_card():
-    ((figure, caption),) = results_figure("radiance")
+    ((figure, said),) = results_figure("radiance")
     assert figure.name == "results.jpg"
     assert figure.stat().st_size < 1 << 20
-    assert "these weights" in caption
+    assert "these weights" in said
     assert results_figure("bracket") == []
+
+
+def test_the_strip_was_drawn_by_the_weights_that_ship_and_fits_a_first_screen(root):
+    file = root / "docs/strip.jpg"
+    with Image.open(file) as picture:
+        assert picture.width == 1600
+        assert picture.height <= 520
+        assert sha256_of(bundled_folder("radiance") / "model.safetensors").encode() in picture.info["comment"]
+    assert file.stat().st_size < 250_000
+
+
+def test_the_strip_can_be_drawn_again(root, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from benchmarks import readme_strip
+
+    photo, drawn = tmp_path / "photo.png", tmp_path / "drawn/strip.jpg"
+    pixels = np.full((40, 60, 3), 90, np.uint8)
+    pixels[10:20, 20:40] = 255
+    Image.fromarray(pixels).save(photo)
+    command = ["readme_strip", "--photo", photo, "--width", "160", "--output", drawn]
+    monkeypatch.setattr("sys.argv", [str(part) for part in command])
+    readme_strip.main()
+    with Image.open(drawn) as picture:
+        assert picture.width == 160
+        assert picture.height <= 52
+        shown = np.asarray(picture.convert("L"), float)
+    line = shown[2:27, 76:84].mean(0)
+    assert line.max() > line[0] + 40, "no line between before and after"
+    last = shown[31:44]
+    five = [last[:, k * 32 + 8 : k * 32 + 24].mean() for k in range(5)]
+    assert five == sorted(five), "the exposures go from dark to bright"
+    assert five[0] + 100 < five[-1]
+
+
+def test_the_strip_is_captioned_in_characters_that_its_font_has(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from benchmarks.readme_strip import plain
+
+    assert plain(caption(-4)) == "EV -4 \N{MIDDLE DOT} 16 times less light"
 
 
 def test_the_report_is_of_the_weights_that_ship(root):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _ONE_PICTURE = ("aim", "clearml")
 """Trackers that take an array (H, W, 3); the others take several, (N, H, W, 3)."""
 
@@ -31,4 +31,4 @@ def show_sheet(trackers: Sequence[Any], sheet: Image.Image, step: int) -> None:
         try:
             tracker.log_images({"samples": shown}, step=step, **order)
         except Exception as error:  # whatever the tracker's package, its server or the network to it raise
-            _logger.warning("%s does not show the sample sheet of step %d: %s", tracker.name, step, error)
+            log.warning("%s does not show the sample sheet of step %d: %s", tracker.name, step, error)

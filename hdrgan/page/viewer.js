@@ -110,12 +110,14 @@ function blur() {
 }
 
 const fingers = new Map();
-let moving = "";
+let moving = "", undivided = 0.5;  // where the divider was before a finger came, which may be the first of a pinch
 view.addEventListener("pointerdown", (event) => {
     if (event.button || !result) return;
     fingers.set(event.pointerId, event);
     view.setPointerCapture(event.pointerId);
     moving = fingers.size > 1 ? "pinch" : event.target.closest(".divider") || zoom === 1 ? "divide" : "pan";
+    if (moving === "pinch") divided = undivided;
+    undivided = divided;
     if (moving === "divide") divideAt(event.clientX);
 });
 view.addEventListener("pointermove", (event) => {

@@ -461,6 +461,13 @@ def test_export_answers_the_bracket_in_one_file(client, photo):
         assert sorted(archive.namelist()) == sorted(f"beach_ev{ev}.png" for ev in ("-4", "-2", "+0", "+2", "+4"))
 
 
+def test_export_takes_named_plain_arguments(client, photo):
+    named = {"photo": handle_file(photo), "model": "radiance", "response": "srgb", "api_name": "/export"}
+    for given, evs in (({"ev_step": 1}, ("-2", "-1", "+0", "+1", "+2")), ({"evs": "-3, 0, 1.5"}, ("-3", "+0", "+1.5"))):
+        with zipfile.ZipFile(client.predict(**({"ev_step": 2} | given), kind="zip", **named)) as archive:
+            assert archive.namelist() == [f"beach_ev{ev}.png" for ev in evs]
+
+
 def test_programs_see_two_functions_and_no_more(client):
     assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == {"/generate", "/export"}
 

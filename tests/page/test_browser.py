@@ -605,8 +605,42 @@ def test_a_touch_moves_the_divider_and_targets_are_large(visit, photo):
     box = page.locator(".view").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] * 0.6, box["y"] + 100)
     assert int(page.get_by_role("slider").get_attribute("aria-valuenow")) > 55
-    sizes = page.locator(".hg button:visible, .hg select:visible").evaluate_all("all => all.map(e => e.offsetHeight)")
-    assert min(sizes) >= 44
+    targets = page.locator(".hg button:visible, .hg select:visible")
+    assert min(targets.evaluate_all("all => all.flatMap(e => [e.offsetWidth, e.offsetHeight])")) >= 44
+
+
+def test_fingers_drag_the_divider_and_pinch_to_the_pixels(visit, photo):
+    page = visit(PHONE, has_touch=True, is_mobile=True)
+    give(page, photo)
+    box, touch = page.locator(".view").bounding_box(), page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *across: float, down: float = 0.5) -> None:
+        points = [
+            {"id": k, "x": box["x"] + box["width"] * at, "y": box["y"] + box["height"] * down}
+            for k, at in enumerate(across)
+        ]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    divider, scale = page.get_by_role("slider"), page.locator(".scale")
+    fingers("touchStart", 0.3)
+    for at in (0.4, 0.55, 0.7):
+        fingers("touchMove", at)
+    fingers("touchEnd")
+    expect(divider).to_have_attribute("aria-valuenow", re.compile(r"^(69|70|71)$"))
+    expect(scale).to_have_text("Fit")
+    fingers("touchStart", 0.45, 0.55)
+    for half in (0.1, 0.2, 0.3):
+        fingers("touchMove", 0.5 - half, 0.5 + half)
+    fingers("touchEnd")
+    expect(scale).not_to_have_text("Fit")
+    expect(divider).to_have_attribute("aria-valuenow", re.compile(r"^(69|70|71)$"))
+    before = corner(page)
+    fingers("touchStart", 0.5)
+    for at in (0.52, 0.55):
+        fingers("touchMove", 0.5, down=at)
+    fingers("touchEnd")
+    expect(scale).not_to_have_text("Fit")
+    assert corner(page)[1] - before[1] == pytest.approx(0.05 * box["height"], abs=2)
 
 
 def test_a_changed_setting_runs_again_and_what_is_old_cannot_be_saved(visit, photo):

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from page_requests import address, asked, told
 from PIL import Image
 
 from hdrgan import Pipeline
+from hdrgan.files.guarded import load_photo_guarded
+from hdrgan.page import handlers as handlers_module
 from hdrgan.page.handlers import Handlers
 from hdrgan.page.settings import Settings
 
@@ -55,3 +59,25 @@ def test_what_the_page_saves_is_what_the_command_line_writes(visited, kind, form
         assert len(archive.namelist()) == 5
         for name in archive.namelist():
             assert archive.read(name) == (home / format / name).read_bytes(), name
+
+
+def test_what_is_shown_is_saved_without_another_decode_or_run(visited, monkeypatch):
+    handlers, photo, _ = visited
+    counted: Counter[str] = Counter()
+
+    def counting(name: str, work: Callable[..., object]) -> Callable[..., object]:
+        def work_counted(*given: object, **named: object) -> object:
+            counted[name] += 1
+            return work(*given, **named)
+
+        return work_counted
+
+    monkeypatch.setattr(handlers_module, "load_photo_guarded", counting("decodes", load_photo_guarded))
+    monkeypatch.setattr(handlers, "_compute", counting("runs", handlers._compute))
+    evs = (-3, 0, 3)  # which nobody asked for yet, so that nothing is kept of them
+    monkeypatch.setattr(handlers.kept, "photo", lambda _: None)
+    assert told(handlers.develop(asked(photo, model="radiance", evs=evs)))[-1]["state"] == "done"
+    for kind in ("finished", "zip", "exr", "ultrahdr"):
+        news = told(handlers.save(asked(photo, model="radiance", evs=evs, kind=kind, format="jpg")))[-1]
+        assert news["state"] == "file", news
+    assert counted == {"decodes": 1, "runs": 1}

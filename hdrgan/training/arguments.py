@@ -60,7 +60,8 @@ def parse_args(manual: str, argv: list[str] | None = None) -> argparse.Namespace
         formatter_class=HelpFormatter,
     )
     add = parser.add_argument
-    add("--model", choices=sorted(RECIPES), default="bracket", help="network to train")
+    add("--model", choices=sorted(RECIPES), help="network to train; left out: bracket, or with --train ein")
+    add("--train", choices=("True", "False"), help="True, as the line of EIN's published trainer has it")
     add(
         *("--dataset", "--root-path"),
         required=True,
@@ -116,6 +117,9 @@ def parse_args(manual: str, argv: list[str] | None = None) -> argparse.Namespace
     add("--log-with", choices=TRACKERS, help="besides metrics.jsonl")
     add("--push-to-hub", metavar="REPO", help="publish the network here at the end; login and rights are checked first")
     args = parser.parse_args(hyphenated(sys.argv[1:] if argv is None else argv))
+    if args.train == "False":
+        parser.error("--train False asks for a test, and this trains: test with hdrgan reconstruct or hdrgan evaluate")
+    args.model = args.model or ("ein" if args.train else "bracket")
     recipe = RECIPES[args.model]
     for name in ("learning_rate", "crop_size", "l1_weight", "adversarial_weight", "clip"):
         if getattr(args, name) is None:

@@ -8,7 +8,7 @@ from hdrgan import EIN
 
 def test_ein_trains_on_pairs_with_loader_processes(tmp_path, run):
     pairs = make_pairs(tmp_path / "pairs", train=3, side=80)
-    arguments = ["--model", "ein", "--width", 8, "--dataset", pairs, "--output", tmp_path / "run", "--steps", 2]
-    run(*arguments, *SMALL, "--crop-size", 72, "--workers", 1, "--gradient-checkpointing")
+    published = ["--train", "True", "--root_path", pairs, "--max_epoch", 2, "--lr", "1e-4"]
+    run(*published, *SMALL, "--width", 8, "--output", tmp_path / "run", "--crop-size", 72, "--workers", 1, "--gradient-checkpointing")
     assert EIN.from_pretrained(tmp_path / "run" / "ein", strict=True).width == 8
     assert not (tmp_path / "run" / "generator").exists()

@@ -236,6 +236,18 @@ def test_flags_of_the_published_trainers_are_understood(tmp_path):
     assert parse_args("trains\n\nexamples", ["--dataset", "x"]).model == "bracket"
 
 
+def test_the_line_of_the_published_trainer_of_ein_trains_ein(capsys):
+    line = "--train True --root_path ./data --max_epoch 200 --batch_size 8 --lr 1e-4".split()
+    args = parse_args("trains\n\nexamples", line)
+    assert (args.model, args.dataset, args.epochs, args.learning_rate) == ("ein", "./data", 200, 1e-4)
+    assert parse_args("trains\n\nexamples", [*line, "--model", "bracket"]).model == "bracket"
+    with pytest.raises(SystemExit) as caught:
+        main(["--train", "False", *line[2:]])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "--train False asks for a test, and this trains: test with hdrgan reconstruct or hdrgan evaluate" in said
+
+
 def test_every_tracker_of_accelerate_is_offered():
     from accelerate.utils import LoggerType
 

@@ -61,7 +61,7 @@ from hdrgan.evaluation.scores import identity, score, summarise, table
 from hdrgan.files.codec_logs import silence_codecs
 from hdrgan.hub.access import HubError, check_push
 from hdrgan.hub.card import EVALUATION_NAME, render_card
-from hdrgan.hub.datasets import fetch_dataset
+from hdrgan.hub.datasets import fetch_dataset, stated_licence
 from hdrgan.hub.publish import push
 from hdrgan.models.ein import EIN
 from hdrgan.models.finding import CARD_NAME, WEIGHTS_NAME
@@ -199,6 +199,7 @@ class Run:
 
         # Models
         generator = networks.build_generator(args.model, found.evs, width=args.width, init=args.init)
+        self.licence = "not stated" if args.data_id is None else stated_licence(args.data_folder)
         self.base = None if args.init is None else networks.lineage(args.init, generator.training_summary)
         self.multiple = generator.size_multiple
         if args.freeze is not None:
@@ -630,7 +631,7 @@ class Run:
             **{name: getattr(args, name) for name in settings},
             "seconds": round(self.progress.seconds, 1),
             "hardware": f"{self.accelerator.num_processes} x {self.accelerator.device.type}",
-            "data": [{**self.data_name(), "count": len(self.training), "licence": "not stated"}],
+            "data": [{**self.data_name(), "count": len(self.training), "licence": self.licence}],
             **({} if self.base is None else {"base": self.base}),
         }
 

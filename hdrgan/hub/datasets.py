@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from httpx2 import HTTPError
-from huggingface_hub import snapshot_download
+from huggingface_hub import DatasetCard, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from hdrgan.data.bracket_folder import PICTURE_SUFFIXES
-from hdrgan.data.describe import CARD_NAME, METADATA_NAME
+from hdrgan.data.describe import CARD_NAME, METADATA_NAME, NOT_STATED
 from hdrgan.data.hdr_folder import SCENE_TABLE
 from hdrgan.data.layout import RADIANCE_SUFFIXES, TABLE_SUFFIXES, recognise_layout
 from hdrgan.hub.access import HubError, hub_api, reason
@@ -46,6 +46,18 @@ def fetch_dataset(repo_id: str, *, revision: str | None = None, token: str | boo
             f"There is no folder {repo_id}, and no such data set could be fetched from the Hub: {reason(error)}."
         ) from error
     return Path(folder)
+
+
+def stated_licence(folder: Path) -> str:
+    """The licence that the card of a data set states in its front matter; several are listed, and "other" is named."""
+    try:
+        data = DatasetCard((folder / CARD_NAME).read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
+    except Exception:  # there is no card, or a stranger's is no YAML
+        return NOT_STATED
+    stated = data.get("license")
+    named = stated if isinstance(stated, list) else [stated]
+    words = {"other": data.get("license_name") or "other, see the card of the data", "unknown": NOT_STATED}
+    return ", ".join(str(words.get(one, one)) for one in named if one) or NOT_STATED
 
 
 def push_dataset(

@@ -17,7 +17,7 @@ from small_sets import make_brackets, make_scenes
 from hdrgan import BracketGenerator
 from hdrgan.data.prepare import prepare
 from hdrgan.hub.access import HubError
-from hdrgan.hub.datasets import push_dataset
+from hdrgan.hub.datasets import push_dataset, stated_licence
 
 SMALL = "--batch-size 2 --crop-size 32 --workers 0 --validation-photos 1 --width 8 --steps 1 --cpu".split()
 
@@ -92,8 +92,27 @@ def test_a_data_set_is_pushed_and_trained_on_by_its_name(prepared, root, tmp_pat
     assert network.training_summary["data"][0]["hub_id"] == "tester/brackets"
     card = (tmp_path / "run" / "generator" / "README.md").read_text()
     assert "datasets:\n- tester/brackets\n" in card
+    assert "| tester/brackets | 2 | other, see the card of the data |" in card
     assert "tester/brackets" in (tmp_path / "run" / "args.json").read_text()
     assert os.listdir(tmp_path / "run").count(".cache") == 0
+
+
+@pytest.mark.parametrize(
+    ("matter", "said"),
+    [
+        ("license: cc-by-4.0", "cc-by-4.0"),
+        ("license:\n- cc-by-4.0\n- cc0-1.0", "cc-by-4.0, cc0-1.0"),
+        ("license: other\nlicense_name: my-terms", "my-terms"),
+        ("license: other", "other, see the card of the data"),
+        ("license: unknown", "not stated"),
+        ("tags:\n- photos", "not stated"),
+        ("license: [", "not stated"),
+    ],
+)
+def test_the_licence_of_a_data_set_is_what_its_card_states(matter, said, tmp_path):
+    assert stated_licence(tmp_path) == "not stated"
+    (tmp_path / "README.md").write_text(f"---\n{matter}\n---\n\n# Photos\n")
+    assert stated_licence(tmp_path) == said
 
 
 def test_a_folder_that_is_no_data_set_is_not_published(tmp_path):

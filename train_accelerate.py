@@ -210,8 +210,8 @@ class Run:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         parameters = sum(p.numel() for network in self.trained for p in network.parameters())
         averaged = sum(p.numel() for p in generator.parameters())
-        # Weights, two moments and the average, in float32; kept ones, the next one, and the networks twice.
-        self.bytes_needed = 4 * (3 * parameters + averaged) * (args.keep + 1) + 8 * parameters + 64 * 2**20
+        # Weights, two moments, the average and the network to use, in float32; kept ones, the next one, and the networks twice.
+        self.bytes_needed = 4 * (3 * parameters + 2 * averaged) * (args.keep + 1) + 8 * parameters + 64 * 2**20
         self.ema: nn.Module | None = None
 
         # Data
@@ -508,6 +508,8 @@ class Run:
                 accelerator.save_state(str(temporary))
                 if accelerator.is_main_process and self.ema is not None:
                     save_model(self.ema, str(temporary / AVERAGE_NAME), metadata={"format": "pt"})
+                if accelerator.is_main_process:  # each checkpoint that is kept can be used as it is
+                    self.write(temporary / checkpoints.NETWORK_NAME, self.network())
         except CheckpointError:
             shutil.rmtree(temporary, ignore_errors=True)  # gives a full disk its space back
             raise
@@ -613,11 +615,17 @@ class Run:
         """Write a network so that ``from_pretrained`` reads it, with a card of what was measured of it."""
         temporary = checkpoints.start_folder(folder)
         with checkpoints.writing(folder):
-            network.save_pretrained(temporary, training=self.summary())
-            if self.figures_step == self.progress.step and network is self.network():
-                write_report(self.report(sha256_of(temporary / WEIGHTS_NAME), network), temporary / EVALUATION_NAME)
+            self.write(temporary / folder.name, network)
+            for file in (temporary / folder.name).iterdir():  # the card is called after its folder
+                file.rename(temporary / file.name)
+            (temporary / folder.name).rmdir()
         checkpoints.commit_folder(folder)
-        # The card is called after its folder, so it is written when the folder has its name.
+
+    def write(self, folder: Path, network: Generator | PatchDiscriminator) -> None:
+        """Write what `keep` promises into a folder that bears its final name already."""
+        network.save_pretrained(folder, training=self.summary())
+        if self.figures_step == self.progress.step and network is self.network():
+            write_report(self.report(sha256_of(folder / WEIGHTS_NAME), network), folder / EVALUATION_NAME)
         checkpoints.write_text(folder / CARD_NAME, render_card(folder, repo_id=self.args.push_to_hub))
 
     def summary(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def fetch_dataset(repo_id: str, *, revision: str | None = None, token: str | boo
 def stated_licence(folder: Path) -> str:
     """The licence that the card of a data set states in its front matter; several are listed, and "other" is named."""
     try:
-        data = DatasetCard((folder / CARD_NAME).read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()
+        data = vars(DatasetCard((folder / CARD_NAME).read_text(encoding="utf-8"), ignore_metadata_errors=True).data)
     except Exception:  # there is no card, or a stranger's is no YAML
         return NOT_STATED
     stated = data.get("license")

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 STEP_FILE = "trainer.json"
 """Written last: where the run stood, and size and SHA-256 of every other file of the checkpoint."""
 
+NETWORK_NAME = "generator"
+"""Folder of a checkpoint that holds the network as it then was, for people to use."""
+
 KEPT = 2
 """Complete checkpoints that are kept by default: the newest, and one more in case a disk loses it."""
 

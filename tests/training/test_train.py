@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load, load_file, save_file
 from small_sets import lines_of, make_brackets, make_scenes
 
-from hdrgan import EIN, BracketGenerator, PatchDiscriminator, RadianceGenerator
+from hdrgan import EIN, BracketGenerator, PatchDiscriminator, Pipeline, RadianceGenerator
 from hdrgan.models.weights_file import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +100,8 @@ def test_a_run_leaves_everything_behind(finished):
         "samples/step_000000.png",
         "samples/step_000004.png",
         *(f"state/step_{step:06d}/{name}" for step in (2, 4) for name in state),
+        *(f"state/step_{step:06d}/generator/{name}" for step in (2, 4) for name in network),
+        "state/step_000004/generator/evaluation.json",
         *(f"generator/{name}" for name in {*network, "evaluation.json"}),
         *(f"discriminator/{name}" for name in network),
     }
@@ -394,8 +396,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_pat
     assert (output / "state" / f"step_{steps:06d}" / "trainer.json").exists()
     weights = load_file(output / "state" / f"step_{steps:06d}" / "ema.safetensors")
     network = {"bracket": BracketGenerator, "radiance": RadianceGenerator, "ein": EIN}[model]
-    kept = network.from_pretrained(output / ("ein" if model == "ein" else "generator")).state_dict()
-    assert all(torch.equal(weights[name], value) for name, value in kept.items())
+    for folder in (output / ("ein" if model == "ein" else "generator"), output / "state" / f"step_{steps:06d}/generator"):
+        kept = network.from_pretrained(folder).state_dict()
+        assert all(torch.equal(weights[name], value) for name, value in kept.items())
 
 
 def test_a_killed_run_leaves_the_network_of_a_checkpoint_and_as_many_checkpoints_as_asked(brackets, tmp_path, trainer):
@@ -418,6 +421,10 @@ def test_a_killed_run_leaves_the_network_of_a_checkpoint_and_as_many_checkpoints
     if f"step_{steps:06d}" in kept:
         average = networks[kept.index(f"step_{steps:06d}")]
         assert all(torch.equal(average[name], value) for name, value in network.state_dict().items())
+    for name, average in zip(kept, networks, strict=True):
+        pipeline = Pipeline.from_pretrained(output / "state" / name / "generator")
+        assert all(torch.equal(average[key], value) for key, value in pipeline.model.state_dict().items())
+        assert pipeline.model.training_summary["steps"] == int(name.removeprefix("step_"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

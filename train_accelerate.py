@@ -210,7 +210,7 @@ class Run:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         parameters = sum(p.numel() for network in self.trained for p in network.parameters())
         averaged = sum(p.numel() for p in generator.parameters())
-        # Weights, two moments, the average and the network to use, in float32; kept ones, the next one, and the networks twice.
+        # Weights, two moments, average, network to use, in float32; kept ones, the next one, and the networks twice.
         self.bytes_needed = 4 * (3 * parameters + 2 * averaged) * (args.keep + 1) + 8 * parameters + 64 * 2**20
         self.ema: nn.Module | None = None
 

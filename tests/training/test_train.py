@@ -396,9 +396,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_network(brackets, tmp_pat
     assert (output / "state" / f"step_{steps:06d}" / "trainer.json").exists()
     weights = load_file(output / "state" / f"step_{steps:06d}" / "ema.safetensors")
     network = {"bracket": BracketGenerator, "radiance": RadianceGenerator, "ein": EIN}[model]
-    for folder in (output / ("ein" if model == "ein" else "generator"), output / "state" / f"step_{steps:06d}/generator"):
-        kept = network.from_pretrained(folder).state_dict()
-        assert all(torch.equal(weights[name], value) for name, value in kept.items())
+    for name in ("ein" if model == "ein" else "generator", f"state/step_{steps:06d}/generator"):
+        kept = network.from_pretrained(output / name).state_dict()
+        assert all(torch.equal(weights[key], value) for key, value in kept.items())
 
 
 def test_a_killed_run_leaves_the_network_of_a_checkpoint_and_as_many_checkpoints_as_asked(brackets, tmp_path, trainer):

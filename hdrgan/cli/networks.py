@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -104,14 +103,10 @@ def push(
             click.echo(push_dataset(Path(model), repo, private=private, message=message))
         return
 
-    from hdrgan.hub import card, publish
+    from hdrgan.hub import publish
     from hdrgan.pipeline import Pipeline
 
     with plain_errors(), tempfile.TemporaryDirectory() as folder:
-        samples: Sequence[Path | tuple[Path, str]] = sample
-        if not samples and publish.makes_pictures(model):  # a discriminator has nothing to show
-            sheets = card.sample_sheets(Pipeline.from_pretrained(model), Path(folder))
-            samples = [*card.results_figure(model), *sheets]
         graph = None
         if onnx:
             graph = Path(folder) / "model.onnx"
@@ -123,7 +118,7 @@ def push(
             space=space,
             hardware=hardware,
             evaluation=evaluation,
-            samples=samples,
+            samples=sample or None,
             onnx=graph,
             message=message,
             branch=branch,

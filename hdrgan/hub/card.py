@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from huggingface_hub import EvalResult, ModelCard
 from PIL import Image, ImageDraw, ImageFont
+from torch import nn
 
 from hdrgan.evaluation.report import EVALUATOR, IDENTITY_NAME, REAL_FIGURES, ev_key, read_report, rows
 from hdrgan.files.colour import to_8_bits
@@ -283,7 +284,20 @@ def as_folder(model: PretrainedModel | str | Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as temporary:
         model.save_pretrained(temporary)
-        yield Path(temporary)
+        yield _origin(model) or Path(temporary)
+
+
+def _origin(model: PretrainedModel) -> Path | None:
+    """The folder that a network was loaded from, if it is still as it was there: what was measured there is of it."""
+    try:
+        then = None if model.loaded_from is None else type(model).from_pretrained(model.loaded_from)
+    except PretrainedError:  # it is gone, or another one by now
+        return None
+    if then is None or dict(then.training_summary) != dict(model.training_summary):
+        return None
+    now, before = (cast(nn.Module, network).state_dict() for network in (model, then))
+    same = all(value.dtype == before[name].dtype and value.cpu().equal(before[name]) for name, value in now.items())
+    return model.loaded_from if same else None
 
 
 def load_network(folder: Path) -> PretrainedModel:

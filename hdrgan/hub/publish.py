@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +25,9 @@ from hdrgan.hub import card
 from hdrgan.hub.access import HubError, hub_api, reason
 from hdrgan.hub.distribution import WHEEL_NAME, build_wheel, package_files, project_files
 from hdrgan.models.finding import CARD_NAME, CHECKSUMS_NAME, CONFIG_NAME, WEIGHTS_NAME, bundled_names, project_file
-from hdrgan.models.pretrained import PretrainedModel, locate, read_config
+from hdrgan.models.pretrained import PretrainedModel
 from hdrgan.models.weights_file import checksums
+from hdrgan.pipeline import Pipeline
 
 SAMPLES_FOLDER = "samples"
 
@@ -54,7 +56,7 @@ def push(
     hardware: str | None = None,
     token: str | bool | None = None,
     evaluation: Path | Mapping[str, Any] | None = None,
-    samples: Sequence[Path | tuple[Path, str]] = (),
+    samples: Sequence[Path | tuple[Path, str]] | None = None,
     onnx: Path | None = None,
     message: str | None = None,
     branch: str | None = None,
@@ -76,7 +78,8 @@ def push(
             what new Spaces have.
         token: access token of the Hub; None uses the stored login.
         evaluation: as for `render_card`.
-        samples: pictures, JPEG or PNG up to 1 MB each, with or without captions.
+        samples: pictures, JPEG or PNG up to 1 MB each, with or without captions. None draws sheets of the example
+            photos, where the network makes pictures.
         onnx: the network as a file of `hdrgan.models.export`, published as ``onnx/model.onnx``.
         message: of the commit.
         branch: where the commit goes; made if it is not there. None is the main one.
@@ -95,10 +98,13 @@ def push(
     if space and (create_pr or branch is not None):
         raise ValueError("a Space is published from its main branch: leave out branch and create_pr, or the Space")
     api = hub_api(token)
-    with card.as_folder(model) as folder:
+    with card.as_folder(model) as folder, tempfile.TemporaryDirectory() as drawn:
         network = card.load_network(folder)
+        if samples is None and type(network).__name__ in _BUNDLED_AS:
+            sheets = card.sample_sheets(Pipeline.from_pretrained(folder), Path(drawn))
+            samples = [*card.results_figure(folder), *sheets]
         report = card.find_report(folder, evaluation)
-        pictures = _samples(samples)
+        pictures = _samples(samples or ())
         listed = [(path, caption) for path, caption, _ in pictures]
         text = card.card_of(network, folder, report, repo_id=repo_id, space=space, samples=listed)
         files: dict[str, Path | bytes] = {name: folder / name for name in (CONFIG_NAME, WEIGHTS_NAME)}
@@ -120,15 +126,6 @@ def push(
             parts.append(_Part("space", space_files, ("hdrgan/", "examples/"), variables, hardware))
         push = _Push(message or f"Publish {type(network).__name__}", private, branch, create_pr, tag)
         return _publish(api, repo_id, parts, push)
-
-
-def makes_pictures(model: str | Path) -> bool:
-    """Whether a model folder or bundled name holds a network that a pipeline and a Space can run: no discriminator.
-
-    Raises:
-        PretrainedError: there is no such model, or its configuration is damaged.
-    """
-    return read_config(locate(model)).get("_class_name") in _BUNDLED_AS
 
 
 def gradio_pin() -> Version:

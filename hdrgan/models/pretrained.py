@@ -85,6 +85,9 @@ class PretrainedModel(PyTorchModelHubMixin):
     training_summary: Mapping[str, Any] = MappingProxyType({})
     """How the weights were trained, as `save_pretrained` was told; kept in the weights file."""
 
+    loaded_from: Path | None = None
+    """The folder that `from_pretrained` read; a network that is as it was there is published with what lies there."""
+
     _lost_arguments: tuple[str, ...] = ()
 
     def __init_subclass__(cls, *, tags: list[str] | None = None, **metadata: Any) -> None:
@@ -161,6 +164,7 @@ class PretrainedModel(PyTorchModelHubMixin):
         cast(nn.Module, network).load_state_dict(state, strict=True)
         cast(nn.Module, network).to(device=place, dtype=dtype or torch.float32).eval()
         network.training_summary = _training_of(weights_path, metadata)
+        network.loaded_from = folder
         return network
 
     @classmethod

@@ -257,6 +257,7 @@ NEW_FEATURES = {
         "hub/card.py:_MANAGED_KEYS",
         "hub/card.py:card_of-34",
         "hub/card.py:_bases",
+        "hub/card.py:_origin",
         "hub/access.py:check_push",
         "hub/access.py:reason-19",
         "hub/publish.py:push-46",

@@ -51,7 +51,18 @@ def test_a_published_network_is_trained_further_and_its_card_names_its_base(root
 
         run(*train, "tester/tuned", "--output", "run")
         files = local.repos["model", "tester/tuned"].head.files
+        run("push", "run/generator", "tester/same")
+        by_command = {name: blob.content for name, blob in local.repos.pop(("model", "tester/same")).head.files.items()}
+        code = "from hdrgan import BracketGenerator as B; B.from_pretrained('run/generator').push_to_hub('tester/same')"
+        subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, timeout=1800, check=True)
+        by_method = {name: blob.content for name, blob in local.repos["model", "tester/same"].head.files.items()}
         weights = local.repos["model", "tester/base"].head.files["model.safetensors"]
+    assert by_method == by_command
+    assert {"evaluation.json", "samples/sunset.jpg"} < by_method.keys()
+    text = by_method["README.md"].decode()
+    assert "base_model: tester/base" in text
+    assert "validation, not a test" in text
+    assert "made by these weights](samples/" in text
     text = files["README.md"].content.decode()
     (tmp_path / "card.md").write_text(text)
     assert readme_errors(text, "model") == []

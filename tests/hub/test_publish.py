@@ -814,6 +814,20 @@ def test_a_card_of_a_network_in_memory():
     assert "The weights file says nothing about its training." in text
 
 
+def test_a_network_that_was_changed_since_it_was_loaded_has_not_been_evaluated():
+    network = RadianceGenerator.from_pretrained("radiance")
+    assert "Real brackets (40 shots)" in render_card(network)
+    assert render_card(network, repo_id="me/same") == render_card("radiance", repo_id="me/same")
+    with torch.no_grad():
+        next(network.parameters()).add_(0.01)
+    assert "have not been evaluated" in render_card(network)
+    network = RadianceGenerator.from_pretrained("radiance")
+    network.training_summary = {"steps": 1}
+    assert "have not been evaluated" in render_card(network)
+    network.loaded_from = Path("gone")
+    assert "have not been evaluated" in render_card(network)
+
+
 def test_a_card_counts_peers_and_marks_its_own_row(folders):
     evaluation = evaluation_of(folders["radiance"])
     peer = {"system": "A peer", "condition": "clean", "figures": {"pu21": 23.6}}

@@ -1,6 +1,7 @@
 """Put the figures of the evaluation reports into the README, between its two markers.
 
 hdrgan evaluate BRACKETS --model radiance --model bracket --model ein -o benchmarks/real_brackets.json
+python -m benchmarks.render_views DATA BENCH --cameras cameras.npz
 hdrgan evaluate BENCH --model radiance --model bracket --model ein -o benchmarks/yardstick.json
 hdrgan evaluate BENCH --model radiance --response srgb -o benchmarks/yardstick_srgb.json
 python -m benchmarks.readme_numbers

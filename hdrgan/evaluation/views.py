@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from hdrgan.files.calibrations import CameraCalibration
 from hdrgan.files.photo import Photo, load_photo
 from hdrgan.files.radiance import load_radiance, radiance_shape
 from hdrgan.light.radiometry import expose, linear_to_srgb
+
+MADE_NAME = "made.json"
+"""How the views of a yardstick were rendered: command, scenes, views of each, size, seed, cameras."""
 
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
 
@@ -118,13 +122,15 @@ def _scoring(what: object, title: str) -> Iterator[None]:
     """Turn whatever is wrong with a file into a DatasetError that names the view."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{what} cannot be scored", [Fault(title, str(error))]) from error
 
 
 def _open_real(data: Path, limit: int | None) -> Views:
     rows = real_brackets.read_index(data)[:limit]
-    return Views("real brackets", None, len(rows), lambda: map(_real_view, real_brackets.real_brackets(data, rows)))
+    named = {"shots": [name for name, _ in rows]}
+    shots = real_brackets.real_brackets
+    return Views("real brackets", None, len(rows), lambda: map(_real_view, shots(data, rows)), named)
 
 
 def _open_stacks(data: Path, limit: int | None) -> Views:
@@ -164,7 +170,16 @@ def _open_yardstick(data: Path, evs: Sequence[float], responses: Path | None, li
                     truth = {ev: (response((light * 2.0**ev).clamp(0, 1)) * 255).round() / 255 for ev in evs}
             yield View(f"{row['id']} {row['condition']}", row["condition"], photo, light, truth)
 
-    return Views("yardstick", "test", len(rows), views)
+    return Views("yardstick", "test", len(rows), views, _made(data))
+
+
+def _made(data: Path) -> dict[str, Any]:
+    """How the views of a yardstick were rendered, as far as the folder says it."""
+    if not (data / MADE_NAME).is_file():
+        return {}
+    with _scoring(data, MADE_NAME):
+        made = json.loads((data / MADE_NAME).read_text(encoding="utf-8"))
+        return {key: made[key] for key in ("command", "scenes", "views", "size", "seed", "cameras")}
 
 
 def _named_response(name: str, responses: Path | None) -> Callable[[Tensor], Tensor]:

@@ -245,6 +245,8 @@ NEW_FEATURES = {
         "evaluation/views.py:_open_yardstick-24",
         "evaluation/report.py:_real_block",
         "evaluation/views.py:_open_real",
+        "evaluation/views.py:_made",
+        "evaluation/views.py:MADE_NAME",
         "evaluation/views.py:Views-8",
         "evaluation/views.py:open_views-9",
         "evaluation/scenes.py:_curve",

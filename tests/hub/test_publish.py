@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import importlib.util
 import io
 import json
@@ -72,11 +73,14 @@ EXPOSURES = {
 }
 
 
+MADE = {"command": "render", "scenes": ["hdr/desk.exr"], "views": 6, "size": 256, "seed": 3, "cameras": []}
+
+
 def evaluation_of(folder: Path) -> dict:
     """A report in which the folder's weights were measured."""
     worse = {**FIGURES, "pu21": 30.0, **EXPOSURES}
     return report.new_report(
-        {"name": "Test views", "kind": "yardstick", "split": "test"},
+        {"name": "Test views", "kind": "yardstick", "split": "test", **MADE},
         [-4, 0, 4],
         [
             {
@@ -196,7 +200,9 @@ def test_the_pushed_card_tells_what_was_measured(published, folders):
     assert data["pipeline_tag"] == "image-to-image"
     assert "datasets" not in data, "a source that is no data set of the Hub is told in words alone"
     assert {result.dataset_name for result in card.data.eval_results} == {"hdrgan yardstick, rendered from HDR scenes"}
-    assert "recipes/scenes.tsv" in text
+    assert "`render DATA VIEWS`, then `hdrgan evaluate VIEWS --model tester/radiance`" in text
+    assert 'split "test", seed 3' in text
+    assert "`recipes/scenes.tsv`:\n`hdr/desk.exr`." in text
     assert "Kwong, Sam" in text
     assert "| identity | 30.00 | 22.50 |" in text
     assert "| **ours** | 31.23 | 22.50 |" in text
@@ -897,6 +903,19 @@ def test_bundled_weights_bring_the_figures_of_the_benchmark(name, root, monkeypa
         assert on_card[condition, "PU21-PSNR (dB)"] == figures["pu21"]
         for ev, value in figures["bracket_psnr"].items():
             assert on_card[condition, f"PSNR EV {ev} (dB)"] == value
+    # What others need to repeat it.
+    text = " ".join(card.text.split())
+    line = "`python -m benchmarks.render_views DATA VIEWS --cameras cameras.npz`, then `hdrgan evaluate VIEWS --model "
+    assert f"{line}user/{name}`" in text
+    assert 'split "test", seed 11' in text
+    assert "6 views of each panorama at 256 pixels" in text
+    with (root / "recipes/scenes.tsv").open(newline="") as lines:
+        scenes = [row["file"] for row in csv.DictReader(lines, delimiter="\t") if row["split"] == "test"]
+    assert benchmark["data"]["scenes"] == scenes
+    assert ", ".join(f"`{scene}`" for scene in scenes) in text
+    assert len(set(real["data"]["shots"])) == 40
+    assert ", ".join(f"`{shot}`" for shot in real["data"]["shots"]) in text
+    assert "felipegb94/hdr_imaging" in text
     # Of other weights it says nothing, and an installation may lack it.
     monkeypatch.setattr("hdrgan.hub.card.read_report", lambda path: benchmark | {"systems": benchmark["systems"][:1]})
     assert "have not been evaluated" in render_card(name)

@@ -470,6 +470,16 @@ def test_the_other_networks_train_compiled(tmp_path, flags, run):
     assert len(losses(tmp_path / "run")) == 1
 
 
+@pytest.mark.slow  # radiance 3 minutes, ein 14 on a busy machine; 17 s each where the compiler's cache has them
+@pytest.mark.parametrize("flags", OTHERS.values())
+def test_the_other_networks_train_compiled_for_speed(tmp_path, flags, run, environment):
+    scenes = make_scenes(tmp_path / "scenes", count=2, side=80)
+    common = ["--dataset", scenes, *SMALL, *flags.split(), "--steps", 2]
+    run_script(*common, "--output", tmp_path / "compiled", "--compile", env=environment, timeout=7200)
+    run(*common, "--output", tmp_path / "plain")
+    assert losses(tmp_path / "compiled") == pytest.approx(losses(tmp_path / "plain"), rel=1e-3)
+
+
 def damage(file, at=-5):
     content = bytearray(file.read_bytes())
     content[at] ^= 1

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hdrgan.files.exif import sensitivity
 from hdrgan.files.photo import Photo, Source, load_photo, shared_tensor, to_tensor
 from hdrgan.files.response_choice import ChosenResponse, Response, choose_response
 from hdrgan.light.anchoring import anchor
@@ -24,6 +25,7 @@ from hdrgan.light.evs import DEFAULT_EVS, check_evs
 from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
 from hdrgan.light.parallel import cores
+from hdrgan.light.quiet import worth_filtering
 from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
@@ -240,7 +242,8 @@ class Pipeline:
                 chosen.curve,
                 factor() if wait else factor,
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
-                noisy=chosen.kind in ("camera", "calibration"),
+                noisy=chosen.kind in ("camera", "calibration")
+                and worth_filtering(photo.width * photo.height, sensitivity(photo.exif)),
             ),
         )
 

@@ -8,8 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
+from hdrgan.light import quiet
 from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.evs import check_evs
 from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
@@ -291,3 +293,18 @@ def test_the_bundled_networks_load_and_know_their_evs(name):
     assert np.isfinite(result.radiance).all()
     means = [frame.mean() for frame in result.exposures]
     assert means == sorted(means)
+
+
+@pytest.mark.parametrize(("iso", "filtered"), [(None, False), (400, False), (800, True), ((3200, 100), True)])
+def test_a_large_photo_is_freed_of_noise_where_its_sensor_was_pushed(radiance, tmp_path, monkeypatch, iso, filtered):
+    exif = Image.Exif()
+    if iso is not None:
+        exif.get_ifd(0x8769)[34855] = iso
+    grain = np.random.default_rng(0).normal(40, 5, (96, 96, 3)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(grain).save(tmp_path / "night.jpg", exif=exif, quality=95)
+    monkeypatch.setattr(quiet, "_AT_ONCE", 96 * 96 - 1)
+    brighter = radiance(tmp_path / "night.jpg", (0, 2), "camera").exposures[1]
+    monkeypatch.setattr(quiet, "_AT_ONCE", 96 * 96)
+    small = radiance(tmp_path / "night.jpg", (0, 2), "camera").exposures[1]
+    assert (brighter.std() == small.std()) == filtered
+    assert filtered or brighter.std() > 1.5 * small.std()

@@ -18,6 +18,13 @@ _RADIUS = 2  # pixels
 _LUMA_NOISE, _COLOUR_NOISE = 0.02, 0.05  # contrast, of the encoded range, that counts as noise
 _BRIGHT, _DARK = 0.7, 0.4  # brightness from which on nothing, and up to which all, is filtered
 _STRIP = 64  # rows: few enough for the cache of a core
+_AT_ONCE = 2_000_000  # pixels of which the filter takes some tenths of a second
+_SENSITIVE = 800  # ISO from which on noise is worth the seconds that a larger photo takes
+
+
+def worth_filtering(pixels: int, iso: float) -> bool:
+    """Whether to take the noise out of a photo of so many pixels, made at a sensitivity; 0 where that is unknown."""
+    return pixels <= _AT_ONCE or iso >= _SENSITIVE
 
 
 def without_noise(pixels: np.ndarray) -> np.ndarray:

@@ -23,7 +23,6 @@ STRIP_SAMPLES = 1 << 19
 
 _KEPT_SAMPLES = 32_000_000  # clipped samples of a photo whose light is kept between exposures: 8 bytes each
 _CROSSTALK = 0.05  # of the light of each other channel that a channel of a sensor sees; 0 to 0.12 in the virtual camera
-_QUIET_PIXELS = 2_000_000  # size of a photo up to which noise is taken out of brighter exposures
 _DARKEST = -24.0  # stops below white from which on there is nothing but black, in 16 bits and with any curve
 _STEPS = {255: 1024, 65535: 8192}  # a stop is some 80 codes of 8 bits at most, and 20,000 of 16
 
@@ -122,7 +121,7 @@ class RaisedLight:
             once, when clipped light is first asked for.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
-        noisy: whether a sensor made the photo, so that exposures brighter than it show noise that is to be taken out.
+        noisy: whether noise is to be taken out of exposures brighter than the photo.
     """
 
     def __init__(
@@ -134,8 +133,7 @@ class RaisedLight:
         *,
         noisy: bool = False,
     ):
-        # Of larger photos the filter would take seconds.
-        self._noisy = noisy and pixels.shape[0] * pixels.shape[1] <= _QUIET_PIXELS
+        self._noisy = noisy
         peak = peak_of(pixels)
         codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
         self.pixels, self.response = pixels, response

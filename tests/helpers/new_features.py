@@ -141,7 +141,7 @@ NEW_FEATURES = {
         "light/quiet.py",
         "light/rendering.py:rolled_off",
         "light/rendering.py:_CROSSTALK",
-        "light/rendering.py:_QUIET_PIXELS",
+        "files/exif.py:sensitivity",
         "pipeline.py:_AROUND",
         "pipeline.py:_OVERLAP",
         "light/rendering.py:RaisedLight-92",

@@ -16,9 +16,9 @@ from hdrgan.light.anchoring import match_exposure
 from hdrgan.light.confine import extended
 from hdrgan.light.merge import merge
 from hdrgan.light.parallel import cores, each
-from hdrgan.light.quiet import without_noise
+from hdrgan.light.quiet import near_white, rolled_off, without_noise
 from hdrgan.light.radiometry import decode, srgb_curve, srgb_to_linear
-from hdrgan.light.rendering import Camera, RaisedLight, look_up, rolled_off, stops_of
+from hdrgan.light.rendering import Camera, RaisedLight, look_up, stops_of
 from hdrgan.models.radiance_generator import clip_mask
 
 EVS = (-4.0, -1.5, 0.0, 0.5, 3.0)
@@ -55,7 +55,7 @@ def area_average(srgb, size):
     return F.interpolate(srgb, size=size, mode="area")
 
 
-def plain_radiance(model, photo, response):
+def plain_radiance(model, photo, response, codes=None):
     """Radiance, invented and curve of a RadianceGenerator, with every step on the whole photo in float32."""
     srgb = to_tensor(photo).contiguous()
     height, width = photo.height, photo.width
@@ -70,6 +70,7 @@ def plain_radiance(model, photo, response):
     factor = extended(light.factor()[..., : size[0], : size[1]], weight).clamp(min=1)
     factor = F.interpolate(factor, size=(height, width), mode="bilinear", align_corners=False)
     curve = torch.from_numpy(choose_response(photo, response).curve)
+    srgb = srgb if codes is None else codes
     mask = model.clipped(srgb)
     radiance = decode(srgb, curve) * factor**mask
     return radiance, 1 - (factor**-mask)[0].amin(0), curve
@@ -119,8 +120,13 @@ def plain(model, photo, response="auto"):
         exposures = plain_render(photo, radiance, EVS, curve)
         if isinstance(model, RadianceGenerator) and choose_response(photo, response).kind == "camera":
             measured = (model.clipped(to_tensor(photo)) == 0)[0].permute(1, 2, 0).numpy()
+            codes = torch.from_numpy(near_white(photo.pixels, slice(0, photo.height)) / 65535)
+            calm, *_ = plain_radiance(model, photo, response, codes.permute(2, 0, 1)[None].float())
+            darker = plain_render(photo, calm, EVS, curve)
             quiet = decode(torch.from_numpy(without_noise(photo.pixels) / 65535).permute(2, 0, 1)[None].float(), curve)
             for k, ev in enumerate(EVS):
+                if ev < 0:
+                    exposures[k] = np.where(measured, exposures[k], darker[k])
                 if ev > 0:
                     sensor = rolled_off((quiet[0].permute(1, 2, 0) * 2.0**ev).numpy())
                     (frame,) = plain_render(

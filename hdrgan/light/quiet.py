@@ -1,6 +1,7 @@
-"""Take the noise out of shadows before an exposure brightens them.
+"""Take the noise out of shadows before an exposure brightens them, and out of near white before one darkens it.
 
-A stop brighter shows a photo's shadows twice as large; two and four stops brighter, their noise is what one sees. The
+A stop brighter shows a photo's shadows twice as large; two and four stops brighter, their noise is what one sees. Near
+white a camera has few codes for much light, so that what JPEG changes by one of them is a pattern in a darker sky. The
 filter is the guided filter of He, Sun and Tang (2013) with the picture as its own guide: flat parts become their mean,
 edges stay. Colour differences are smoothed more than brightness, because eyes see less of them and sensors err more.
 """
@@ -16,8 +17,10 @@ from hdrgan.light.parallel import each
 
 _RADIUS = 2  # pixels
 _LUMA_NOISE, _COLOUR_NOISE = 0.02, 0.05  # contrast, of the encoded range, that counts as noise
+_NEAR_WHITE = (1, 0.01)  # radius and noise there; chosen by ordinary photos, see recipes/README.md
 _BRIGHT, _DARK = 0.7, 0.4  # brightness from which on nothing, and up to which all, is filtered
 _STRIP = 64  # rows: few enough for the cache of a core
+_CROSSTALK = 0.05  # of the light of each other channel that a channel of a sensor sees; 0 to 0.12 in the virtual camera
 _AT_ONCE = 2_000_000  # pixels of which the filter takes some tenths of a second
 _SENSITIVE = 800  # ISO from which on noise is worth the seconds that a larger photo takes
 
@@ -37,39 +40,83 @@ def without_noise(pixels: np.ndarray) -> np.ndarray:
         (H, W, 3) uint16 codes of the range 0 to 65535: finer than 8 bits, since means fall between codes.
     """
     height = pixels.shape[0]
-    peak = float(np.iinfo(pixels.dtype).max)
     quiet = np.empty(pixels.shape, np.uint16)
 
     def smooth(top: int) -> None:
-        bottom = min(top + _STRIP, height)
-        first, last = max(0, top - 2 * _RADIUS), min(height, bottom + 2 * _RADIUS)
-        codes = torch.from_numpy(pixels[first:last].astype(np.float32)).permute(2, 0, 1)[None] / peak
+        rows = slice(top, min(top + _STRIP, height))
+        codes, inside = _around(pixels, rows, 2 * _RADIUS)
         luma = codes.mean(1, keepdim=True)
-        smoothed = _guided(luma, luma, _LUMA_NOISE) + _guided(codes - luma, luma, _COLOUR_NOISE)
-        share = ((_BRIGHT - _box(luma)) / (_BRIGHT - _DARK)).clamp(0, 1)
-        mixed = torch.lerp(codes, smoothed, share).clamp(0, 1)[0, :, top - first : bottom - first]
-        quiet[top:bottom] = (mixed * 65535).round().permute(1, 2, 0).numpy().astype(np.uint16)
+        smoothed = _guided(luma, luma, _LUMA_NOISE, _RADIUS) + _guided(codes - luma, luma, _COLOUR_NOISE, _RADIUS)
+        share = ((_BRIGHT - _box(luma, _RADIUS)) / (_BRIGHT - _DARK)).clamp(0, 1)
+        quiet[rows] = _in_16_bits(torch.lerp(codes, smoothed, share)[:, :, inside])
 
     each(smooth, range(0, height, _STRIP))
     return quiet
 
 
-def _box(x: Tensor) -> Tensor:
-    """Mean over 5 x 5 pixels, edges repeated; by sums of shifted copies, which is several times faster than pooling."""
-    for padding, dimension in (((_RADIUS, _RADIUS, 0, 0), 3), ((0, 0, _RADIUS, _RADIUS), 2)):
+def near_white(pixels: np.ndarray, rows: slice) -> np.ndarray:
+    """Smooth what differs by a code or two, as the means of a flat part of a photo do.
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16 codes.
+        rows: which of them.
+
+    Returns:
+        (rows, W, 3) uint16 codes of the range 0 to 65535.
+    """
+    radius, noise = _NEAR_WHITE
+    codes, inside = _around(pixels, rows, 2 * radius)
+    luma = codes.mean(1, keepdim=True)
+    smoothed = _guided(luma, luma, noise, radius) + _guided(codes - luma, luma, noise, radius)
+    return _in_16_bits(smoothed[:, :, inside])
+
+
+def rolled_off(light: np.ndarray) -> np.ndarray:
+    """Clip light as a sensor does: colours pale towards white instead of turning to the next primary.
+
+    The channels of a sensor see a little of each other's light, so that the others follow when one is full.
+
+    Args:
+        light: (..., 3) float32 linear, 1.0 = white.
+
+    Returns:
+        (..., 3) float32 in [0, 1]; as it was where no channel of the sensor is full.
+    """
+    mix = np.full((3, 3), _CROSSTALK, np.float32)
+    np.fill_diagonal(mix, 1 - 2 * _CROSSTALK)
+    back = np.linalg.inv(mix)
+    clipped: np.ndarray = (np.minimum(light @ mix, 1) @ back).clip(0, 1)
+    return clipped
+
+
+def _around(pixels: np.ndarray, rows: slice, margin: int) -> tuple[Tensor, slice]:
+    """Rows of a photo and those beside them as (1, 3, h, W) in [0, 1]; where the rows are in it."""
+    first, last = max(0, rows.start - margin), min(pixels.shape[0], rows.stop + margin)
+    codes = torch.from_numpy(pixels[first:last].astype(np.float32)).permute(2, 0, 1)[None]
+    return codes / float(np.iinfo(pixels.dtype).max), slice(rows.start - first, rows.stop - first)
+
+
+def _in_16_bits(codes: Tensor) -> np.ndarray:
+    whole: np.ndarray = (codes[0].clamp(0, 1) * 65535).round().permute(1, 2, 0).numpy().astype(np.uint16)
+    return whole
+
+
+def _box(x: Tensor, radius: int) -> Tensor:
+    """Mean over a square of 2 ``radius`` + 1, edges repeated; by sums of shifted copies, much faster than pooling."""
+    for padding, dimension in (((radius, radius, 0, 0), 3), ((0, 0, radius, radius), 2)):
         size = x.shape[dimension]
         wide = F.pad(x, padding, mode="replicate")
         x = wide.narrow(dimension, 0, size).clone()
-        for shift in range(1, 2 * _RADIUS + 1):
+        for shift in range(1, 2 * radius + 1):
             x += wide.narrow(dimension, shift, size)
-        x /= 2 * _RADIUS + 1
+        x /= 2 * radius + 1
     return x
 
 
-def _guided(x: Tensor, guide: Tensor, noise: float) -> Tensor:
+def _guided(x: Tensor, guide: Tensor, noise: float, radius: int) -> Tensor:
     """Fit ``x`` by a straight line of the guide around each pixel; contrast of the guide below ``noise`` is ignored."""
-    mean = _box(guide)
-    variance = (_box(guide * guide) - mean * mean).clamp(min=0)
-    average = _box(x)
-    slope = (_box(guide * x) - mean * average) / (variance + noise**2)
-    return _box(slope) * guide + _box(average - slope * mean)
+    mean = _box(guide, radius)
+    variance = (_box(guide * guide, radius) - mean * mean).clamp(min=0)
+    average = _box(x, radius)
+    slope = (_box(guide * x, radius) - mean * average) / (variance + noise**2)
+    return _box(slope, radius) * guide + _box(average - slope * mean, radius)

@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from hdrgan.light.parallel import each
-from hdrgan.light.quiet import without_noise
+from hdrgan.light.quiet import near_white, rolled_off, without_noise
 from hdrgan.light.shrink import shrunk
 from hdrgan.light.srgb import largest_channel
 
@@ -22,7 +22,6 @@ STRIP_SAMPLES = 1 << 19
 """Samples in one strip: few enough for the cache of a core, enough to outweigh the cost of starting a thread."""
 
 _KEPT_SAMPLES = 32_000_000  # clipped samples of a photo whose light is kept between exposures: 8 bytes each
-_CROSSTALK = 0.05  # of the light of each other channel that a channel of a sensor sees; 0 to 0.12 in the virtual camera
 _DARKEST = -24.0  # stops below white from which on there is nothing but black, in 16 bits and with any curve
 _STEPS = {255: 1024, 65535: 8192}  # a stop is some 80 codes of 8 bits at most, and 20,000 of 16
 
@@ -48,24 +47,6 @@ class Camera:
         position = (stops + np.float32(ev - _DARKEST)) * np.float32(self._steps)
         codes: np.ndarray = np.take(self._table, position.astype(np.intp), mode="clip")
         return codes
-
-
-def rolled_off(light: np.ndarray) -> np.ndarray:
-    """Clip light as a sensor does: colours pale towards white instead of turning to the next primary.
-
-    The channels of a sensor see a little of each other's light, so that the others follow when one is full.
-
-    Args:
-        light: (..., 3) float32 linear, 1.0 = white.
-
-    Returns:
-        (..., 3) float32 in [0, 1]; as it was where no channel of the sensor is full.
-    """
-    mix = np.full((3, 3), _CROSSTALK, np.float32)
-    np.fill_diagonal(mix, 1 - 2 * _CROSSTALK)
-    back = np.linalg.inv(mix)
-    clipped: np.ndarray = (np.minimum(light @ mix, 1) @ back).clip(0, 1)
-    return clipped
 
 
 def stops_of(light: np.ndarray) -> np.ndarray:
@@ -121,7 +102,8 @@ class RaisedLight:
             once, when clipped light is first asked for.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
-        noisy: whether noise is to be taken out of exposures brighter than the photo.
+        noisy: whether noise is to be taken out of exposures: of shadows where they are brighter than the photo, of what
+            nearly clipped where they are darker.
     """
 
     def __init__(
@@ -135,23 +117,27 @@ class RaisedLight:
     ):
         self._noisy = noisy
         peak = peak_of(pixels)
-        codes = np.arange(peak + 1, dtype=np.float32) / np.float32(peak)
         self.pixels, self.response = pixels, response
-        self._linear = np.interp(codes, np.linspace(0, 1, len(response)), response).astype(np.float32)
-        self._stops = stops_of(self._linear)
-        self._mask = clip_mask(codes).astype(np.float32)
+
+        def tables(most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            codes = np.arange(most + 1, dtype=np.float32) / np.float32(most)
+            linear = np.interp(codes, np.linspace(0, 1, len(response)), response).astype(np.float32)
+            return linear, stops_of(linear), clip_mask(codes).astype(np.float32)
+
+        self._linear, self._stops, self._mask = tables(peak)
+        self._fine = tables(65535)[1:] if noisy else None  # of codes that are means of others
         self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
         self._factor = factor
         self._strips = list(strips(*pixels.shape[:2]))
         self._counts: list[int] | None = None  # clipped samples of each strip
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
+        self._kept: dict[bool, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
         self._quiet: np.ndarray | None = None
         # What brighter exposures need is computed beside what darker ones need.
         self._locks = {"clipped": threading.Lock(), "quiet": threading.Lock()}
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: a lock cannot, and what is kept can be made there as well."""
-        return {**self.__dict__, "_factor": self.factor(), "_kept": None, "_locks": None}
+        return {**self.__dict__, "_factor": self.factor(), "_kept": {}, "_locks": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= {**state, "_locks": {"clipped": threading.Lock(), "quiet": threading.Lock()}}
@@ -245,7 +231,7 @@ class RaisedLight:
 
         # In a bright exposure all that clipped is white, however bright it is.
         if self._first <= peak and table[self._first] < peak:
-            self._for_clipped(lift)
+            self._for_clipped(lift, calm=ev < 0 and self._noisy)
         return frame
 
     def _brightened(self, camera: Camera, ev: float) -> np.ndarray:
@@ -267,8 +253,11 @@ class RaisedLight:
         each(roll_off, self._strips)
         return frame
 
-    def _for_clipped(self, work: Callable[[slice, np.ndarray, np.ndarray], None]) -> None:
-        """Call ``work(rows, at, stops)`` for each strip with clipped samples: where they are, and their light."""
+    def _for_clipped(self, work: Callable[[slice, np.ndarray, np.ndarray], None], *, calm: bool = False) -> None:
+        """Call ``work(rows, at, stops)`` for each strip with clipped samples: where they are, and their light.
+
+        ``calm`` takes the noise out of it, that of what nearly clipped.
+        """
         if self._first > peak_of(self.pixels):
             return
         stretch = _Stretch(self.factor(), *self.pixels.shape[:2])
@@ -276,26 +265,28 @@ class RaisedLight:
             if self._counts is None:
                 self._counts = each(self._count, self._strips)
             some = [index for index, count in enumerate(self._counts) if count]
-            if self._kept is None and sum(self._counts) <= _KEPT_SAMPLES:
-                stops = each(lambda index: self._clipped(self._strips[index], stretch), some)
-                self._kept = dict(zip(some, stops, strict=True))
-        kept = self._kept
+            if calm not in self._kept and sum(self._counts) <= _KEPT_SAMPLES:
+                stops = each(lambda index: self._clipped(self._strips[index], stretch, calm), some)
+                self._kept[calm] = dict(zip(some, stops, strict=True))
+        kept = self._kept.get(calm)
 
         def do(index: int) -> None:
             rows = self._strips[index]
-            work(rows, *(kept[index] if kept is not None else self._clipped(rows, stretch)))
+            work(rows, *(kept[index] if kept is not None else self._clipped(rows, stretch, calm)))
 
         each(do, some)
 
     def _count(self, rows: slice) -> int:
         return int(np.count_nonzero(self.pixels[rows] >= self._first))
 
-    def _clipped(self, rows: slice, stretch: _Stretch) -> tuple[np.ndarray, np.ndarray]:
+    def _clipped(self, rows: slice, stretch: _Stretch, calm: bool) -> tuple[np.ndarray, np.ndarray]:
         """Where in the flattened strip samples clipped (int32), and the stops of their light (float32)."""
         samples = self.pixels[rows].reshape(-1)
         at = np.flatnonzero(samples >= self._first)
-        codes = samples[at]
-        return at.astype(np.int32), self._stops[codes] + self._mask[codes] * stops_of(stretch(rows, at))
+        codes, stops, mask = samples[at], self._stops, self._mask
+        if calm and self._fine is not None and at.size:
+            codes, (stops, mask) = near_white(self.pixels, rows).reshape(-1)[at], self._fine
+        return at.astype(np.int32), stops[codes] + mask[codes] * stops_of(stretch(rows, at))
 
 
 class _Stretch:

@@ -139,8 +139,6 @@ NEW_FEATURES = {
         "light/fusion.py",
         "light/panorama.py",
         "light/quiet.py",
-        "light/rendering.py:rolled_off",
-        "light/rendering.py:_CROSSTALK",
         "files/exif.py:sensitivity",
         "pipeline.py:_AROUND",
         "pipeline.py:_OVERLAP",

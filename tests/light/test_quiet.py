@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hdrgan.light import quiet
-from hdrgan.light.rendering import rolled_off
+from hdrgan.light.quiet import rolled_off
 
 
 def noisy(level, side=96, noise=5.0, dtype=np.uint8):

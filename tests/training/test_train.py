@@ -462,15 +462,17 @@ def test_compiled_networks_train_with_their_discriminator(brackets, tmp_path, ru
     assert BracketGenerator.from_pretrained(tmp_path / "compiled" / "generator").width == 8
 
 
-def test_ein_trains_compiled(tmp_path, run):
+@pytest.mark.parametrize("flags", OTHERS.values())
+def test_the_other_networks_train_compiled(tmp_path, flags, run):
     scenes = make_scenes(tmp_path / "scenes", count=2, side=80)
-    common = ["--dataset", scenes, *SMALL, *OTHERS["ein"].split(), "--steps", 1]
+    common = ["--dataset", scenes, *SMALL, *flags.split(), "--steps", 1]
     run(*common, "--output", tmp_path / "run", "--compile", "eager")
     assert len(losses(tmp_path / "run")) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [OTHERS["radiance"], pytest.param(OTHERS["ein"], marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("flags", OTHERS.values())
 def test_the_other_networks_train_compiled_for_speed(tmp_path, flags, run, environment):
     scenes = make_scenes(tmp_path / "scenes", count=2, side=80)
     common = ["--dataset", scenes, *SMALL, *flags.split(), "--steps", 2]

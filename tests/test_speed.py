@@ -55,7 +55,7 @@ def area_average(srgb, size):
     return F.interpolate(srgb, size=size, mode="area")
 
 
-def plain_radiance(model, photo, response, codes=None):
+def plain_radiance(model, photo, response):
     """Radiance, invented and curve of a RadianceGenerator, with every step on the whole photo in float32."""
     srgb = to_tensor(photo).contiguous()
     height, width = photo.height, photo.width
@@ -70,10 +70,13 @@ def plain_radiance(model, photo, response, codes=None):
     factor = extended(light.factor()[..., : size[0], : size[1]], weight).clamp(min=1)
     factor = F.interpolate(factor, size=(height, width), mode="bilinear", align_corners=False)
     curve = torch.from_numpy(choose_response(photo, response).curve)
-    srgb = srgb if codes is None else codes
     mask = model.clipped(srgb)
-    radiance = decode(srgb, curve) * factor**mask
-    return radiance, 1 - (factor**-mask)[0].amin(0), curve
+    invented = 1 - (factor**-mask)[0].amin(0)
+    if choose_response(photo, response).kind == "camera" and photo.pixels.max() == np.iinfo(photo.pixels.dtype).max:
+        quiet = torch.from_numpy(near_white(photo.pixels, slice(0, height)) / 65535).permute(2, 0, 1)[None].float()
+        srgb = torch.where(mask > 0, quiet, srgb)
+    radiance = decode(srgb, curve) * factor ** torch.where(mask > 0, model.clipped(srgb), 0)
+    return radiance, invented, curve
 
 
 def plain_ein(model, photo):
@@ -120,13 +123,8 @@ def plain(model, photo, response="auto"):
         exposures = plain_render(photo, radiance, EVS, curve)
         if isinstance(model, RadianceGenerator) and choose_response(photo, response).kind == "camera":
             measured = (model.clipped(to_tensor(photo)) == 0)[0].permute(1, 2, 0).numpy()
-            codes = torch.from_numpy(near_white(photo.pixels, slice(0, photo.height)) / 65535)
-            calm, *_ = plain_radiance(model, photo, response, codes.permute(2, 0, 1)[None].float())
-            darker = plain_render(photo, calm, EVS, curve)
             quiet = decode(torch.from_numpy(without_noise(photo.pixels) / 65535).permute(2, 0, 1)[None].float(), curve)
             for k, ev in enumerate(EVS):
-                if ev < 0:
-                    exposures[k] = np.where(measured, exposures[k], darker[k])
                 if ev > 0:
                     sensor = rolled_off((quiet[0].permute(1, 2, 0) * 2.0**ev).numpy())
                     (frame,) = plain_render(

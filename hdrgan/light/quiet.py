@@ -17,17 +17,21 @@ from hdrgan.light.parallel import each
 
 _RADIUS = 2  # pixels
 _LUMA_NOISE, _COLOUR_NOISE = 0.02, 0.05  # contrast, of the encoded range, that counts as noise
-_NEAR_WHITE = (1, 0.01)  # radius and noise there; chosen by ordinary photos, see recipes/README.md
+NEAR_WHITE = (1, 0.01)
+"""Radius in pixels, and contrast that counts as noise, near white; chosen by ordinary photos, see recipes/README.md."""
+
 _BRIGHT, _DARK = 0.7, 0.4  # brightness from which on nothing, and up to which all, is filtered
 _STRIP = 64  # rows: few enough for the cache of a core
 _CROSSTALK = 0.05  # of the light of each other channel that a channel of a sensor sees; 0 to 0.12 in the virtual camera
-_AT_ONCE = 2_000_000  # pixels of which the filter takes some tenths of a second
+AT_ONCE = 2_000_000
+"""Pixels of which the filter takes some tenths of a second."""
+
 _SENSITIVE = 800  # ISO from which on noise is worth the seconds that a larger photo takes
 
 
 def worth_filtering(pixels: int, iso: float) -> bool:
     """Whether to take the noise out of a photo of so many pixels, made at a sensitivity; 0 where that is unknown."""
-    return pixels <= _AT_ONCE or iso >= _SENSITIVE
+    return pixels <= AT_ONCE or iso >= _SENSITIVE
 
 
 def without_noise(pixels: np.ndarray) -> np.ndarray:
@@ -64,7 +68,7 @@ def near_white(pixels: np.ndarray, rows: slice) -> np.ndarray:
     Returns:
         (rows, W, 3) uint16 codes of the range 0 to 65535.
     """
-    radius, noise = _NEAR_WHITE
+    radius, noise = NEAR_WHITE
     codes, inside = _around(pixels, rows, 2 * radius)
     luma = codes.mean(1, keepdim=True)
     smoothed = _guided(luma, luma, noise, radius) + _guided(codes - luma, luma, noise, radius)

@@ -102,8 +102,8 @@ class RaisedLight:
             once, when clipped light is first asked for.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
-        noisy: whether noise is to be taken out of exposures: of shadows where they are brighter than the photo, of what
-            nearly clipped where they are darker.
+        noisy: whether noise is to be taken out: of what nearly clipped; and of shadows, in
+            exposures brighter than the photo.
     """
 
     def __init__(
@@ -125,7 +125,8 @@ class RaisedLight:
             return linear, stops_of(linear), clip_mask(codes).astype(np.float32)
 
         self._linear, self._stops, self._mask = tables(peak)
-        self._fine = tables(65535)[1:] if noisy else None  # of codes that are means of others
+        # Where nothing clipped, nothing near white is touched. Of codes that are means of others:
+        self._fine = tables(65535)[1:] if noisy and pixels.max(initial=0) == peak else None
         self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
         self._factor = factor
         self._strips = list(strips(*pixels.shape[:2]))
@@ -156,7 +157,7 @@ class RaisedLight:
         def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
             radiance[rows].reshape(-1)[at] = light_of(stops)
 
-        self._for_clipped(lift)
+        self._for_clipped(lift, calm=self._noisy)
         return radiance
 
     def invented(self) -> np.ndarray:
@@ -231,7 +232,7 @@ class RaisedLight:
 
         # In a bright exposure all that clipped is white, however bright it is.
         if self._first <= peak and table[self._first] < peak:
-            self._for_clipped(lift, calm=ev < 0 and self._noisy)
+            self._for_clipped(lift, calm=self._noisy)
         return frame
 
     def _brightened(self, camera: Camera, ev: float) -> np.ndarray:

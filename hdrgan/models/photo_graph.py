@@ -1,9 +1,9 @@
 """A RadianceGenerator with all that stands around it, as one ONNX graph: a photo in, radiance out, at any size.
 
 What `hdrgan.pipeline.Pipeline` does in arrays is written here in operators of ONNX: the look at the photo at a few
-hundred pixels, the network, the light of clipped channels brought to the photo's own pixels, the response. Left to the
-caller is what a file says beside its pixels (profile, orientation, recorded light, a camera's own response), and the
-judgement that a picture was drawn or is a panorama.
+hundred pixels, the network, the light of clipped channels brought to the photo's own pixels, the response, the filter
+of nearly white parts. Left to the caller is what a file says beside its pixels (profile, orientation, recorded light, a
+camera's own response, its sensitivity), and the judgement that a picture was drawn or is a panorama.
 
 The graph's inputs: ``photo`` uint8 (H, W, 3), sRGB, upright; ``response`` float32 (256,), linear light of each code,
 the mean of measured cameras where it is not given. Its outputs: ``radiance`` float32 (H, W, 3), linear, 1.0 = the
@@ -22,6 +22,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from hdrgan.light.quiet import AT_ONCE, NEAR_WHITE
 from hdrgan.models.radiance_generator import RadianceGenerator, clip_mask
 
 OUTPUTS = ("radiance", "curve")
@@ -71,9 +72,12 @@ def photo_model(network: RadianceGenerator, exported: onnx.ModelProto, response:
     code = graph("Cast", "photo", to=TensorProto.INT32)
     # Below white nothing clipped, whatever the mask says: bright paper is no lamp.
     white = graph("Equal", graph("ReduceMax", code, keepdims=0), graph.constant(np.int32(255)))
-    strength = graph("Mul", graph("Gather", mask, code), graph("Cast", white, to=TensorProto.FLOAT))
-    lifted = graph("Pow", factor, strength)
-    graph("Mul", graph("Gather", "response", code), lifted, names=OUTPUTS[:1])
+    nothing = graph.constant(np.float32(0))
+    raised = graph("And", graph("Greater", graph("Gather", mask, code), nothing), white)
+    quiet = _near_white(graph, pixels)
+    light = graph("Where", raised, _between(graph, "response", quiet), graph("Gather", "response", code))
+    strength = graph("Where", raised, _clip_mask(graph, quiet, network), nothing)
+    graph("Mul", light, graph("Pow", factor, strength), names=OUTPUTS[:1])
     graph("Identity", "response", names=OUTPUTS[1:])
 
     made = helper.make_graph(
@@ -95,24 +99,74 @@ def photo_model(network: RadianceGenerator, exported: onnx.ModelProto, response:
     return model
 
 
+def _near_white(graph: _Graph, pixels: str) -> str:
+    """`hdrgan.light.quiet.near_white` of (H, W, 3), up to the size at which the pipeline does it."""
+    sides = graph("Shape", pixels, start=0, end=2)
+    small = graph("LessOrEqual", graph("ReduceProd", sides, keepdims=0), graph.constant(np.int64(AT_ONCE)))
+    branches = {}
+    for name, work in (("then_branch", _smoothed), ("else_branch", lambda inside, given: inside("Identity", given))):
+        inside = _Graph(name)
+        given = work(inside, pixels)
+        kind = helper.make_tensor_value_info(given, TensorProto.FLOAT, None)
+        branches[name] = helper.make_graph(inside.nodes, name, [], [kind], inside.initializers)
+    return str(graph("If", small, **branches))
+
+
+def _smoothed(graph: _Graph, pixels: str) -> str:
+    radius, noise = NEAR_WHITE
+    one = graph.constant([1])
+
+    def box(field: str) -> str:
+        edges = graph("Pad", field, graph.constant([radius] * 4), "", graph.constant([2, 3]), mode="edge")
+        return str(graph("AveragePool", edges, kernel_shape=[2 * radius + 1] * 2))
+
+    codes = graph("Unsqueeze", graph("Transpose", pixels, perm=[2, 0, 1]), graph.constant([0]))
+    luma = graph("ReduceMean", codes, one)
+    mean = box(luma)
+    variance = graph("Sub", box(graph("Mul", luma, luma)), graph("Mul", mean, mean))
+    variance = graph("Add", graph("Max", variance, graph.constant(np.float32(0))), graph.constant(np.float32(noise**2)))
+
+    def guided(field: str) -> str:
+        average = box(field)
+        slope = graph("Div", graph("Sub", box(graph("Mul", luma, field)), graph("Mul", mean, average)), variance)
+        offset = box(graph("Sub", average, graph("Mul", slope, mean)))
+        return str(graph("Add", graph("Mul", box(slope), luma), offset))
+
+    quiet = graph("Add", guided(luma), guided(graph("Sub", codes, luma)))
+    steps = graph.constant(np.float32(65535))
+    quiet = graph("Clip", quiet, graph.constant(np.float32(0)), graph.constant(np.float32(1)))
+    quiet = graph("Div", graph("Round", graph("Mul", quiet, steps)), steps)
+    return str(graph("Transpose", graph("Squeeze", quiet, graph.constant([0])), perm=[1, 2, 0]))
+
+
+def _between(graph: _Graph, table: str, at: str) -> str:
+    """Values of a table of 256 between its entries, at [0, 1]."""
+    position = graph("Mul", at, graph.constant(np.float32(255)))
+    below = graph("Min", graph("Floor", position), graph.constant(np.float32(254)))
+    index = graph("Cast", below, to=TensorProto.INT32)
+    low, high = graph("Gather", table, index), graph("Gather", table, graph("Add", index, graph.constant(np.int32(1))))
+    return str(graph("Add", low, graph("Mul", graph("Sub", position, below), graph("Sub", high, low))))
+
+
 class _Graph:
     """Nodes as they are added: ``graph("Add", a, b)`` is the name of what the node gives."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "around") -> None:
+        self.name = name
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
     def __call__(
         self, operator: str, *inputs: str, outputs: int = 1, names: Sequence[str] = (), **attributes: Any
     ) -> Any:
-        made = list(names) or [f"around_{len(self.nodes)}_{k}" for k in range(outputs)]
+        made = list(names) or [f"{self.name}_{len(self.nodes)}_{k}" for k in range(outputs)]
         self.nodes.append(helper.make_node(operator, list(inputs), made, **attributes))
         return made[0] if len(made) == 1 else made
 
     def constant(self, value: Any) -> str:
         """A value by name: whole numbers are what ONNX takes for sizes and axes."""
         array = np.asarray(value, np.int64) if isinstance(value, list) else np.asarray(value)
-        name = f"value_{len(self.initializers)}"
+        name = f"{self.name}_value_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(array, name))
         return name
 

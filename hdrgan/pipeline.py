@@ -244,6 +244,7 @@ class Pipeline:
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
                 noisy=chosen.kind in ("camera", "calibration")
                 and worth_filtering(photo.width * photo.height, sensitivity(photo.exif)),
+                wrapped=around,
             ),
         )
 

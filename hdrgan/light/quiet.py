@@ -34,11 +34,12 @@ def worth_filtering(pixels: int, iso: float) -> bool:
     return pixels <= AT_ONCE or iso >= _SENSITIVE
 
 
-def without_noise(pixels: np.ndarray) -> np.ndarray:
+def without_noise(pixels: np.ndarray, wrapped: bool = False) -> np.ndarray:
     """Smooth the noise in the dark and middle tones of a photo.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 codes.
+        wrapped: whether the left edge continues the right one.
 
     Returns:
         (H, W, 3) uint16 codes of the range 0 to 65535: finer than 8 bits, since means fall between codes.
@@ -48,31 +49,32 @@ def without_noise(pixels: np.ndarray) -> np.ndarray:
 
     def smooth(top: int) -> None:
         rows = slice(top, min(top + _STRIP, height))
-        codes, inside = _around(pixels, rows, 2 * _RADIUS)
+        codes, inside = _around(pixels, rows, 2 * _RADIUS, wrapped)
         luma = codes.mean(1, keepdim=True)
         smoothed = _guided(luma, luma, _LUMA_NOISE, _RADIUS) + _guided(codes - luma, luma, _COLOUR_NOISE, _RADIUS)
         share = ((_BRIGHT - _box(luma, _RADIUS)) / (_BRIGHT - _DARK)).clamp(0, 1)
-        quiet[rows] = _in_16_bits(torch.lerp(codes, smoothed, share)[:, :, inside])
+        quiet[rows] = _in_16_bits(torch.lerp(codes, smoothed, share)[inside])
 
     each(smooth, range(0, height, _STRIP))
     return quiet
 
 
-def near_white(pixels: np.ndarray, rows: slice) -> np.ndarray:
+def near_white(pixels: np.ndarray, rows: slice, wrapped: bool = False) -> np.ndarray:
     """Smooth what differs by a code or two, as the means of a flat part of a photo do.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 codes.
         rows: which of them.
+        wrapped: whether the left edge continues the right one.
 
     Returns:
         (rows, W, 3) uint16 codes of the range 0 to 65535.
     """
     radius, noise = NEAR_WHITE
-    codes, inside = _around(pixels, rows, 2 * radius)
+    codes, inside = _around(pixels, rows, 2 * radius, wrapped)
     luma = codes.mean(1, keepdim=True)
     smoothed = _guided(luma, luma, noise, radius) + _guided(codes - luma, luma, noise, radius)
-    return _in_16_bits(smoothed[:, :, inside])
+    return _in_16_bits(smoothed[inside])
 
 
 def rolled_off(light: np.ndarray) -> np.ndarray:
@@ -93,11 +95,14 @@ def rolled_off(light: np.ndarray) -> np.ndarray:
     return clipped
 
 
-def _around(pixels: np.ndarray, rows: slice, margin: int) -> tuple[Tensor, slice]:
-    """Rows of a photo and those beside them as (1, 3, h, W) in [0, 1]; where the rows are in it."""
+def _around(pixels: np.ndarray, rows: slice, margin: int, wrapped: bool) -> tuple[Tensor, tuple[slice, ...]]:
+    """Rows of a photo and what is beside them as (1, 3, h, w) in [0, 1]; where the rows are in it."""
     first, last = max(0, rows.start - margin), min(pixels.shape[0], rows.stop + margin)
-    codes = torch.from_numpy(pixels[first:last].astype(np.float32)).permute(2, 0, 1)[None]
-    return codes / float(np.iinfo(pixels.dtype).max), slice(rows.start - first, rows.stop - first)
+    seen, beside = pixels[first:last], margin if wrapped else 0
+    codes = np.pad(seen, ((0, 0), (beside, beside), (0, 0)), "wrap").astype(np.float32)
+    inside = slice(rows.start - first, rows.stop - first), slice(beside, beside + pixels.shape[1])
+    picture = torch.from_numpy(codes).permute(2, 0, 1)[None] / float(np.iinfo(pixels.dtype).max)
+    return picture, (slice(None), slice(None), *inside)
 
 
 def _in_16_bits(codes: Tensor) -> np.ndarray:

@@ -104,6 +104,7 @@ class RaisedLight:
             0 counts as measured.
         noisy: whether noise is to be taken out: of what nearly clipped; and of shadows, in
             exposures brighter than the photo.
+        wrapped: whether the photo's left edge continues its right one.
     """
 
     def __init__(
@@ -114,8 +115,9 @@ class RaisedLight:
         clip_mask: Callable[[np.ndarray], np.ndarray],
         *,
         noisy: bool = False,
+        wrapped: bool = False,
     ):
-        self._noisy = noisy
+        self._noisy, self._wrapped = noisy, wrapped
         peak = peak_of(pixels)
         self.pixels, self.response = pixels, response
 
@@ -239,7 +241,7 @@ class RaisedLight:
         """What did not clip, ``ev`` stops brighter, without its noise."""
         with self._locks["quiet"]:
             if self._quiet is None:
-                self._quiet = without_noise(self.pixels)
+                self._quiet = without_noise(self.pixels, self._wrapped)
         quiet = self._quiet
         codes = np.linspace(0, 1, 65536)
         light = np.interp(codes, np.linspace(0, 1, len(self.response)), self.response).astype(np.float32)
@@ -286,7 +288,7 @@ class RaisedLight:
         at = np.flatnonzero(samples >= self._first)
         codes, stops, mask = samples[at], self._stops, self._mask
         if calm and self._fine is not None and at.size:
-            codes, (stops, mask) = near_white(self.pixels, rows).reshape(-1)[at], self._fine
+            codes, (stops, mask) = near_white(self.pixels, rows, self._wrapped).reshape(-1)[at], self._fine
         return at.astype(np.int32), stops[codes] + mask[codes] * stops_of(stretch(rows, at))
 
 

@@ -40,6 +40,26 @@ def test_strips_leave_no_trace(monkeypatch):
     assert np.abs(quiet.without_noise(photo).astype(int) - whole).max() <= 1
 
 
+@pytest.mark.parametrize("width", [1, 3, 64])
+def test_a_panorama_has_no_edge_where_it_closes(width):
+    photo = noisy(235, side=64)[:, -width:]
+    turned = np.roll(photo, width // 2, 1)
+    for smooth in (quiet.without_noise, lambda x, wrapped: quiet.near_white(x, slice(0, 64), wrapped)):
+        assert np.abs(np.roll(smooth(photo, True), width // 2, 1).astype(int) - smooth(turned, True)).max() <= 1
+    near = quiet.near_white(photo, slice(0, 64))
+    assert np.abs(quiet.near_white(photo, slice(20, 30)).astype(int) - near[20:30]).max() <= 1
+
+
+def test_steps_of_a_code_near_white_go_and_edges_stay():
+    photo = np.full((40, 40, 3), 252, np.uint8)
+    photo[::2, 1::2] += 1
+    photo[:, 20:] -= 12
+    smoothed = quiet.near_white(photo, slice(0, 40)) / 257
+    for part in (np.s_[3:37, 3:17], np.s_[3:37, 23:37]):
+        assert smoothed[part].std() < 0.4 * photo[part].std()
+    assert smoothed[:, 18].mean() - smoothed[:, 21].mean() > 10
+
+
 def test_colours_pale_towards_white_instead_of_turning():
     orange = np.array([0.5, 0.1, 0.02], np.float32)
     for gain in (1.0, 1.7):

@@ -308,3 +308,16 @@ def test_a_large_photo_is_freed_of_noise_where_its_sensor_was_pushed(radiance, t
     small = radiance(tmp_path / "night.jpg", (0, 2), "camera").exposures[1]
     assert (brighter.std() == small.std()) == filtered
     assert filtered or brighter.std() > 1.5 * small.std()
+
+
+def test_near_white_is_smoothed_where_something_clipped_and_in_no_panorama(radiance):
+    sky = np.full((64, 128, 3), 40, np.uint8)
+    sky[:32] = np.where(np.add.outer(np.arange(32), np.arange(128)) % 2, 251, 252)[..., None]
+    linear = radiance(sky, (0,), "camera", projection="flat")
+    assert np.unique(linear.radiance[4:28, 4:-4]).size == 2, "nothing clipped"
+    sky[0, :] = 255
+    flat = radiance(sky, (-2, 0), "camera", projection="flat")
+    around = radiance(sky, (-2, 0), "camera", projection="equirectangular")
+    assert flat.radiance[4:28, 4:-4].std() < 0.3 * around.radiance[4:28, 4:-4].std()
+    assert np.array_equal(flat.exposures[1], sky)
+    assert np.array_equal(flat.radiance[36:], around.radiance[36:])

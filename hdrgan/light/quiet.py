@@ -59,22 +59,19 @@ def without_noise(pixels: np.ndarray, wrapped: bool = False) -> np.ndarray:
     return quiet
 
 
-def near_white(pixels: np.ndarray, rows: slice, wrapped: bool = False) -> np.ndarray:
+def near_white(pixels: np.ndarray, rows: slice) -> np.ndarray:
     """Smooth what differs by a code or two, as the means of a flat part of a photo do.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 codes.
         rows: which of them.
-        wrapped: whether the left edge continues the right one.
 
     Returns:
         (rows, W, 3) uint16 codes of the range 0 to 65535.
     """
     radius, noise = NEAR_WHITE
-    codes, inside = _around(pixels, rows, 2 * radius, wrapped)
-    luma = codes.mean(1, keepdim=True)
-    smoothed = _guided(luma, luma, noise, radius) + _guided(codes - luma, luma, noise, radius)
-    return _in_16_bits(smoothed[inside])
+    codes, inside = _around(pixels, rows, 2 * radius, False)
+    return _in_16_bits(_guided(codes, codes.mean(1, keepdim=True), noise, radius)[inside])
 
 
 def rolled_off(light: np.ndarray) -> np.ndarray:

@@ -127,8 +127,10 @@ class RaisedLight:
             return linear, stops_of(linear), clip_mask(codes).astype(np.float32)
 
         self._linear, self._stops, self._mask = tables(peak)
-        # Where nothing clipped, nothing near white is touched. Of codes that are means of others:
-        self._fine = tables(65535)[1:] if noisy and pixels.max(initial=0) == peak else None
+        # Where nothing clipped, nothing near white is touched. In a panorama the step that JPEG leaves where it closes
+        # would stand out, and its light gains nothing.
+        calm = noisy and not wrapped and pixels.max(initial=0) == peak
+        self._fine = tables(65535)[1:] if calm else None  # of codes that are means of others
         self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
         self._factor = factor
         self._strips = list(strips(*pixels.shape[:2]))
@@ -288,7 +290,7 @@ class RaisedLight:
         at = np.flatnonzero(samples >= self._first)
         codes, stops, mask = samples[at], self._stops, self._mask
         if calm and self._fine is not None and at.size:
-            codes, (stops, mask) = near_white(self.pixels, rows, self._wrapped).reshape(-1)[at], self._fine
+            codes, (stops, mask) = near_white(self.pixels, rows).reshape(-1)[at], self._fine
         return at.astype(np.int32), stops[codes] + mask[codes] * stops_of(stretch(rows, at))
 
 

@@ -126,13 +126,10 @@ def _smoothed(graph: _Graph, pixels: str) -> str:
     variance = graph("Sub", box(graph("Mul", luma, luma)), graph("Mul", mean, mean))
     variance = graph("Add", graph("Max", variance, graph.constant(np.float32(0))), graph.constant(np.float32(noise**2)))
 
-    def guided(field: str) -> str:
-        average = box(field)
-        slope = graph("Div", graph("Sub", box(graph("Mul", luma, field)), graph("Mul", mean, average)), variance)
-        offset = box(graph("Sub", average, graph("Mul", slope, mean)))
-        return str(graph("Add", graph("Mul", box(slope), luma), offset))
-
-    quiet = graph("Add", guided(luma), guided(graph("Sub", codes, luma)))
+    average = box(codes)
+    slope = graph("Div", graph("Sub", box(graph("Mul", luma, codes)), graph("Mul", mean, average)), variance)
+    offset = box(graph("Sub", average, graph("Mul", slope, mean)))
+    quiet = graph("Add", graph("Mul", box(slope), luma), offset)
     steps = graph.constant(np.float32(65535))
     quiet = graph("Clip", quiet, graph.constant(np.float32(0)), graph.constant(np.float32(1)))
     quiet = graph("Div", graph("Round", graph("Mul", quiet, steps)), steps)

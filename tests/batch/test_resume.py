@@ -81,7 +81,8 @@ def test_killed_at_any_moment_and_started_again(hdrgan, photos, tmp_path, files_
             os.kill(running.pid, signal.SIGKILL)
         running.wait()
         for path in output.rglob("*.png"):
-            assert load_photo(path).pixels.shape == (16, 24, 3), "whatever has its name is whole"
+            if not path.parent.name.endswith(".part"):  # what was being written then
+                assert load_photo(path).pixels.shape == (16, 24, 3), "whatever has its name is whole"
     assert hdrgan(*command(photos, output)).returncode == 1
     assert files_in(output) == files_in(whole)
 

@@ -106,17 +106,22 @@ def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "number"),
-    [("radiance", signal.SIGTERM), ("bracket", signal.SIGINT), ("ein", signal.SIGTERM), ("ein", signal.SIGINT)],
+    ("model", "number", "share"),
+    [  # of a processor's time, in seconds: radiance is done soon after a photo is read, whatever the machine
+        ("radiance", signal.SIGTERM, 0.3),
+        ("bracket", signal.SIGINT, 1.5),
+        ("ein", signal.SIGTERM, 1.5),
+        ("ein", signal.SIGINT, 1.5),
+    ],
 )
-def test_a_signal_in_the_middle_of_a_network_ends_it_in_order(root, tmp_path, number, model):
+def test_a_signal_in_the_middle_of_a_network_ends_it_in_order(root, tmp_path, number, model, share):
     program = Visited(root, tmp_path, model)
     try:
         path = program.upload(2400, 3600)  # which is read by another process
         before = processor_s(program.process.pid)
         with program.http.stream("GET", program.ask(path)) as answer:
             next(answer.iter_lines())
-            seen_within(300, lambda: processor_s(program.process.pid) > before + 1.5)
+            seen_within(300, lambda: processor_s(program.process.pid) > before + share)
             assert not list(tmp_path.glob("hdrgan-*/answer-*")), "the network has answered already"
             program.process.send_signal(number)
             assert program.process.wait(60) == 128 + number

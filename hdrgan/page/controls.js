@@ -46,4 +46,7 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => { const pasted = files(event); if (pasted.length) { event.preventDefault(); taken(pasted); } });
 showOwn();
 state("empty");
-document.documentElement.dataset.hdrgan = "ready";
+(function ready() {  // when the buttons behind it are there, too
+    if (Object.keys(calls).every((what) => document.getElementById("do-" + what))) document.documentElement.dataset.hdrgan = "ready";
+    else setTimeout(ready, 20);
+})();

@@ -21,9 +21,14 @@ let packed = null;   // the archive of several photos that was made last
 let divided = 0.5, zoom = 1, panX = 0, panY = 0;
 
 const newTicket = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+const press = (what) => {
+    const button = document.getElementById("do-" + what);
+    if (button) button.click();
+    else setTimeout(press, 20, what);  // the page's framework has not drawn it yet
+};
 const call = (what, argument) => {
     calls[what].push(argument);
-    document.getElementById("do-" + what).click();
+    press(what);
     if (what !== "stop") awaitNews();
 };
 

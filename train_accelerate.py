@@ -52,6 +52,7 @@ from tqdm.auto import tqdm
 
 from hdrgan import __version__
 from hdrgan.data.batch import Batch
+from hdrgan.data.describe import NOT_STATED
 from hdrgan.data.layout import DatasetError
 from hdrgan.data.scene_cache import SceneCache
 from hdrgan.data.stream import SampleStream
@@ -199,7 +200,7 @@ class Run:
 
         # Models
         generator = networks.build_generator(args.model, found.evs, width=args.width, init=args.init)
-        self.licence = "not stated" if args.data_id is None else stated_licence(args.data_folder)
+        self.licence = NOT_STATED if args.data_id is None else stated_licence(args.data_folder)
         self.base = None if args.init is None else networks.lineage(args.init, generator.training_summary)
         self.multiple = generator.size_multiple
         if args.freeze is not None:

@@ -31,7 +31,9 @@ from hdrgan.files.radiance import load_radiance, radiance_shape
 from hdrgan.light.radiometry import expose, linear_to_srgb
 
 MADE_NAME = "made.json"
-"""How the views of a yardstick were rendered: command, scenes, views of each, size, seed, cameras."""
+"""How the views of a yardstick were rendered; in it are `_MADE`."""
+
+_MADE = ("command", "scenes", "views", "size", "seed", "cameras")
 
 _LONG_SIDE = 512  # pixels; scenes that are no panorama are scored whole at this size
 
@@ -122,7 +124,7 @@ def _scoring(what: object, title: str) -> Iterator[None]:
     """Turn whatever is wrong with a file into a DatasetError that names the view."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{what} cannot be scored", [Fault(title, str(error))]) from error
 
 
@@ -179,7 +181,9 @@ def _made(data: Path) -> dict[str, Any]:
         return {}
     with _scoring(data, MADE_NAME):
         made = json.loads((data / MADE_NAME).read_text(encoding="utf-8"))
-        return {key: made[key] for key in ("command", "scenes", "views", "size", "seed", "cameras")}
+        if not isinstance(made, dict) or not set(_MADE) <= made.keys():
+            raise ValueError(f"it must say {', '.join(_MADE)}")
+        return {key: made[key] for key in _MADE}
 
 
 def _named_response(name: str, responses: Path | None) -> Callable[[Tensor], Tensor]:

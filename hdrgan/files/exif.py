@@ -14,7 +14,7 @@ from hdrgan.files.ifd import Entry
 EXIF_POINTER, GPS_POINTER = 0x8769, 0x8825
 MAKE, MODEL, ORIENTATION, SOFTWARE, _DATE = 271, 272, 274, 305, 306
 EXPOSURE_TIME, _EXPOSURE_BIAS, _COLOUR_SPACE = 33434, 37380, 40961
-_SHUTTER_SPEED, COPYRIGHT, _USER_COMMENT, _SENSITIVITY = 37377, 33432, 37510, 34855
+_SHUTTER_SPEED, COPYRIGHT, _USER_COMMENT, SENSITIVITY = 37377, 33432, 37510, 34855
 # Captions, rights, titles and keywords of Windows, rating. What the file was, rather than the photo, stays behind.
 KEPT_BASE = (270, MAKE, MODEL, _DATE, 315, COPYRIGHT, 18246, 18249, 40091, 40092, 40093, 40094, 40095)
 # Everything of the making but serial numbers, the camera's owner, maker notes, and what describes the stored file.
@@ -123,7 +123,7 @@ def exr_making(exif: Image.Exif | None, *, keep_gps: bool = False) -> dict[str, 
         for name, text in texts.items()
         if isinstance(text, str) and text.strip(" \0")
     }
-    seconds, aperture, speed = _seconds(exif), detail.get(33437), detail.get(_SENSITIVITY)
+    seconds, aperture, speed = _seconds(exif), detail.get(33437), detail.get(SENSITIVITY)
     if seconds is not None:
         found["expTime"] = float(seconds)
     for name, value in (("aperture", aperture), ("isoSpeed", speed), ("nominalFocalLength", detail.get(37386))):
@@ -154,7 +154,7 @@ def hdr_making(exif: Image.Exif | None, *, keep_gps: bool = False) -> dict[str, 
 
 def sensitivity(exif: Image.Exif | None) -> float:
     """ISO of the sensor; 0 where it is not stated."""
-    value = None if exif is None else exif.get_ifd(EXIF_POINTER).get(_SENSITIVITY)
+    value = None if exif is None else exif.get_ifd(EXIF_POINTER).get(SENSITIVITY)
     return _number(value[0] if isinstance(value, tuple) and value else value) or 0.0
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from hdrgan.files import colour
-from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, SOFTWARE
+from hdrgan.files.exif import EXIF_POINTER, EXPOSURE_TIME, MAKE, MODEL, SENSITIVITY, SOFTWARE
 from hdrgan.files.photo import PhotoError, load_photo
 from hdrgan.light.response_fit import CalibrationError
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
 _LONG_SIDE = 1200  # pixels, to which shots are brought for a calibration
-_F_NUMBER, _SENSITIVITY = 33437, 34855
+_F_NUMBER = 33437
 _MOST_SHOTS = 30
 _RENDERING = {"CustomRendered": 41985, "SceneCaptureType": 41990, "Contrast": 41992, "Saturation": 41993}
 # What cameras write, as they write it, for exact steps of a third or a half of a stop.
@@ -130,7 +130,7 @@ def exposure_of(exif: Image.Exif | None) -> float | None:
     if exif is None:
         return None
     fields = exif.get_ifd(EXIF_POINTER)
-    time, aperture, sensitivity = (_number(fields.get(tag)) for tag in (EXPOSURE_TIME, _F_NUMBER, _SENSITIVITY))
+    time, aperture, sensitivity = (_number(fields.get(tag)) for tag in (EXPOSURE_TIME, _F_NUMBER, SENSITIVITY))
     if not time:
         return None
     stops = exact_stops(time)

@@ -102,8 +102,7 @@ class RaisedLight:
             once, when clipped light is first asked for.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
-        noisy: whether noise is to be taken out: of what nearly clipped; and of shadows, in
-            exposures brighter than the photo.
+        noisy: whether noise is to be taken out: of what nearly clipped, and of shadows in brighter exposures.
         wrapped: whether the photo's left edge continues its right one.
     """
 
@@ -161,7 +160,7 @@ class RaisedLight:
         def lift(rows: slice, at: np.ndarray, stops: np.ndarray) -> None:
             radiance[rows].reshape(-1)[at] = light_of(stops)
 
-        self._for_clipped(lift, calm=self._noisy)
+        self._for_clipped(lift, calm=self._fine is not None)
         return radiance
 
     def invented(self) -> np.ndarray:
@@ -236,7 +235,7 @@ class RaisedLight:
 
         # In a bright exposure all that clipped is white, however bright it is.
         if self._first <= peak and table[self._first] < peak:
-            self._for_clipped(lift, calm=self._noisy)
+            self._for_clipped(lift, calm=self._fine is not None)
         return frame
 
     def _brightened(self, camera: Camera, ev: float) -> np.ndarray:
@@ -289,7 +288,7 @@ class RaisedLight:
         samples = self.pixels[rows].reshape(-1)
         at = np.flatnonzero(samples >= self._first)
         codes, stops, mask = samples[at], self._stops, self._mask
-        if calm and self._fine is not None and at.size:
+        if calm and self._fine is not None and at.size:  # which is there whenever calm is asked for
             codes, (stops, mask) = near_white(self.pixels, rows).reshape(-1)[at], self._fine
         return at.astype(np.int32), stops[codes] + mask[codes] * stops_of(stretch(rows, at))
 

@@ -234,6 +234,7 @@ class Pipeline:
     ) -> Result:
         network = cast(RadianceGenerator, self.model)
         factor = partial(self._factor, photo, around)
+        photographed = chosen.kind in ("camera", "calibration")
         return Result.of(
             photo,
             evs,
@@ -242,15 +243,15 @@ class Pipeline:
                 chosen.curve,
                 factor() if wait else factor,
                 lambda codes: clip_mask(torch.from_numpy(codes), network.clip_start, network.clip_end).numpy(),
-                noisy=chosen.kind in ("camera", "calibration")
-                and worth_filtering(photo.width * photo.height, sensitivity(photo.exif)),
+                photographed=photographed,
+                noisy=photographed and worth_filtering(photo.width * photo.height, sensitivity(photo.exif)),
                 wrapped=around,
             ),
         )
 
     @torch.inference_mode()
     def _factor(self, photo: Photo, around: bool) -> np.ndarray:
-        """How many times as bright as white clipped channels are: (h, w, 3) >= 1, at the working size."""
+        """How many times as bright as white clipped channels are: (h, w, 3), at the working size."""
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
         size = _bounded(
@@ -271,7 +272,7 @@ class Pipeline:
         factor = light.factor()[..., : size[0], beside : beside + size[1]].cpu().float()
         mask = network.clipped(srgb)
         # Trust a channel most where it clipped; where no channel did, take the neighbours' value.
-        factor = extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))).clamp(min=1)
+        factor = extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True)))
         return factor[0].permute(1, 2, 0).numpy()
 
     @torch.inference_mode()

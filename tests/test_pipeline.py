@@ -310,7 +310,9 @@ def test_a_large_photo_is_freed_of_noise_where_its_sensor_was_pushed(radiance, t
     assert filtered or brighter.std() > 1.5 * small.std()
 
 
-def test_near_white_is_smoothed_where_something_clipped_and_in_no_panorama(radiance):
+@pytest.mark.parametrize("most", [1, quiet.AT_ONCE], ids=["large", "small"])
+def test_near_white_is_smoothed_where_something_clipped_and_in_no_panorama(radiance, monkeypatch, most):
+    monkeypatch.setattr(quiet, "AT_ONCE", most)
     sky = np.full((64, 128, 3), 40, np.uint8)
     sky[:32] = np.where(np.add.outer(np.arange(32), np.arange(128)) % 2, 251, 252)[..., None]
     linear = radiance(sky, (0,), "camera", projection="flat")

@@ -67,13 +67,13 @@ def plain_radiance(model, photo, response):
     light = model.light(F.pad(seen, (0, -size[1] % m, 0, -size[0] % m), mode="replicate"))
     mask = model.clipped(seen)
     weight = torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))
-    factor = extended(light.factor()[..., : size[0], : size[1]], weight).clamp(min=1)
+    factor = extended(light.factor()[..., : size[0], : size[1]], weight)
     factor = F.interpolate(factor, size=(height, width), mode="bilinear", align_corners=False)
     curve = torch.from_numpy(choose_response(photo, response).curve)
     mask = model.clipped(srgb)
-    invented = 1 - (factor**-mask)[0].amin(0)
+    invented = 1 - (factor.clamp(min=1) ** -mask)[0].amin(0)
     if choose_response(photo, response).kind == "camera" and photo.pixels.max() == np.iinfo(photo.pixels.dtype).max:
-        quiet = torch.from_numpy(near_white(photo.pixels, slice(0, height)) / 65535).permute(2, 0, 1)[None].float()
+        quiet = torch.from_numpy(near_white(photo.pixels, slice(0, height), 0) / 65535).permute(2, 0, 1)[None].float()
         srgb = torch.where(mask > 0, quiet, srgb)
     radiance = decode(srgb, curve) * factor ** torch.where(mask > 0, model.clipped(srgb), 0)
     return radiance, invented, curve

@@ -97,12 +97,13 @@ class RaisedLight:
     Args:
         pixels: (H, W, 3) uint8 or uint16 codes of the photo whose light it is.
         response: (256,) float32 inverse response, ascending from 0 to 1.
-        factor: (h, w, 3) float32 by which the light of a clipped channel is multiplied, >= 1; of any size, stretched
+        factor: (h, w, 3) float32 by which the light of a clipped channel is multiplied; of any size, stretched
             bilinearly, in linear light, so that small lamps keep their energy. Or a function that computes it, called
             once, when clipped light is first asked for.
         clip_mask: from encoded values (N,) float32 in [0, 1] to how surely they have clipped, ascending; what it gives
             0 counts as measured.
-        noisy: whether noise is to be taken out: of what nearly clipped, and of shadows in brighter exposures.
+        photographed: whether what nearly clipped has the noise of a camera and its JPEG, which is to be taken out.
+        noisy: whether noise is to be taken out of shadows in brighter exposures.
         wrapped: whether the photo's left edge continues its right one.
     """
 
@@ -113,6 +114,7 @@ class RaisedLight:
         factor: np.ndarray | Callable[[], np.ndarray],
         clip_mask: Callable[[np.ndarray], np.ndarray],
         *,
+        photographed: bool = False,
         noisy: bool = False,
         wrapped: bool = False,
     ):
@@ -128,7 +130,7 @@ class RaisedLight:
         self._linear, self._stops, self._mask = tables(peak)
         # Where nothing clipped, nothing near white is touched. In a panorama the step that JPEG leaves where it closes
         # would stand out, and its light gains nothing.
-        calm = noisy and not wrapped and pixels.max(initial=0) == peak
+        calm = photographed and not wrapped and pixels.max(initial=0) == peak
         self._fine = tables(65535)[1:] if calm else None  # of codes that are means of others
         self._first = int(np.argmax(self._mask > 0)) if self._mask[-1] > 0 else peak + 1  # code that counts as clipped
         self._factor = factor
@@ -217,7 +219,7 @@ class RaisedLight:
             at = np.flatnonzero(clipped)
             factor, made_up = stretch(rows, at), np.zeros_like(clipped)
             radiance[rows].reshape(-1)[at] += clipped[at] * (factor - 1)
-            made_up[at] = clipped[at] * (1 - 1 / factor)
+            made_up[at] = clipped[at] * (1 - 1 / np.maximum(factor, 1))
             invented[rows] = largest_channel(made_up.reshape(share[rows].shape))
 
         each(lift, strips(low, narrow))
@@ -289,7 +291,7 @@ class RaisedLight:
         at = np.flatnonzero(samples >= self._first)
         codes, stops, mask = samples[at], self._stops, self._mask
         if calm and self._fine is not None and at.size:  # which is there whenever calm is asked for
-            codes, (stops, mask) = near_white(self.pixels, rows).reshape(-1)[at], self._fine
+            codes, (stops, mask) = near_white(self.pixels, rows, self._first).reshape(-1)[at], self._fine
         return at.astype(np.int32), stops[codes] + mask[codes] * stops_of(stretch(rows, at))
 
 

@@ -66,7 +66,6 @@ def photo_model(network: RadianceGenerator, exported: onnx.ModelProto, response:
     most = graph("ReduceMax", surely, graph.constant([1]))
     weight = graph("Max", surely, graph("Mul", most, graph.constant(np.float32(0.01))))
     factor = _extended(graph, factor, weight, levels=math.ceil(math.log2(network.working_size)))
-    factor = graph("Max", factor, graph.constant(np.float32(1)))
     factor = _resized(graph, factor, graph("Shape", pixels, start=0, end=2))  # (1, 3, H, W)
     factor = graph("Squeeze", graph("Transpose", factor, perm=[0, 2, 3, 1]), graph.constant([0]))
     code = graph("Cast", "photo", to=TensorProto.INT32)
@@ -117,10 +116,11 @@ def _smoothed(graph: _Graph, pixels: str) -> str:
     one = graph.constant([1])
 
     def box(field: str) -> str:
-        edges = graph("Pad", field, graph.constant([radius] * 4), "", graph.constant([2, 3]), mode="edge")
-        return str(graph("AveragePool", edges, kernel_shape=[2 * radius + 1] * 2))
+        return str(graph("AveragePool", field, kernel_shape=[2 * radius + 1] * 2))
 
-    codes = graph("Unsqueeze", graph("Transpose", pixels, perm=[2, 0, 1]), graph.constant([0]))
+    margin = graph.constant([2 * radius, 2 * radius, 0] * 2)
+    codes = graph("Transpose", graph("Pad", pixels, margin, mode="edge"), perm=[2, 0, 1])
+    codes = graph("Unsqueeze", codes, graph.constant([0]))
     luma = graph("ReduceMean", codes, one)
     mean = box(luma)
     variance = graph("Sub", box(graph("Mul", luma, luma)), graph("Mul", mean, mean))
@@ -129,7 +129,8 @@ def _smoothed(graph: _Graph, pixels: str) -> str:
     average = box(codes)
     slope = graph("Div", graph("Sub", box(graph("Mul", luma, codes)), graph("Mul", mean, average)), variance)
     offset = box(graph("Sub", average, graph("Mul", slope, mean)))
-    quiet = graph("Add", graph("Mul", box(slope), luma), offset)
+    starts, ends = graph.constant([2 * radius] * 2), graph.constant([-2 * radius] * 2)
+    quiet = graph("Add", graph("Mul", box(slope), graph("Slice", luma, starts, ends, graph.constant([2, 3]))), offset)
     steps = graph.constant(np.float32(65535))
     quiet = graph("Clip", quiet, graph.constant(np.float32(0)), graph.constant(np.float32(1)))
     quiet = graph("Div", graph("Round", graph("Mul", quiet, steps)), steps)

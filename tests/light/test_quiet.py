@@ -50,15 +50,29 @@ def test_a_panorama_has_no_edge_where_it_closes(width):
 
 def test_near_white_is_the_same_in_any_rows():
     photo = noisy(200)
-    part = quiet.near_white(photo, slice(20, 30)).astype(int)
-    assert np.abs(part - quiet.near_white(photo, slice(0, 96))[20:30]).max() <= 1
+    part = quiet.near_white(photo, slice(20, 30), 0).astype(int)
+    assert np.abs(part - quiet.near_white(photo, slice(0, 96), 0)[20:30]).max() <= 1
+
+
+def test_what_is_left_out_would_have_stayed_as_it_is(monkeypatch):
+    photo = np.full((48, 60, 3), 90, np.uint8)
+    photo[:, 20:] = 255
+    photo[30:, 40:] = np.random.default_rng(0).integers(238, 256, (18, 20, 3))
+    whole = quiet.near_white(photo, slice(0, 48), 0)
+    done = []
+    monkeypatch.setattr(quiet, "_STRIP", 8)
+    monkeypatch.setattr(quiet, "_BLOCK", 8)
+    monkeypatch.setattr(quiet, "_guided", lambda *given, work=quiet._guided: (done.append(given), work(*given))[1])
+    parts = quiet.near_white(photo, slice(0, 48), 240)
+    assert np.abs(parts.astype(int) - whole)[photo >= 240].max() <= 1
+    assert 0 < len(done) < 0.7 * 6 * 8
 
 
 def test_steps_of_a_code_near_white_go_and_edges_stay():
     photo = np.full((40, 40, 3), 252, np.uint8)
     photo[::2, 1::2] += 1
     photo[:, 20:] -= 12
-    smoothed = quiet.near_white(photo, slice(0, 40)) / 257
+    smoothed = quiet.near_white(photo, slice(0, 40), 240) / 257
     for part in (np.s_[3:37, 3:17], np.s_[3:37, 23:37]):
         assert smoothed[part].std() < 0.4 * photo[part].std()
     assert smoothed[:, 18].mean() - smoothed[:, 21].mean() > 10

@@ -170,6 +170,22 @@ def barriers(page: Page) -> list[str]:
     ]
 
 
+FAINT = """() => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = (colour) => parts(colour).slice(0, 3).map((c) => c / 255)
+        .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
+    const behind = (e) => {
+        const colour = getComputedStyle(e).backgroundColor;
+        return (parts(colour)[3] ?? 1) > 0.5 ? colour : behind(e.parentElement);
+    };
+    const shown = [...document.querySelectorAll(".tools span, .tools button:enabled, .tools .note")].filter((e) => e.offsetWidth);
+    return shown.map((e) => [e.textContent, light(getComputedStyle(e).color), light(behind(e))])
+        .map(([text, a, b]) => [text, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)])
+        .filter(([, contrast]) => contrast < 4.5);
+}"""  # axe-core leaves out what lies below something transparent, as the names of the views do
+
+
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_dropped_photo_becomes_its_result_without_a_click(visit, photo, tmp_path, viewport, scheme):
@@ -339,8 +355,13 @@ def test_slider_zoom_views_and_what_is_old_in_every_size_and_scheme(visit, photo
         expect(page.locator(".after")).to_have_attribute("alt", name)
         expect(page.locator(".tag.right")).to_have_text(name)
         assert page.locator(f'input[value="{value}"]').is_checked()
-        found[name] = barriers(page)
+        found[name] = barriers(page) + page.evaluate(FAINT)
     assert page.locator(".marks").is_visible()
+    page.get_by_role("button", name="Full screen", exact=True).click()
+    expect(page.locator(".hg.filling")).to_be_visible()
+    found["full screen"] = barriers(page) + page.evaluate(FAINT)
+    page.get_by_role("button", name="Leave full screen").click()
+    expect(page.locator(".hg.filling")).to_have_count(0)
     never_answer(page)
     page.locator("select.evs").select_option("-2,-1,0,1,2")
     state(page, "working")
@@ -482,7 +503,7 @@ def test_zoom_shows_the_photos_own_pixels_in_every_view(visit, large):
 
 
 def test_several_photos_come_back_as_one_archive(visit, photo, tmp_path):
-    page = visit()
+    page = visit(scheme="dark")
     other, fake = tmp_path / "porch.png", tmp_path / "diary.jpg"
     Image.open(photo).save(other)
     fake.write_text("Dear diary")
@@ -601,6 +622,8 @@ def test_nothing_stray_is_left_of_gradios_own_footer(visit):
 
 def test_a_touch_moves_the_divider_and_targets_are_large(visit, photo):
     page = visit(PHONE, has_touch=True, is_mobile=True)
+    assert page.locator(".take").is_visible()
+    assert not page.locator(".invite").is_visible(), "nobody drops a photo there"
     give(page, photo)
     box = page.locator(".view").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] * 0.6, box["y"] + 100)

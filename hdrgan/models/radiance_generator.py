@@ -34,8 +34,9 @@ _HALF = 2  # how much smaller the picture is that the encoder sees
 _MOST_GAIN = 12.0  # stops that a clipped channel can be raised
 _COLOURLESS = 4.5 / 255  # largest difference of the channels of a photo without colour
 _TINGE = 0.1  # stops by which a light may be greener or more purple than its red and blue
-_BY_ONE = 0.2  # say of the colour beside a place of which one channel was measured
-_BY_TWO = 0.4  # what a second one adds to it
+_LEAST_GAIN = -0.4  # stops that a channel can be lowered: other cameras clip it earlier than the curve says
+_BY_ONE = 0.4  # say of the colour beside a place of which one channel was measured
+_BY_TWO = 0.6  # what a second one adds to it
 _HALVINGS = 5  # of half the working size: 64 pixels of it are beside a place, and everything is where nothing is
 _DIM = 1e-4  # of white, below which no colour is looked for
 _MOST_LIGHT = 18.0  # stops above white that a compact light can have, as the mean over its cell
@@ -48,7 +49,7 @@ CLIPPED = (0.94, 0.995)
 class Light(NamedTuple):
     """The output of the deep part for a photo, not yet confined to clipped pixels.
 
-    gain: (B, 3, H, W) stops above white, >= 0.
+    gain: (B, 3, H, W) stops above white, >= -0.4.
     compact: (B, 3, H, W) linear light that is added, >= 0, 1.0 = white.
     """
 
@@ -98,8 +99,9 @@ def _between_warm_and_cool(gain: Tensor, whole: Tensor) -> Tensor:
 def _with_colour_beside(light: Light, srgb: Tensor, clipped: Tensor, curve: Tensor) -> Light:
     """Where some channels clipped and others did not, let the colour of what is beside have a say.
 
-    A network that errs in one channel turns paper blue and the glow of a lamp green. The colour of the nearest places
-    that did not clip, at the brightness that was measured, errs in other ways.
+    A network that errs in one channel turns paper blue and the glow of a lamp green, and so does a camera that clips one
+    channel earlier than the curve says: red, then yellow and green rings around a sun. The colour between the nearest
+    places that did not clip and those that clipped whole, at the brightness that was measured, errs in other ways.
 
     Args:
         light: of (B, 3, H, W), which is changed where ``clipped`` differs between channels.
@@ -107,12 +109,14 @@ def _with_colour_beside(light: Light, srgb: Tensor, clipped: Tensor, curve: Tens
         clipped: `clip_mask` of it.
         curve: (K,) as in `decode`.
     """
-    half, measured = _halved(srgb), 1 - _halved(clipped)
+    half, surely = _halved(srgb), _halved(clipped)
+    measured, whole = 1 - surely, surely.amin(1, keepdim=True)
     stops = decode(half, curve).clamp(min=_DIM).log2().contiguous(memory_format=torch.channels_last)
     seen = measured.amin(1, keepdim=True) * ((half.amax(1, keepdim=True) - 0.25) / 0.35).clamp(0, 1) ** 2
-    colour = extended(stops - stops.mean(1, keepdim=True), seen, _HALVINGS)
+    raised = stops + whole * _halved(light.gain)
+    colour = extended(raised - raised.mean(1, keepdim=True), seen + whole, _HALVINGS)
     level = (measured * (stops - colour)).sum(1, keepdim=True) / measured.sum(1, keepdim=True).clamp(min=1e-3)
-    likely = _doubled((level + colour - stops).clamp(min=0))
+    likely = _doubled((level + colour - stops).clamp(min=_LEAST_GAIN))
     red, green, blue = torch.split(clipped, 1, 1)
     lower, higher = torch.minimum(red, green), torch.maximum(red, green)
     least, second = torch.minimum(lower, blue), torch.maximum(lower, torch.minimum(higher, blue))
@@ -259,10 +263,10 @@ class RadianceGenerator(
             srgb: (B, 3, H, W) encoded in [0, 1]; H and W multiples of `size_multiple`.
 
         Returns:
-            Gain and compact lights at (H, W), not negative. Of a photo without colour they have none.
+            Gain and compact lights at (H, W). Of a photo without colour they have none.
         """
         gain, compact = self._light(srgb)
-        return Light(gain.clamp(min=0), compact)
+        return Light(gain.clamp(min=_LEAST_GAIN), compact)
 
     def _light(self, srgb: Tensor) -> Light:
         if srgb.dim() != 4 or srgb.shape[1] != 3 or any(side % self.size_multiple for side in srgb.shape[2:]):
@@ -287,9 +291,9 @@ class RadianceGenerator(
             inverse_response: (B, 256) or (256,) linear value of each code; None is the mean of measured cameras.
 
         Returns:
-            Radiance, and the light above white that is in it. The gain may be a little below 0, so that it learns.
+            Radiance, and the light above white that is in it. The gain may be lower than what is used, so that it learns.
         """
         light = self._light(srgb)
         curve = self.mean_camera if inverse_response is None else inverse_response
-        above = light._replace(gain=light.gain.clamp(min=0)).above_white(self.clipped(srgb))
+        above = light._replace(gain=light.gain.clamp(min=_LEAST_GAIN)).above_white(self.clipped(srgb))
         return RadianceOutput(decode(srgb, curve) * above, *light)

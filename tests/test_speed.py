@@ -73,7 +73,8 @@ def plain_radiance(model, photo, response):
     mask = model.clipped(srgb)
     invented = 1 - (factor.clamp(min=1) ** -mask)[0].amin(0)
     if choose_response(photo, response).kind == "camera" and photo.pixels.max() == np.iinfo(photo.pixels.dtype).max:
-        quiet = torch.from_numpy(near_white(photo.pixels, slice(0, height), 0) / 65535).permute(2, 0, 1)[None].float()
+        quiet = near_white(photo.pixels, slice(0, height), np.arange(photo.pixels.size))
+        quiet = torch.from_numpy(quiet / 65535).view(height, width, 3).permute(2, 0, 1)[None].float()
         srgb = torch.where(mask > 0, quiet, srgb)
     radiance = decode(srgb, curve) * factor ** torch.where(mask > 0, model.clipped(srgb), 0)
     return radiance, invented, curve

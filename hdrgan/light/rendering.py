@@ -291,7 +291,7 @@ class RaisedLight:
         at = np.flatnonzero(samples >= self._first)
         codes, stops, mask = samples[at], self._stops, self._mask
         if calm and self._fine is not None and at.size:  # which is there whenever calm is asked for
-            codes, (stops, mask) = near_white(self.pixels, rows, self._first).reshape(-1)[at], self._fine
+            codes, (stops, mask) = near_white(self.pixels, rows, at), self._fine
         return at.astype(np.int32), stops[codes] + mask[codes] * stops_of(stretch(rows, at))
 
 

@@ -112,27 +112,18 @@ def _near_white(graph: _Graph, pixels: str) -> str:
 
 
 def _smoothed(graph: _Graph, pixels: str) -> str:
-    radius, noise = NEAR_WHITE
-    one = graph.constant([1])
-
     def box(field: str) -> str:
-        return str(graph("AveragePool", field, kernel_shape=[2 * radius + 1] * 2))
+        return str(graph("AveragePool", field, kernel_shape=[3, 3]))
 
-    margin = graph.constant([2 * radius, 2 * radius, 0] * 2)
-    codes = graph("Transpose", graph("Pad", pixels, margin, mode="edge"), perm=[2, 0, 1])
-    codes = graph("Unsqueeze", codes, graph.constant([0]))
-    luma = graph("ReduceMean", codes, one)
-    mean = box(luma)
-    variance = graph("Sub", box(graph("Mul", luma, luma)), graph("Mul", mean, mean))
-    variance = graph("Add", graph("Max", variance, graph.constant(np.float32(0))), graph.constant(np.float32(noise**2)))
-
-    average = box(codes)
-    slope = graph("Div", graph("Sub", box(graph("Mul", luma, codes)), graph("Mul", mean, average)), variance)
-    offset = box(graph("Sub", average, graph("Mul", slope, mean)))
-    starts, ends = graph.constant([2 * radius] * 2), graph.constant([-2 * radius] * 2)
-    quiet = graph("Add", graph("Mul", box(slope), graph("Slice", luma, starts, ends, graph.constant([2, 3]))), offset)
+    padded = graph("Pad", pixels, graph.constant([1, 1, 0] * 2), mode="edge")
+    around = graph("Unsqueeze", graph("Transpose", padded, perm=[2, 0, 1]), graph.constant([0]))
+    own = graph("Unsqueeze", graph("Transpose", pixels, perm=[2, 0, 1]), graph.constant([0]))
+    mean = box(around)
+    variance = graph("Sub", box(graph("Mul", around, around)), graph("Mul", mean, mean))
+    variance = graph("Max", variance, graph.constant(np.float32(0)))
+    slope = graph("Div", variance, graph("Add", variance, graph.constant(np.float32(NEAR_WHITE**2))))
+    quiet = graph("Add", mean, graph("Mul", slope, graph("Sub", own, mean)))
     steps = graph.constant(np.float32(65535))
-    quiet = graph("Clip", quiet, graph.constant(np.float32(0)), graph.constant(np.float32(1)))
     quiet = graph("Div", graph("Round", graph("Mul", quiet, steps)), steps)
     return str(graph("Transpose", graph("Squeeze", quiet, graph.constant([0])), perm=[1, 2, 0]))
 

@@ -99,8 +99,8 @@ def _between_warm_and_cool(gain: Tensor, whole: Tensor) -> Tensor:
 def _with_colour_beside(light: Light, srgb: Tensor, clipped: Tensor, curve: Tensor) -> Light:
     """Where some channels clipped and others did not, let the colour of what is beside have a say.
 
-    A network that errs in one channel turns paper blue and the glow of a lamp green, and so does a camera that clips one
-    channel earlier than the curve says: red, then yellow and green rings around a sun. The colour between the nearest
+    A network that errs in one channel turns paper blue and the glow of a lamp green. So does a camera that clips one
+    channel earlier than the curve says: suns get a red ring, then a yellow-green one. The colour between the nearest
     places that did not clip and those that clipped whole, at the brightness that was measured, errs in other ways.
 
     Args:
@@ -291,7 +291,7 @@ class RadianceGenerator(
             inverse_response: (B, 256) or (256,) linear value of each code; None is the mean of measured cameras.
 
         Returns:
-            Radiance, and the light above white that is in it. The gain may be lower than what is used, so that it learns.
+            Radiance, and the light above white in it. The gain may be lower than what is used, so that it learns.
         """
         light = self._light(srgb)
         curve = self.mean_camera if inverse_response is None else inverse_response

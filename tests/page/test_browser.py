@@ -179,8 +179,9 @@ FAINT = """() => {
         const colour = getComputedStyle(e).backgroundColor;
         return (parts(colour)[3] ?? 1) > 0.5 ? colour : behind(e.parentElement);
     };
-    const shown = [...document.querySelectorAll(".tools span, .tools button:enabled, .tools .note")].filter((e) => e.offsetWidth);
-    return shown.map((e) => [e.textContent, light(getComputedStyle(e).color), light(behind(e))])
+    const texts = [...document.querySelectorAll(".tools span, .tools button:enabled, .tools .note")];
+    return texts.filter((e) => e.offsetWidth)
+        .map((e) => [e.textContent, light(getComputedStyle(e).color), light(behind(e))])
         .map(([text, a, b]) => [text, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)])
         .filter(([, contrast]) => contrast < 4.5);
 }"""  # axe-core leaves out what lies below something transparent, as the names of the views do

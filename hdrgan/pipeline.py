@@ -233,7 +233,8 @@ class Pipeline:
         self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, around: bool, wait: bool
     ) -> Result:
         network = cast(RadianceGenerator, self.model)
-        factor = partial(self._factor, photo, around)
+        # Other cameras clip a channel earlier than the mean one; what has a curve of its own clips where that says.
+        factor = partial(self._factor, photo, around, 0.0 if chosen.kind == "camera" else 1.0)
         photographed = chosen.kind in ("camera", "calibration")
         return Result.of(
             photo,
@@ -250,8 +251,8 @@ class Pipeline:
         )
 
     @torch.inference_mode()
-    def _factor(self, photo: Photo, around: bool) -> np.ndarray:
-        """How many times as bright as white clipped channels are: (h, w, 3), at the working size."""
+    def _factor(self, photo: Photo, around: bool, least: float) -> np.ndarray:
+        """How many times as bright as white clipped channels are: (h, w, 3) >= ``least``, at the working size."""
         network = cast(RadianceGenerator, self.model)
         check_cancelled()
         size = _bounded(
@@ -272,7 +273,7 @@ class Pipeline:
         factor = light.factor()[..., : size[0], beside : beside + size[1]].cpu().float()
         mask = network.clipped(srgb)
         # Trust a channel most where it clipped; where no channel did, take the neighbours' value.
-        factor = extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True)))
+        factor = extended(factor, torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))).clamp(min=least)
         return factor[0].permute(1, 2, 0).numpy()
 
     @torch.inference_mode()

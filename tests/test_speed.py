@@ -68,6 +68,8 @@ def plain_radiance(model, photo, response):
     mask = model.clipped(seen)
     weight = torch.maximum(mask, 0.01 * mask.amax(1, keepdim=True))
     factor = extended(light.factor()[..., : size[0], : size[1]], weight)
+    if choose_response(photo, response).kind != "camera":
+        factor = factor.clamp(min=1)
     factor = F.interpolate(factor, size=(height, width), mode="bilinear", align_corners=False)
     curve = torch.from_numpy(choose_response(photo, response).curve)
     mask = model.clipped(srgb)

@@ -177,6 +177,7 @@ NEW_FEATURES = {
         "models/radiance_generator.py:_between_warm_and_cool",
         "models/radiance_generator.py:_with_colour_beside",
         "models/radiance_generator.py:_BY_ONE",
+        "models/radiance_generator.py:_LEAST_GAIN",
         "models/radiance_generator.py:_BY_TWO",
         "models/radiance_generator.py:_HALVINGS",
         "models/radiance_generator.py:_DIM",

@@ -64,6 +64,18 @@ def test_another_response_and_a_photo_that_clips_nowhere(radiance):
     np.testing.assert_allclose(found, pipe(photo, response="srgb").radiance, rtol=1e-6)
 
 
+def test_a_response_of_ones_own_lowers_no_channel(radiance, root):
+    pipe, path = radiance
+    with Image.open(root / "examples" / "dandelions.jpg") as whole:
+        whole.thumbnail((640, 640))
+        photo = np.asarray(whole.convert("RGB"))
+    clipped = photo == 255
+    assert (pipe(photo, response="srgb", projection="flat").radiance[clipped] >= 1).all()
+    # What is beside white takes some of it away where its noise is taken out, in the file with any response.
+    low = [np.mean(light_of(path, photo, **more)[0][clipped] < 0.97) for more in ({"response": srgb()}, {})]
+    assert low[0] < 0.2 * low[1]
+
+
 def test_the_file_says_what_it_takes_and_gives(radiance):
     _, path = radiance
     model = onnx.load(path)

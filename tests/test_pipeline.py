@@ -295,6 +295,21 @@ def test_the_bundled_networks_load_and_know_their_evs(name):
     assert means == sorted(means)
 
 
+def test_a_channel_is_lowered_in_a_camera_s_photo_alone():
+    glow = np.linspace(60, 250, 128)[None, :, None] * np.array([1.0, 0.85, 0.6]) * np.ones((64, 1, 1))
+    glow[..., 0] = np.where(glow[..., 0] > 200, 255, glow[..., 0])  # red is full before its time
+    photo = np.round(glow).astype(np.uint8)
+    pipe = Pipeline.from_pretrained("radiance", device="cpu")
+    least = {
+        (response, projection): pipe(photo, (0,), response, projection=projection)
+        .radiance[4:-4][photo[4:-4] == 255]
+        .min()
+        for response, projection in (("camera", "flat"), ("camera", "equirectangular"), ("srgb", "flat"))
+    }
+    assert least.pop(("camera", "flat")) < 0.95
+    assert min(least.values()) >= 0.99
+
+
 @pytest.mark.parametrize(("iso", "filtered"), [(None, False), (400, False), (800, True), ((3200, 100), True)])
 def test_a_large_photo_is_freed_of_noise_where_its_sensor_was_pushed(radiance, tmp_path, monkeypatch, iso, filtered):
     exif = Image.Exif()

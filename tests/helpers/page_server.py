@@ -16,14 +16,23 @@ from pathlib import Path
 
 
 class Program:
-    """``python app.py`` of a checkout, started and serving: its ``url``, its ``process``, and what it ``said``."""
+    """``python app.py`` of a checkout, started and serving: its ``url``, its ``process``, and what it ``said``.
 
-    def __init__(self, root: Path, temporary: Path, **settings: str) -> None:
+    Args:
+        root: the checkout.
+        temporary: its folder for temporary files.
+        before: Python that its process runs first.
+        settings: of its environment.
+    """
+
+    def __init__(self, root: Path, temporary: Path, before: str = "", **settings: str) -> None:
         environ = os.environ | {"TMPDIR": str(temporary), "HDRGAN_DEVICE": "cpu", "OMP_NUM_THREADS": "1"} | settings
         for variable in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
             environ.pop(variable, None)  # the program itself must see to it
         self.process = subprocess.Popen(
-            [sys.executable, "app.py"],
+            [sys.executable, "-c", f"{before}\nimport runpy; runpy.run_path('app.py', run_name='__main__')"]
+            if before
+            else [sys.executable, "app.py"],
             cwd=root,
             env=environ,
             stdout=subprocess.DEVNULL,

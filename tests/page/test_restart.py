@@ -19,8 +19,9 @@ from PIL import Image
 class Visited(Program):
     """The program, and somebody who uploads photos to it and asks for their light."""
 
-    def __init__(self, root: Path, temporary: Path, model: str = "radiance") -> None:
-        super().__init__(root, temporary, HDRGAN_MODELS=model, GRADIO_SERVER_PORT="7900", GRADIO_NUM_PORTS="99")
+    def __init__(self, root: Path, temporary: Path, model: str = "radiance", before: str = "") -> None:
+        ports = {"GRADIO_SERVER_PORT": "7900", "GRADIO_NUM_PORTS": "99"}
+        super().__init__(root, temporary, before, HDRGAN_MODELS=model, **ports)
         self.model = model
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
@@ -105,32 +106,70 @@ def test_a_server_killed_in_the_middle_of_its_work_starts_clean(root, tmp_path):
     assert "beach" not in log, "the log never says whose photo or what it is called"
 
 
+HELD = """
+import time
+from pathlib import Path
+from hdrgan.light.cancellation import CancelledError, check_cancelled
+from hdrgan.models.{module} import {network}
+
+work = {network}.{method}
+
+def held(self, *inputs):
+    Path({running!r}).touch()
+    try:
+        while True:
+            check_cancelled()
+            time.sleep(0.01)
+    except CancelledError:
+        return work(self, *inputs)
+
+{network}.{method} = held
+"""
+
+
 @pytest.mark.parametrize(
-    ("model", "number", "share"),
-    [  # of a processor's time, in seconds: radiance is done soon after a photo is read, whatever the machine
-        ("radiance", signal.SIGTERM, 0.3),
-        ("bracket", signal.SIGINT, 1.5),
-        ("ein", signal.SIGTERM, 1.5),
-        ("ein", signal.SIGINT, 1.5),
+    ("model", "number", "network", "method"),
+    [
+        ("radiance", signal.SIGTERM, "RadianceGenerator", "light"),
+        ("bracket", signal.SIGINT, "BracketGenerator", "forward"),
     ],
 )
-def test_a_signal_in_the_middle_of_a_network_ends_it_in_order(root, tmp_path, number, model, share):
-    program = Visited(root, tmp_path, model)
+def test_a_signal_in_the_middle_of_a_network_ends_it_in_order(root, tmp_path, model, number, network, method):
+    """These networks are done so soon that they are held until the signal has come."""
+    temporary, running = tmp_path / "temporary", tmp_path / "running"
+    temporary.mkdir()
+    hold = HELD.format(module=f"{model}_generator", network=network, method=method, running=str(running))
+    program = Visited(root, temporary, model, hold)
     try:
-        path = program.upload(2400, 3600)  # which is read by another process
-        before = processor_s(program.process.pid)
-        with program.http.stream("GET", program.ask(path)) as answer:
-            next(answer.iter_lines())
-            seen_within(300, lambda: processor_s(program.process.pid) > before + share)
-            assert not list(tmp_path.glob("hdrgan-*/answer-*")), "the network has answered already"
+        with program.http.stream("GET", program.ask(program.upload(2400, 3600))):
+            seen_within(300, running.exists)
             program.process.send_signal(number)
             assert program.process.wait(60) == 128 + number
     finally:
         program.end()
-    assert not list(tmp_path.iterdir()), "a stopped server leaves nothing behind"
+    ended_in_order(program, temporary)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_a_slow_network_ends_it_in_order(root, tmp_path, number):
+    program = Visited(root, tmp_path, "ein")
+    try:
+        path = program.upload(2400, 3600)  # which is read by another process
+        before = processor_s(program.process.pid)
+        with program.http.stream("GET", program.ask(path)):
+            seen_within(300, lambda: processor_s(program.process.pid) > before + 1.5)
+            program.process.send_signal(number)
+            assert program.process.wait(60) == 128 + number
+    finally:
+        program.end()
+    ended_in_order(program, tmp_path)
+
+
+def ended_in_order(program: Visited, temporary: Path) -> None:
+    assert not list(temporary.iterdir()), "a stopped server leaves nothing behind"
     said = "".join(program.said)
     assert "Traceback" not in said
-    assert f"{model}: 3600" not in said, "the network was not ready"
+    assert f"{program.model}: 3600" not in said, "the network was not ready"
 
 
 def test_a_visitor_who_stays_connected_does_not_keep_the_server_from_ending(root, tmp_path):

@@ -26,7 +26,9 @@ class Program:
     """
 
     def __init__(self, root: Path, temporary: Path, before: str = "", **settings: str) -> None:
-        environ = os.environ | {"TMPDIR": str(temporary), "HDRGAN_DEVICE": "cpu", "OMP_NUM_THREADS": "1"} | settings
+        # Two that start at once must not find the same port free.
+        environ = os.environ | {"TMPDIR": str(temporary), "HDRGAN_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+        environ |= {"GRADIO_SERVER_PORT": str(free_port())} | settings
         for variable in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
             environ.pop(variable, None)  # the program itself must see to it
         self.process = subprocess.Popen(
@@ -65,8 +67,7 @@ def page(command: list[str], folder: Path, env: Mapping[str, str], seconds: floa
         env: its environment; the address is added.
         seconds: how long to wait for the first answer.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     env = {**env, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
     address = f"http://127.0.0.1:{port}/"
     log = folder / "server.log"
@@ -86,6 +87,13 @@ def page(command: list[str], folder: Path, env: Mapping[str, str], seconds: floa
     finally:
         server.terminate()
         server.wait(timeout=120)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def fetch(address: str) -> str:

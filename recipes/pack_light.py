@@ -11,9 +11,9 @@ DATA holds ``scenes.tsv`` with ``hdr/`` and, if wanted, ``ldr.tsv`` with ``ldr/`
 
 Each round has other views, crops, cameras and exposures; held-out ones are in the first alone. Written are
 PACKED/<kind>-<round>-<part>.npz, each when it is complete, so that training can begin with the first: ``srgb``
-(N, S, S, 3) uint8, ``stops`` (N, S, S, 3) uint8 above white, 14 to the stop, ``known`` (N, S, S) bool, ``lost`` (N,)
-mean stops above white of what clipped, ``held_out`` (N,) bool and ``source`` (N,). Held out are the sites that
-``recipes/scenes.tsv`` names, and every tenth photo.
+(N, S, S, 3) uint8, ``light`` (N, S, S, 3) float16 linear, `WHITE` = the photo's white, ``known`` (N, S, S) bool,
+``curve`` (N, 256) float32 linear light of the codes, ``lost`` (N,) mean stops above white of what clipped, ``held_out``
+(N,) bool and ``source`` (N,). Held out are the sites that ``recipes/scenes.tsv`` names, and every tenth photo.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from hdrgan.data.camera import STEPS, VirtualCamera
+from hdrgan.data.camera import STEPS, Shot, VirtualCamera
 from hdrgan.data.panorama import is_panorama, perspective_view
 from hdrgan.data.responses import CODES
 from hdrgan.files.radiance import load_radiance
 from hdrgan.light.radiometry import LUMINANCE_WEIGHTS
 
 HELD_OUT = Path(__file__).with_name("scenes.tsv")
-STEPS_PER_STOP = 14  # of packed light: 18 stops in a byte, and no step that anybody sees
+WHITE = 0.25  # of packed light: half floats then reach from 18 stops above white to 22 below
 _SHADED = 0.35  # share of views behind a silhouette
 _LEAST_LOST = 0.15  # stops; see `lost`
 _BALANCE = 0.15  # stops by which red and blue of a light vary
@@ -118,18 +118,19 @@ class Pack:
     """Collects samples and writes them."""
 
     def __init__(self) -> None:
-        self.samples: list[tuple[np.ndarray, np.ndarray, np.ndarray, float, bool, str]] = []
+        self.samples: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float, bool, str]] = []
 
-    def add(self, srgb: np.ndarray, light: np.ndarray, known: np.ndarray, held_out: bool, source: str) -> None:
-        """Keep one photo with its light, (S, S, 3), 1.0 = white."""
-        stops = np.round(np.log2(np.maximum(light, 1)) * STEPS_PER_STOP).clip(0, 255).astype(np.uint8)
-        self.samples.append((srgb, stops, known, lost(srgb, light, known), held_out, source))
+    def add(self, shot: Shot, known: np.ndarray, held_out: bool, source: str) -> None:
+        """Keep one photo; ``known`` (S, S) bool says where its light is."""
+        light = np.minimum(shot.radiance * WHITE, np.finfo(np.float16).max).astype(np.float16)
+        far = lost(shot.srgb, shot.radiance, known)
+        self.samples.append((shot.srgb, light, known, shot.inverse_response, far, held_out, source))
 
     def save(self, path: Path) -> None:
         """Write what was collected, if anything was."""
         if not self.samples:
             return
-        names = ("srgb", "stops", "known", "lost", "held_out", "source")
+        names = ("srgb", "light", "known", "curve", "lost", "held_out", "source")
         columns = zip(*self.samples, strict=True)
         partial = path.with_suffix(".tmp")
         with partial.open("wb") as file:
@@ -167,7 +168,7 @@ def pack_scenes(args: argparse.Namespace, photos: Photos, number: int) -> None:
                 shot = camera.shoot(light, rng, reduction=factor)
             except ValueError:
                 continue
-            pack.add(shot.srgb, shot.radiance, np.ones(shot.srgb.shape[:2], bool), validation, row["file"])
+            pack.add(shot, np.ones(shot.srgb.shape[:2], bool), validation, row["file"])
     print("scenes", number, len(pack.samples), flush=True)  # noqa: T201
     pack.save(args.packed / f"scenes-{number}-{args.part}.npz")
 
@@ -196,7 +197,7 @@ def pack_photos(args: argparse.Namespace, photos: Photos, number: int) -> None:
             clipped = shot.radiance.max(-1) > 1
             if (clipped & known).sum() < 0.5 * clipped.sum() or lost(shot.srgb, shot.radiance, known) < _LEAST_LOST:
                 continue
-            pack.add(shot.srgb, shot.radiance, known, photos.held_out(index), photos.files[index].name)
+            pack.add(shot, known, photos.held_out(index), photos.files[index].name)
     print("photos", number, len(pack.samples), flush=True)  # noqa: T201
     pack.save(args.packed / f"photos-{number}-{args.part}.npz")
 

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import queue
 import re
-import threading
 import time
 from pathlib import Path
 
@@ -32,7 +30,7 @@ from hdrgan.light.response import mean_camera
 from hdrgan.models.efficientnet import EfficientNetLite2
 from hdrgan.models.radiance_generator import Light, RadianceGenerator
 from hdrgan.training.light_loss import light_losses, near, weighted
-from recipes.pack_light import STEPS_PER_STOP
+from recipes.packed import Packed
 
 _SOFT = 0.15  # share of batches that are soft, as small photos are when they are brought to the working size
 _PARTS = {
@@ -60,79 +58,6 @@ def folded(published: dict[str, Tensor]) -> dict[str, Tensor]:
             pair = fold(f"{inner}.{convolution}", f"{inner}.{norm}")
             state |= dict(zip((f"blocks.{number}.{name}.weight", f"blocks.{number}.{name}.bias"), pair, strict=True))
     return state
-
-
-class Packed:
-    """Packed photos, of training or held out, on a device.
-
-    Args:
-        folder: what ``recipes.pack_light`` writes; files that are added later are read by `grow`.
-        held_out: which of the two.
-        device: where batches are wanted, and on a graphics card also where photos are held.
-        most: photos that are held; those that come later are left out.
-    """
-
-    def __init__(self, folder: Path, held_out: bool, device: torch.device, most: int):
-        self.folder, self.held_out, self.device, self.most = folder, held_out, device, most
-        self.is_photo, self.lost = np.empty(0, bool), np.empty(0, np.float32)
-        self._seen: set[Path] = set()
-        self._blocks: list[tuple[Tensor, ...]] = []
-        self._block_of, self._place_of = np.empty(0, int), np.empty(0, int)
-        self._read: queue.Queue[tuple[bool, dict[str, np.ndarray]]] = queue.Queue(2)
-        while self._read_new():
-            self.grow()
-
-    def __len__(self) -> int:
-        return len(self.lost)
-
-    def _read_new(self) -> bool:
-        """Read the next file that has not been read; whether there was one."""
-        for file in sorted(set(self.folder.glob("*.npz")) - self._seen, key=lambda file: file.stat().st_mtime):
-            self._seen.add(file)
-            with np.load(file) as read:
-                chosen = read["held_out"] == self.held_out
-                columns = {name: read[name][chosen] for name in ("srgb", "stops", "known", "lost")}
-            self._read.put((file.name.startswith("photos"), columns))
-            return True
-        return False
-
-    def watch(self) -> None:
-        """Read files as they come, in a thread of its own, until enough are held."""
-
-        def read() -> None:
-            while len(self) < self.most:
-                if not self._read_new():
-                    time.sleep(1)
-
-        threading.Thread(target=read, daemon=True).start()
-
-    def grow(self) -> bool:
-        """Take in one file that was read; whether there was one."""
-        try:
-            photos, columns = self._read.get_nowait()
-        except queue.Empty:
-            return False
-        count = min(len(columns["lost"]), self.most - len(self))
-        held = self.device if self.device.type == "cuda" else torch.device("cpu")
-        self._blocks.append(
-            tuple(torch.from_numpy(columns[name][:count]).to(held) for name in ("srgb", "stops", "known"))
-        )
-        self._block_of = np.append(self._block_of, np.full(count, len(self._blocks) - 1))
-        self._place_of = np.append(self._place_of, np.arange(count))
-        self.is_photo = np.append(self.is_photo, np.full(count, photos))
-        self.lost = np.append(self.lost, columns["lost"][:count])
-        return True
-
-    def batch(self, chosen: np.ndarray, mirrored: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """srgb (B, 3, S, S), stops (B, 3, S, S), known (B, 1, S, S), float32."""
-        places = zip(self._block_of[chosen], self._place_of[chosen], strict=True)
-        found = zip(*([column[place] for column in self._blocks[block]] for block, place in places), strict=True)
-        srgb, stops, known = (torch.stack(column).to(self.device) for column in found)
-        srgb, stops = srgb.permute(0, 3, 1, 2).float() / 255, stops.permute(0, 3, 1, 2).float() / STEPS_PER_STOP
-        known = known[:, None].float()
-        if mirrored:
-            srgb, stops, known = srgb.flip(3), stops.flip(3), known.flip(3)
-        return srgb.contiguous(), stops.contiguous(), known.contiguous()
 
 
 class Chances:
@@ -178,12 +103,11 @@ def measure(network: RadianceGenerator, data: Packed) -> str:
         for chosen in np.array_split(of_kind, max(1, len(of_kind) // 8)):
             if not len(chosen):
                 continue
-            srgb, stops, known = data.batch(chosen)
-            light = network.light(srgb)
-            above = light.above_white(network.clipped(srgb))
+            srgb, true, known = data.batch(chosen)
+            above = network.light(srgb).above_white(network.clipped(srgb))
             blown = (srgb.amax(1, keepdim=True) >= 0.98) & (known > 0)  # (B, 1, S, S)
             rims = near((srgb.amax(1, keepdim=True) < 0.98).float(), 8) > 0
-            true = torch.exp2(stops)
+            true = true.clamp(min=1)
             ours, theirs = ((light_ * weights).sum(1, keepdim=True) for light_ in (above, true))
             for k in range(len(srgb)):
                 here = blown[k, 0]
@@ -232,7 +156,7 @@ def main() -> None:
     parser.add_argument("--frozen-blocks", type=int, default=3, help="first blocks of the encoder that do not learn")
     parser.add_argument("--dropout", type=float, default=0.1, help="share of the decoder's channels")
     parser.add_argument("--average", type=float, default=0.002, help="share of a step in the averaged weights")
-    parser.add_argument("--most", type=int, default=40000, help="photos to hold: 1.4 MB each at 448 pixels")
+    parser.add_argument("--most", type=int, default=40000, help="photos to hold: 2 MB each at 448 pixels")
     parser.add_argument("--check-every", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -311,7 +235,8 @@ def main() -> None:
         if training.grow():
             chances = Chances(training, args.photos)
         chosen = chances.draw(args.batch_size, rng)
-        srgb, stops, known = training.batch(chosen, bool(rng.random() < 0.5))
+        srgb, light, known = training.batch(chosen, bool(rng.random() < 0.5))
+        stops = light.clamp(min=1).log2()
         if rng.random() < _SOFT:
             srgb = F.interpolate(F.avg_pool2d(srgb, 2), scale_factor=2.0, mode="bilinear")
         mask = network.clipped(srgb)

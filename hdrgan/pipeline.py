@@ -26,7 +26,7 @@ from hdrgan.light.merge import merge
 from hdrgan.light.panorama import is_wrapped
 from hdrgan.light.parallel import cores
 from hdrgan.light.quiet import worth_filtering
-from hdrgan.light.radiometry import luminance, srgb_curve, srgb_to_linear
+from hdrgan.light.radiometry import decode, luminance, srgb_curve
 from hdrgan.light.recorded import above_ceiling, opaque_only, reaches, recorded_only, with_wide_colours
 from hdrgan.light.rendering import RaisedLight, StoredLight, peak_of, render, strips
 from hdrgan.light.tiling import OVERLAP, TILE, tiled_strips
@@ -163,9 +163,9 @@ class Pipeline:
             photo: path, bytes, file, PIL image, (H, W, 3) array or `Photo`; any size from 1 x 1. Where it records its
                 own light (`Photo.light`), that is the radiance, and only what reached its ceiling is invented.
             evs: stops relative to the photo, ascending; +1 is twice the light.
-            response: what a RadianceGenerator reads the photo with: "auto" (its own camera where that was calibrated,
-                else the mean of measured cameras; of renders and screenshots sRGB), "camera" (that mean), "srgb",
-                "linear", the file of a calibration, or a `CameraCalibration`. The other networks always assume sRGB.
+            response: what the photo, or a generated bracket, is read with: "auto" (its own camera where that was
+                calibrated, else the mean of measured cameras; of renders and screenshots sRGB), "camera" (that mean),
+                "srgb", "linear", the file of a calibration, or a `CameraCalibration`.
             projection: "equirectangular" for a panorama that closes around the viewer, "flat" for anything else, "auto"
                 to look whether the left edge continues the right one.
             cancellation: asked at every tile and stage; None is the token that is in force, if any.
@@ -197,7 +197,7 @@ class Pipeline:
             result = self._run_radiance(photo, evs, chosen, around, wait)
         else:
             run = self._run_ein if isinstance(self.model, EIN) else self._run_bracket
-            result = run(photo, evs, around)
+            result = run(photo, evs, chosen.curve, around)
         if photo.light is not None:
             light = above_ceiling(photo.pixels, photo.light, photo.ceiling, result.radiance, curve)
             return Result.of(photo, evs, light)
@@ -207,8 +207,7 @@ class Pipeline:
         if photo.alpha is not None and not isinstance(self.model, BracketGenerator):
             opaque = opaque_only(photo.pixels, result.radiance, result.invented, photo.alpha, result.response)
             result = Result.of(photo, evs, opaque)
-        if isinstance(self.model, RadianceGenerator):
-            result.response_note = chosen.why
+        result.response_note = chosen.why
         return result
 
     def export_onnx(self, path: str | os.PathLike[str]) -> float:
@@ -277,12 +276,13 @@ class Pipeline:
         return factor[0].permute(1, 2, 0).numpy()
 
     @torch.inference_mode()
-    def _run_ein(self, photo: Photo, evs: tuple[float, ...], around: bool) -> Result:
+    def _run_ein(self, photo: Photo, evs: tuple[float, ...], response: np.ndarray, around: bool) -> Result:
+        curve = torch.from_numpy(response)
         light = torch.empty(photo.height, photo.width, 3)  # first as the network says, then anchored to the photo
         for rows, relative in self._tiles(photo, around=around):
             light[rows] = relative[0].permute(1, 2, 0)
         parts = strips(photo.height, photo.width)
-        scale = anchor((_part_of(photo, rows), light[rows].permute(2, 0, 1)[None]) for rows in parts)
+        scale = anchor(((_part_of(photo, rows), light[rows].permute(2, 0, 1)[None]) for rows in parts), curve)
         invented = torch.empty(photo.height, photo.width)
         clips, grey = _clips(photo), _is_grey(photo)
         for rows in strips(photo.height, photo.width):
@@ -291,36 +291,42 @@ class Pipeline:
             relative = light[rows].permute(2, 0, 1)[None]
             if grey:  # grey in, grey out
                 relative = luminance(relative).expand_as(relative)
-            linear = srgb_to_linear(srgb)
+            linear = decode(srgb, curve)
             mask = clip_mask(srgb, *CLIPPED) * clips
             radiance = torch.lerp(linear, torch.maximum(relative * scale, linear), mask)  # (1, 3, rows, W)
             made_up = 1 - (linear / radiance.clamp(min=1e-6)).clamp(0, 1)
             invented[rows] = (made_up * mask)[0].amax(0)
             light[rows] = radiance[0].permute(1, 2, 0)
-        return Result.of(photo, evs, StoredLight(photo.pixels, srgb_curve().numpy(), light.numpy(), invented.numpy()))
+        return Result.of(photo, evs, StoredLight(photo.pixels, response, light.numpy(), invented.numpy()))
 
     @torch.inference_mode()
-    def _run_bracket(self, photo: Photo, evs: tuple[float, ...], around: bool) -> Result:
+    def _run_bracket(self, photo: Photo, evs: tuple[float, ...], response: np.ndarray, around: bool) -> Result:
         frames = {ev: np.empty_like(photo.pixels) for ev in cast(BracketGenerator, self.model).evs if ev in evs}
         others = tuple(ev for ev in evs if ev not in frames)
         light: np.ndarray | None = None
         if others or photo.height * photo.width <= _LIGHT_AT_ONCE:
             light = np.empty((photo.height, photo.width, 3), np.float32)
-        self._paint(photo, frames, light, around)
-        curve = srgb_curve().numpy()
+        self._paint(photo, frames, light, response, around)
         if light is not None:
-            frames |= zip(others, render(photo.pixels, light, others, curve, keep_photo=False), strict=True)
+            frames |= zip(others, render(photo.pixels, light, others, response, keep_photo=False), strict=True)
         return Result(
             photo,
             tuple(frames[ev] for ev in evs),
             evs,
-            partial(self._generated_light, photo, around) if light is None else light,
+            partial(self._generated_light, photo, response, around) if light is None else light,
             partial(_clipped_share, photo),
-            curve,
+            response,
         )
 
-    def _paint(self, photo: Photo, frames: dict[float, np.ndarray], light: np.ndarray | None, around: bool) -> None:
-        """Run a BracketGenerator; fill the exposures that are asked for, and the merged light."""
+    def _paint(
+        self,
+        photo: Photo,
+        frames: dict[float, np.ndarray],
+        light: np.ndarray | None,
+        response: np.ndarray,
+        around: bool,
+    ) -> None:
+        """Run a BracketGenerator; fill the exposures that are asked for, and the light merged from all of them."""
         own = cast(BracketGenerator, self.model).evs
         peak, grey = peak_of(photo.pixels), _is_grey(photo)
         # Its receptive field is eleven pixels, so small tiles lose nothing and keep five exposures of a strip small.
@@ -334,13 +340,13 @@ class Pipeline:
                 for ev, frame in frames.items():
                     frame[there] = (bracket[own.index(ev)] * peak).round().permute(1, 2, 0).numpy()
                 if light is not None:
-                    light[there] = merge(bracket, own).permute(1, 2, 0).numpy()
+                    light[there] = merge(bracket, own, torch.from_numpy(response)).permute(1, 2, 0).numpy()
 
     @torch.inference_mode()
-    def _generated_light(self, photo: Photo, around: bool) -> np.ndarray:
+    def _generated_light(self, photo: Photo, response: np.ndarray, around: bool) -> np.ndarray:
         """The light alone, by another run of the network: of a large photo it would not fit beside the exposures."""
         light = np.empty((photo.height, photo.width, 3), np.float32)
-        self._paint(photo, {}, light, around)
+        self._paint(photo, {}, light, response, around)
         return light
 
     def _tiles(

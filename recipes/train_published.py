@@ -1,10 +1,11 @@
 """Train `bracket` or `ein` from packed scenes on one device: the run that made the bundled weights.
 
-    python -m recipes.train_published PACKED OUTPUT --model bracket --init hdrgan/weights/bracket --minutes 7
+    python -m recipes.train_published PACKED OUTPUT --model bracket --init bracket --minutes 7
 
 PACKED is as for ``recipes.train_light``; of it the scenes are used. Losses, optimisers and rates are those of
 ``train_accelerate.py``; what differs is that photos lie on the graphics card. OUTPUT/log.txt tells the error that is
-trained on, and for bracket PSNR of each exposure, of held-out scenes.
+trained on, and for bracket PSNR of each exposure, of held-out scenes. OUTPUT/generator is what the package bundles:
+half floats, with a summary of how they were made.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import copy
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from hdrgan.models.ein import EIN
 from hdrgan.models.patch_discriminator import PatchDiscriminator
 from hdrgan.training import objectives
 from hdrgan.training.hyperparameters import RECIPES
+from hdrgan.training.networks import lineage
 from recipes.pack_light import WHITE
 from recipes.packed import Packed
 
@@ -66,13 +69,38 @@ def as_trained(model: str, output: Tensor) -> objectives.Prediction:
     return objectives.Prediction(output, output * objectives.EIN_HEADROOM)
 
 
+def summary(args: argparse.Namespace, base: Mapping[str, object], photos: int, steps: int, seconds: float) -> dict:
+    """What the card tells of the training."""
+    return {
+        "base": lineage(args.init, base),
+        "crop_size": args.crop_size,
+        "data": [
+            {
+                "name": "Poly Haven / HDRI Haven panoramas and OpenEXR sample images, train split less 12 validation "
+                "sites: perspective views (recipes/scenes.tsv)",
+                "count": photos,
+                "licence": "CC0-1.0 and BSD-3-Clause",
+            }
+        ],
+        "ema": 1 - args.average,
+        "hardware": "one NVIDIA H200, shared with two other trainings",
+        "learning_rate": args.learning_rate,
+        "loss": "as published" if args.model == "bracket" else "as published without the VGG-19 term",
+        "pictures a step": args.batch_size,
+        "recipe": "recipes/README.md",
+        "seconds": round(seconds),
+        "seed": args.seed,
+        "steps": steps,
+    }
+
+
 def main() -> None:
     """Train, and write OUTPUT/generator after every check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packed", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", choices=("bracket", "ein"), required=True)
-    parser.add_argument("--init", type=Path, required=True, help="a folder of weights to start from")
+    parser.add_argument("--init", required=True, help="weights to start from: a bundled network or a folder")
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then: the rate falls with what is nearer")
     parser.add_argument("--batch-size", type=int, default=16)
@@ -94,6 +122,7 @@ def main() -> None:
 
     recipe = RECIPES[args.model]
     network: BracketGenerator | EIN = (BracketGenerator if args.model == "bracket" else EIN).from_pretrained(args.init)
+    base = network.training_summary
     generator = network.float().to(device, memory_format=torch.channels_last).train()
     average = copy.deepcopy(generator).eval()
     discriminator = PatchDiscriminator().to(device) if recipe.adversarial_weight else None
@@ -108,10 +137,11 @@ def main() -> None:
 
     def check(step: int) -> None:
         print(f"step {step}: {measure(args.model, average, held)}", file=log)
-        average.save_pretrained(args.output / "generator")
+        told = summary(args, base, len(training), step, time.monotonic() - started)
+        copy.deepcopy(average).half().save_pretrained(args.output / "generator", training=told)
 
-    check(0)
     started, step = time.monotonic(), 0
+    check(step)
     while step < args.steps and time.monotonic() - started < args.minutes * 60:
         rng = np.random.default_rng((args.seed, step))
         done = max(step / args.steps, (time.monotonic() - started) / (args.minutes * 60))
@@ -143,7 +173,7 @@ def main() -> None:
                 list(average.parameters()), list(generator.parameters()), max(args.average, 9 / (10 + step))
             )
         if step % 100 == 0:
-            told = " ".join(f"{name} {float(value):.4f}" for name, value in terms.items())
+            told = " ".join(f"{name} {value.item():.4f}" for name, value in terms.items())
             print(f"{step} {time.monotonic() - started:.0f} s, {len(training)} photos: {told}", file=log)
         if step % args.check_every == 0:
             check(step)

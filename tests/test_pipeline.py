@@ -11,9 +11,12 @@ import torch
 from PIL import Image
 
 from hdrgan import EIN, BracketGenerator, Photo, Pipeline, RadianceGenerator
+from hdrgan.files.photo import load_photo
+from hdrgan.files.response_choice import choose_response
 from hdrgan.light import quiet
 from hdrgan.light.cancellation import Cancellation, CancelledError
 from hdrgan.light.evs import check_evs
+from hdrgan.light.merge import merge
 from hdrgan.light.radiometry import srgb_curve, srgb_to_linear
 from hdrgan.light.rendering import render
 from hdrgan.models.pretrained import PretrainedError
@@ -101,6 +104,25 @@ def test_frames_agree_with_one_another_and_grow_with_the_ev(radiance):
 def test_srgb_asked_for_is_srgb_given(radiance):
     result = radiance(picture(), response="srgb")
     np.testing.assert_allclose(result.response, srgb_curve().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("asked", ["camera", "srgb", "linear"])
+def test_every_network_reads_the_photo_with_the_response_asked_for(asked, radiance, bracket, ein):
+    """EIN keeps what was measured, at the light of its code; generated exposures are merged with the same curve."""
+    pixels = picture(80, 88)
+    curve = choose_response(load_photo(pixels), asked).curve
+    for pipe in (radiance, bracket, ein):
+        result = pipe(pixels, (-1, 0), asked)
+        np.testing.assert_array_equal(result.response, curve)
+        assert result.response_note
+    measured = pixels.max(-1) < 200
+    np.testing.assert_allclose(result.radiance[measured], curve[pixels[measured]], rtol=1e-5, atol=1e-7)
+    codes = np.interp(curve[pixels[measured]] / 2, curve, np.arange(256))
+    assert np.abs(result.exposures[0][measured] - codes).max() <= 1
+    srgb = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    with torch.inference_mode():
+        light = merge(bracket.model(srgb)[0], bracket.model.evs, torch.from_numpy(curve))
+    np.testing.assert_allclose(bracket(pixels, (0,), asked).radiance, light.permute(1, 2, 0), rtol=1e-3, atol=1e-5)
 
 
 def test_rendering_matches_the_formula_to_half_a_code():

@@ -18,9 +18,9 @@ def _unit(pictures: Tensor) -> Tensor:
     return channels_first.float().div(255) if pictures.dtype == torch.uint8 else channels_first.float()
 
 
-def merge_brackets(brackets: Tensor, evs: Sequence[float]) -> Tensor:
-    """Radiance (B, 3, H, W), 1.0 = white at EV 0, of brackets (B, N, 3, H, W) whose curve is taken for sRGB."""
-    return torch.stack([merge(frames, evs) for frames in brackets])
+def merge_brackets(brackets: Tensor, evs: Sequence[float], inverse_response: Tensor) -> Tensor:
+    """Radiance (B, 3, H, W), 1.0 = white at EV 0, of brackets (B, N, 3, H, W) and their curves (B, K)."""
+    return torch.stack([merge(frames, evs, curve) for frames, curve in zip(brackets, inverse_response, strict=True)])
 
 
 def render(radiance: Tensor, srgb: Tensor, evs: Sequence[float], inverse_response: Tensor | None = None) -> Tensor:
@@ -69,7 +69,7 @@ class Batch:
         """The light: (B, 3, H, W) linear, 1.0 = the photo's white."""
         if self.radiance_is_known:
             return _unit(self._items["radiance"])
-        return merge_brackets(self.bracket, self.evs)
+        return merge_brackets(self.bracket, self.evs, self.inverse_response)
 
     @cached_property
     def inverse_response(self) -> Tensor:

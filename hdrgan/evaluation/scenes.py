@@ -128,8 +128,8 @@ def evaluate(
         responses: .npz of the EMoR model, for HDR scenes and for a yardstick rendered with it.
         limit: score only so many inputs, the first ones.
         peers: a table of other systems' figures on the same inputs (tab-separated: system, condition, figures, EVs).
-        own_calibration: score *curve* and each RadianceGenerator also with the response of the photo's own camera, by
-            the shots of its stack without the one that it is scored against. Where those give none, as before.
+        own_calibration: score *curve* and each RadianceGenerator and EIN also with the response of the photo's camera,
+            by the shots of its stack without the one that it is scored against. Where those give none, as before.
         progress: called with (inputs done, inputs in all, title of the next).
 
     Returns:
@@ -150,7 +150,7 @@ def evaluate(
         systems += [
             replace(one, name=f"{one.name}, {real_brackets.OWN_CALIBRATION}", sha256=None, calibrated=True)
             for one in systems
-            if one is CURVE or one.class_name == "RadianceGenerator"
+            if one is CURVE or one.class_name in ("RadianceGenerator", "EIN")  # whose exposures follow a response
         ]
     if len({system.name for system in systems}) < len(systems):
         raise ValueError(f"systems need names of their own, got {[system.name for system in systems]}")

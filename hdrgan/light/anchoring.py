@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from hdrgan.light.cancellation import check_cancelled
-from hdrgan.light.radiometry import luminance, srgb_to_linear
+from hdrgan.light.radiometry import decode, luminance
 from hdrgan.light.well_exposed import well_exposed
 
 _LEAST = 1e-6  # luminance below which a ratio says nothing
 
 
-def anchor(parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+def anchor(parts: Iterable[tuple[Tensor, Tensor]], inverse_response: Tensor) -> Tensor:
     """The scale that brings relative radiance onto a photo's, by its well exposed pixels: exp(median log ratio).
 
     Args:
         parts: strips of one photo: srgb (1, 3, h, W) encoded, and the relative radiance (1, 3, h, W) there.
+        inverse_response: (K,) that the photo is read with.
 
     Returns:
         A scalar; 1 where no pixel can be trusted.
@@ -26,7 +27,7 @@ def anchor(parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     ratios = []
     for srgb, relative in parts:
         check_cancelled()
-        ratios.append(_log_ratios(relative[0], srgb_to_linear(srgb)[0], well_exposed(srgb)[0]))
+        ratios.append(_log_ratios(relative[0], decode(srgb, inverse_response)[0], well_exposed(srgb)[0]))
     every = torch.cat(ratios)
     return every.median().exp() if every.numel() else torch.ones(())
 

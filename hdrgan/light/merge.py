@@ -10,7 +10,7 @@ from torch import Tensor
 from hdrgan.light.radiometry import decode, srgb_curve, trust_ramps
 
 
-def merge(frames: Tensor, evs: Sequence[float]) -> Tensor:
+def merge(frames: Tensor, evs: Sequence[float], inverse_response: Tensor | None = None) -> Tensor:
     """Merge exposures in linear light (Debevec and Malik 1997, weights after Robertson et al. 2003).
 
     Each frame measures radiance as decode(frame) / 2^ev. Its weight is a hat over the encoded value, times the light
@@ -18,16 +18,16 @@ def merge(frames: Tensor, evs: Sequence[float]) -> Tensor:
     brightest down to its black, because no other frame has better data. Where frames agree, the result is exact.
 
     Args:
-        frames: (N, 3, H, W) sRGB encoded in [0, 1].
+        frames: (N, 3, H, W) encoded in [0, 1].
         evs: N stops relative to the photo.
+        inverse_response: (K,) of the frames; sRGB when it is not given.
 
     Returns:
         (3, H, W) radiance >= 0, 1.0 = white at EV 0.
     """
-    curve = srgb_curve(frames.device)
+    curve = srgb_curve(frames.device) if inverse_response is None else inverse_response
     darkest, brightest = min(range(len(evs)), key=lambda k: evs[k]), max(range(len(evs)), key=lambda k: evs[k])
-    total = torch.zeros_like(frames[0])
-    weights = torch.zeros_like(frames[0])
+    total, weights = torch.zeros_like(frames[0]), torch.zeros_like(frames[0])
     for k, (frame, ev) in enumerate(zip(frames, evs, strict=True)):
         light = decode(frame[None], curve)[0] / 2.0**ev
         black, white = trust_ramps(frame)

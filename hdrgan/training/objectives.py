@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hdrgan.data.batch import Batch, merge_brackets, render
 from hdrgan.evaluation.scores import Prediction, radiance_l1
 from hdrgan.light.anchoring import match_exposure
-from hdrgan.light.radiometry import decode, encode, mu_law, srgb_to_linear
+from hdrgan.light.radiometry import decode, encode, mu_law
 from hdrgan.light.well_exposed import well_exposed
 from hdrgan.models.radiance_generator import CLIPPED, Light, clip_mask
 from hdrgan.training.light_loss import light_losses, weighted
@@ -102,13 +102,13 @@ def predict(model: str, generator: nn.Module, batch: Batch) -> tuple[Prediction,
     srgb = batch.srgb
     output = generator(srgb, batch.inverse_response) if model == "radiance" else generator(srgb)
     if model == "bracket":
-        prediction = Prediction(output, merge_brackets(output, batch.evs))
+        prediction = Prediction(output, merge_brackets(output, batch.evs, batch.inverse_response))
     elif model == "radiance":
         bracket = render(output.radiance, srgb, batch.evs, batch.inverse_response)
         prediction = Prediction(bracket, output.radiance)
     else:
-        radiance = output * match_exposure(output, srgb_to_linear(srgb), well_exposed(srgb))
-        prediction = Prediction(render(radiance, srgb, batch.evs), radiance)
+        radiance = output * match_exposure(output, decode(srgb, batch.inverse_response), well_exposed(srgb))
+        prediction = Prediction(render(radiance, srgb, batch.evs, batch.inverse_response), radiance)
         # EIN is trained on a scale of its own, before it is anchored to the photo.
         return prediction, trained_l1(model, Prediction(prediction.bracket, output * EIN_HEADROOM), batch)
     return prediction, trained_l1(model, prediction, batch)

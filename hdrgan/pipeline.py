@@ -232,7 +232,7 @@ class Pipeline:
         self, photo: Photo, evs: tuple[float, ...], chosen: ChosenResponse, around: bool, wait: bool
     ) -> Result:
         network = cast(RadianceGenerator, self.model)
-        # Other cameras clip a channel earlier than the mean one; a panorama's light gains nothing from knowing it.
+        # Other cameras clip a channel earlier than the mean one; a calibrated one is known, panoramas gain nothing.
         factor = partial(self._factor, photo, around, 0.0 if chosen.kind == "camera" and not around else 1.0)
         photographed = chosen.kind in ("camera", "calibration")
         return Result.of(

@@ -32,12 +32,13 @@ from hdrgan.training.networks import lineage
 from recipes.pack_light import WHITE
 from recipes.packed import Packed
 
-_HELD_OUT_SIDE = 320  # of held-out photos, a multiple of what the networks take
+_HELD_OUT_SIDE = 320  # of held-out photos at most, a multiple of what the networks take
 
 
 def batch_of(data: Packed, chosen: np.ndarray, places: np.ndarray, side: int) -> Batch:
     """Squares of photos: ``places`` (B, 2) says where each begins, as a share of what is left beside it."""
     srgb, light, _, curve = data.items(chosen)
+    side = min(side, srgb.shape[1])
     corners = (places * (srgb.shape[1] + 1 - side)).astype(int)
 
     def cut(pictures: Tensor) -> Tensor:

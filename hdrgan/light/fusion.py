@@ -28,6 +28,8 @@ _EDGE = 0.5  # stops of difference from which two surfaces are exposed apart
 _DARKEST, _BRIGHTEST = -4.0, 8.0  # stops between which light takes part in the choice
 _SURE = 0.2  # invented share from which a pixel is exposed as its neighbourhood; below, it stays closer to the photo
 _SUN = (2.0, 4.0)  # stops above white between which a surface is shown white, as suns and lamps are
+_DAZZLING = (2.5, 5.0)  # stops above white between which what the photo shows white loses its invented colour
+_WHITE = (0.9, 1.0)  # codes, as a share of the largest, between which a pixel's darkest channel counts as white
 _SHOULDER = 0.3  # stops below white from which brighter light is compressed instead of clipped
 
 
@@ -49,7 +51,7 @@ def finish(pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, respo
         response: (256,) float32 inverse response of the photo's camera.
 
     Returns:
-        (H, W, 3) codes like the photo's; equal to them where ``invented`` is 0.
+        (H, W, 3) codes like the photo's: never above them, and equal to them where ``invented`` is 0.
 
     Raises:
         ValueError: the sizes differ.
@@ -73,9 +75,14 @@ def finish(pixels: np.ndarray, radiance: np.ndarray, invented: np.ndarray, respo
         stops = stops_of(radiance[rows].reshape(-1, 3)[at])
         slope, offset = (_stretched(field, rows, pixels.shape[:2], at) for field in (plan.slope, plan.offset))
         brightest = largest_channel(stops)
+        # A sun is white to the eye as on film; a sign of which a channel was measured keeps the colour that was seen.
+        codes = pixels[rows].reshape(-1, 3)[at]
+        lowest = codes.min(-1) / np.float32(peak_of(pixels))
+        white = _smooth(_along(brightest, *_DAZZLING)) * _smooth(_along(lowest, *_WHITE))
+        stops += (brightest[:, None] - stops) * white[:, None]
         moved = _local_exposure(brightest, slope, offset) * _smooth(share[at] / np.float32(_SURE))
         moved += _shoulder(brightest + moved) - (brightest + moved)
-        picture[rows].reshape(-1, 3)[at] = camera.expose(stops + moved[:, None], 0.0)
+        picture[rows].reshape(-1, 3)[at] = np.minimum(camera.expose(stops + moved[:, None], 0.0), codes)
 
     each(draw, strips(*pixels.shape[:2]))
     return picture
@@ -155,6 +162,11 @@ def _between(small: int, large: int, part: slice) -> tuple[np.ndarray, np.ndarra
     position = ((np.arange(part.start, part.stop) + 0.5) * (small / large) - 0.5).clip(0, small - 1)
     below = position.astype(np.intp)
     return below, np.minimum(below + 1, small - 1), (position - below).astype(np.float32)
+
+
+def _along(value: np.ndarray, first: float, last: float) -> np.ndarray:
+    """How far a value has come from ``first``, 0, to ``last``, 1."""
+    return (value - np.float32(first)) / np.float32(last - first)
 
 
 def _smooth(share: np.ndarray) -> np.ndarray:

@@ -58,6 +58,7 @@ def test_of_photographs_neither_contrast_nor_blacks_are_given_up(root):
         photo, picture = (pixels.astype(float).mean(-1) for pixels in (result.photo.pixels, result.finished()))
         assert picture.std() > 0.98 * photo.std(), path.name
         assert np.quantile(picture, 0.05) == np.quantile(photo, 0.05), path.name
+        assert (result.finished() <= result.photo.pixels).all(), path.name
 
 
 def test_a_sun_is_white():
@@ -65,6 +66,28 @@ def test_a_sun_is_white():
     light[100:110, 240:250] = 2000.0
     invented[100:110, 240:250] = 1
     assert finish(pixels, light, invented, CURVE)[102:108, 242:248].min() >= 250
+
+
+@pytest.mark.parametrize("stops", [7, 9, 11])
+def test_a_sun_whose_light_is_yellow_is_white_and_has_no_yellow_ring(stops):
+    """A glow fades around it: at no place is it more yellow than the sky beside it."""
+    pixels, light, invented = scene()
+    rows, columns = np.mgrid[60:200, 150:350]
+    glow = 2.0 ** (stops * np.exp(-(((rows - 130) ** 2 + (columns - 250) ** 2) / 15**2)))
+    light[60:200, 150:350] = 1.5 * glow[..., None] * np.stack([glow**0, glow**-0.02, glow**-0.4], -1)
+    pixels[60:200, 150:350] = 255
+    invented[60:200, 150:350] = 1
+    picture = finish(pixels, light, invented, CURVE)[60:200, 150:350].astype(int)
+    assert (picture[65:75, 95:105] >= 250).all()
+    assert np.ptp(picture, -1).max() < 80
+
+
+def test_a_sign_keeps_the_colour_that_was_seen():
+    pixels, light, invented = scene()
+    light[100:120, 230:260], pixels[100:120, 230:260] = (60.0, 0.2, 0.1), (255, 124, 89)
+    invented[100:120, 230:260] = 1
+    red, green, blue = finish(pixels, light, invented, CURVE)[110, 245].astype(int)
+    assert red > green + 80 > blue + 80
 
 
 def test_no_halo_follows_a_silhouette():

@@ -55,7 +55,9 @@ def measure(model: str, generator: nn.Module, data: Packed) -> str:
     for chosen in np.array_split(np.arange(len(data)), max(1, len(data) // 8)):
         batch = batch_of(data, chosen, np.full((len(chosen), 2), 0.5), _HELD_OUT_SIDE)
         output = generator(batch.srgb)
-        errors.append(objectives.trained_l1(model, as_trained(model, output), batch))
+        # As each error is measured: of exposures, or of light on EIN's own scale.
+        prediction = objectives.Prediction(output, output * objectives.EIN_HEADROOM)
+        errors.append(objectives.trained_l1(model, prediction, batch))
         if model == "bracket":
             squares.append(((output - batch.bracket) ** 2).mean((2, 3, 4)))  # (B, N)
     told = f"L1 {np.mean(errors):.4f}"
@@ -63,11 +65,6 @@ def measure(model: str, generator: nn.Module, data: Packed) -> str:
         psnr = (-10 * torch.cat(squares).clamp(min=1e-6).log10()).mean(0)
         told += " EV " + " ".join(f"{float(value):.2f}" for value in psnr)
     return told
-
-
-def as_trained(model: str, output: Tensor) -> objectives.Prediction:
-    """A network's output in the form that its error is measured in."""
-    return objectives.Prediction(output, output * objectives.EIN_HEADROOM)
 
 
 def summary(args: argparse.Namespace, base: Mapping[str, object], photos: int, steps: int, seconds: float) -> dict:

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from gain_map_files import jpeg_with_iso, scene
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from page_requests import RED, address, asked, corners, handlers_at, told, uploaded
+from page_server import free_port
 from photo_files import heic
 from PIL import Image
 
@@ -57,12 +57,6 @@ def not_a_photo(tmp_path) -> Path:
     path = tmp_path / "holiday.jpg"
     path.write_text("Dear diary, today I went to the beach.\n" * 20)
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module", autouse=True)

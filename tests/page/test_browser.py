@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gain_map_files import jpeg_with_iso, scene
-from page_server import Program
+from page_server import Program, free_port
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -39,9 +38,7 @@ DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def program(root):
     """``python app.py`` in a process and a temporary folder of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as temporary:
         program = Program(root, Path(temporary), GRADIO_SERVER_PORT=str(port), HDRGAN_DECODE_SECONDS="120")
         try:

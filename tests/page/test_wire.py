@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from fake_pipeline import FakePipeline
 from gradio_client import Client, handle_file
+from page_server import free_port
 from PIL import Image
 
 from hdrgan.light.cancellation import check_cancelled
@@ -112,12 +113,6 @@ class Page:
         event, files = self.answer(self.ask(self.upload()))
         assert event == "complete"
         assert self.http.get(f"gradio_api/file={files[0][2]['path']}").content.startswith(b"\x89PNG")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def picture() -> bytes:
